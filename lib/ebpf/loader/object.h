@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Object files through libbpf: opens an ELF object, lets libbpf resolve it, and takes its programs
+// and maps from the bpf(2) calls that lib/ebpf/syscall serves. No call reaches the kernel.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/base/result.h"
+#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/syscall/loaded_program.h"
+
+namespace crema::ebpf::loader {
+
+/// A loaded object: every XDP program in it, and its maps by their full names. Programs stay usable
+/// after the Object is gone. Copyable handle semantics: shared pointers inside.
+class Object {
+  public:
+    /// Loads all XDP programs of the object at `path`.
+    /// Errors (one line each): no such file, not an ELF object, no XDP program, program refused
+    /// (with the verifier's reason), unsupported map type or section.
+    /// log_level: as in bpf(2); the verifier's log goes to *log when both are set.
+    [[nodiscard]] static Result<Object> load(const std::string& path,
+                                             std::uint32_t log_level = 0,
+                                             std::string* log = nullptr);
+
+    /// In the order of the object file.
+    [[nodiscard]] const std::vector<std::shared_ptr<const LoadedProgram>>& programs() const {
+        return programs_;
+    }
+
+    /// `name` empty: the first program that attaches to a port (section xdp, not xdp/devmap or
+    /// xdp/cpumap). Error lists the names there are.
+    [[nodiscard]] Result<std::shared_ptr<const LoadedProgram>> program(
+        const std::string& name) const;
+
+    struct NamedMap {
+        std::string name;
+        std::shared_ptr<maps::Map> map;
+    };
+
+    [[nodiscard]] const std::vector<NamedMap>& maps() const { return maps_; }
+
+    [[nodiscard]] Result<std::shared_ptr<maps::Map>> map(const std::string& name) const;
+
+  private:
+    std::string path_;
+    std::vector<std::shared_ptr<const LoadedProgram>> programs_;
+    std::vector<std::string> program_names_;  // full names, parallel to programs_
+    std::vector<NamedMap> maps_;
+};
+
+}  // namespace crema::ebpf::loader

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A map: a table of operations over storage, one file per type beside this one. The calls with a
+// bpf(2) meaning return 0 or a negative errno, exactly as the kernel's. Programs never go through
+// the virtual calls: lowering binds the native function or address of the concrete type.
+//
+// Threads: any number of programs may read and write values while one control thread at a time
+// calls the bpf(2) side (the object store serialises it). Value memory lives as long as the Map;
+// a Map is released only after every program that holds it is gone and quiescent.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "lib/base/result.h"
+
+namespace crema::ebpf::maps {
+
+enum class MapType : std::uint32_t {
+    array = 2,
+    percpu_array = 6,
+    devmap = 14,
+    cpumap = 16,
+    devmap_hash = 25,
+};
+
+/// As in bpf(2) MAP_CREATE.
+struct MapSpec {
+    MapType type{};
+    std::uint32_t key_size = 0;    // bytes
+    std::uint32_t value_size = 0;  // bytes
+    std::uint32_t max_entries = 0;
+    std::uint32_t flags = 0;  // BPF_F_*
+    std::string name;         // at most 15 characters
+};
+
+// BPF_F_* of MAP_CREATE
+inline constexpr std::uint32_t kRdonly = 8, kWronly = 16, kRdonlyProg = 128, kWronlyProg = 256,
+                               kMmapable = 1024, kInnerMap = 4096, kNumaNode = 4;
+// flags of MAP_UPDATE_ELEM
+inline constexpr std::uint64_t kAny = 0, kNoExist = 1, kExist = 2, kLock = 4;
+
+/// Where the values of an array-like map lie; lets lowering inline lookups and direct values.
+/// address(cpu, index) = base + cpu * percpu_stride + index * stride
+struct ValueLayout {
+    std::uint8_t* base = nullptr;     // null: the type has no such layout
+    std::uint32_t stride = 0;         // bytes, multiple of 8
+    std::uint64_t percpu_stride = 0;  // bytes; 0 for maps that are not per CPU
+};
+
+class Map {
+  public:
+    explicit Map(MapSpec spec);
+    virtual ~Map();
+    Map(const Map&) = delete;
+    Map& operator=(const Map&) = delete;
+
+    [[nodiscard]] const MapSpec& spec() const { return spec_; }
+
+    /// Unique in this process, never reused, > 0.
+    [[nodiscard]] std::uint32_t id() const { return id_; }
+
+    /// True after MAP_FREEZE. A frozen map with kRdonlyProg holds constants for the verifier.
+    [[nodiscard]] bool frozen() const { return frozen_; }
+
+    /// bpf(2) side. Keys and values have the user layout: spec().key_size bytes, and
+    /// user_value_bytes() bytes (per-CPU types: one 8-byte-rounded value per possible CPU).
+    [[nodiscard]] virtual int lookup(const void* key, void* value_out) = 0;
+    [[nodiscard]] virtual int update(const void* key, const void* value, std::uint64_t flags) = 0;
+    [[nodiscard]] virtual int erase(const void* key) = 0;
+    /// key == nullptr asks for the first key.
+    [[nodiscard]] virtual int next_key(const void* key, void* next_out) = 0;
+    [[nodiscard]] virtual std::uint32_t user_value_bytes() const;
+
+    /// 0, or -EBUSY / -EPERM when already frozen.
+    [[nodiscard]] int freeze();
+
+    [[nodiscard]] virtual ValueLayout layout() const { return {}; }
+
+    /// Backing memory as a memfd that a skeleton may mmap (kMmapable arrays), or -1.
+    [[nodiscard]] virtual int memory_fd() const { return -1; }
+
+  private:
+    MapSpec spec_;
+    std::uint32_t id_;
+    bool frozen_ = false;
+};
+
+/// Creates a map or says which attribute the kernel would refuse (same errno as the kernel).
+[[nodiscard]] Result<std::shared_ptr<Map>> create(const MapSpec& spec);
+
+/// Number of possible CPUs of the host (kernel CPU numbers are < this).
+[[nodiscard]] std::uint32_t possible_cpus();
+
+}  // namespace crema::ebpf::maps

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// How devmap and cpumap slots reach the rooms above: a slot holds ids (ifindex, CPU, queue size),
+// and the data path turns them into queues. lib/redirect installs these hooks; without them (a
+// bare process, the tests of this room) slots keep their ids and `target` stays null.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+namespace crema::ebpf {
+struct LoadedProgram;
+}
+
+namespace crema::ebpf::maps {
+
+struct DeviceSlot {
+    std::uint32_t ifindex;                         // > 0
+    std::shared_ptr<const LoadedProgram> program;  // may be null
+};
+
+struct CpuSlot {
+    std::uint32_t cpu;
+    std::uint32_t queue_size;                      // frames, 1..16384
+    std::shared_ptr<const LoadedProgram> program;  // may be null
+};
+
+/// Plain functions, set once before the first map is created. All run on a control thread.
+struct TargetHooks {
+    /// 0 or a negative errno (-EINVAL unknown ifindex). On success *target is what the slot keeps.
+    int (*device_acquire)(const DeviceSlot& slot, void** target);
+    int (*cpu_acquire)(const CpuSlot& slot, void** target);
+    /// Called after the slot no longer shows `target` and every running program is quiescent
+    /// (the hook itself waits for that).
+    void (*device_release)(void* target);
+    void (*cpu_release)(void* target);
+};
+
+void set_target_hooks(const TargetHooks& hooks);
+[[nodiscard]] const TargetHooks& target_hooks();
+
+}  // namespace crema::ebpf::maps

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// One BPF instruction as it stands in an object file and in bpf(2), and its opcode fields. Own
+// names, because <linux/bpf.h> and DPDK's <bpf_def.h> define the same macros and cannot meet.
+// Source: BPF instruction set architecture (RFC 9669), kernel extensions as noted.
+#pragma once
+
+#include <cstdint>
+
+namespace crema::ebpf {
+
+struct Insn {
+    std::uint8_t code;
+    std::uint8_t dst : 4;
+    std::uint8_t src : 4;
+    std::int16_t off;
+    std::int32_t imm;
+
+    friend bool operator==(const Insn&, const Insn&) = default;
+};
+
+static_assert(sizeof(Insn) == 8);
+
+namespace op {
+
+// class: bits 2:0
+inline constexpr std::uint8_t kLd = 0x00, kLdx = 0x01, kSt = 0x02, kStx = 0x03, kAlu = 0x04,
+                              kJmp = 0x05, kJmp32 = 0x06, kAlu64 = 0x07;
+// source of ALU and JMP: bit 3
+inline constexpr std::uint8_t kK = 0x00, kX = 0x08;
+// size of LD/ST: bits 4:3
+inline constexpr std::uint8_t kW = 0x00, kH = 0x08, kB = 0x10, kDw = 0x18;
+// mode of LD/ST: bits 7:5
+inline constexpr std::uint8_t kImm = 0x00, kAbs = 0x20, kInd = 0x40, kMem = 0x60, kMemSx = 0x80,
+                              kAtomic = 0xc0;
+// ALU operation: bits 7:4
+inline constexpr std::uint8_t kAdd = 0x00, kSub = 0x10, kMul = 0x20, kDiv = 0x30, kOr = 0x40,
+                              kAnd = 0x50, kLsh = 0x60, kRsh = 0x70, kNeg = 0x80, kMod = 0x90,
+                              kXor = 0xa0, kMov = 0xb0, kArsh = 0xc0, kEnd = 0xd0;
+// JMP operation: bits 7:4
+inline constexpr std::uint8_t kJa = 0x00, kJeq = 0x10, kJgt = 0x20, kJge = 0x30, kJset = 0x40,
+                              kJne = 0x50, kJsgt = 0x60, kJsge = 0x70, kCall = 0x80, kExit = 0x90,
+                              kJlt = 0xa0, kJle = 0xb0, kJslt = 0xc0, kJsle = 0xd0;
+// the two-slot load of a 64-bit constant
+inline constexpr std::uint8_t kLdImm64 = kLd | kImm | kDw;
+// src of kLdImm64 in a Program (program.h): after PROG_LOAD imm is an index into Program::maps
+inline constexpr std::uint8_t kPseudoMap = 1, kPseudoMapValue = 2, kPseudoBtfId = 3,
+                              kPseudoFunc = 4, kPseudoMapIdx = 5, kPseudoMapIdxValue = 6;
+// src of kCall
+inline constexpr std::uint8_t kHelperCall = 0, kPseudoCall = 1, kPseudoKfunc = 2;
+// imm of kAtomic
+inline constexpr std::int32_t kFetch = 0x01;
+
+[[nodiscard]] constexpr std::uint8_t insn_class(std::uint8_t code) {
+    return code & 0x07;
+}
+
+[[nodiscard]] constexpr std::uint8_t operation(std::uint8_t code) {
+    return code & 0xf0;
+}
+
+[[nodiscard]] constexpr std::uint8_t size_field(std::uint8_t code) {
+    return code & 0x18;
+}
+
+[[nodiscard]] constexpr std::uint8_t mode(std::uint8_t code) {
+    return code & 0xe0;
+}
+
+[[nodiscard]] constexpr bool is_reg_source(std::uint8_t code) {
+    return (code & kX) != 0;
+}
+
+/// Bytes moved by a load or store: 1, 2, 4 or 8.
+[[nodiscard]] constexpr std::uint32_t access_bytes(std::uint8_t code) {
+    switch (size_field(code)) {
+        case kB:
+            return 1;
+        case kH:
+            return 2;
+        case kW:
+            return 4;
+        default:
+            return 8;
+    }
+}
+
+}  // namespace op
+
+}  // namespace crema::ebpf

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A program as PROG_LOAD hands it over, with its map references resolved. Verifier, lowering and
+// disassembly read it; nobody changes it.
+//
+// Normal form: an LD_IMM64 with src kPseudoMap or kPseudoMapValue carries in imm the index into
+// `maps` (not a file descriptor); with kPseudoMapValue the second slot's imm is the byte offset
+// inside the map's only value. kPseudoMapIdx* has been rewritten to these two.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/ebpf/program/instruction.h"
+
+namespace crema::ebpf {
+
+namespace maps {
+class Map;
+}
+
+/// Where an instruction comes from (BTF line info). `insn` ascends.
+struct SourceLine {
+    std::uint32_t insn;
+    std::uint32_t line;
+    std::string file;
+    std::string text;
+};
+
+struct Program {
+    std::string name;  // at most 15 characters, as in bpf(2)
+    std::vector<Insn> insns;
+    std::vector<std::shared_ptr<maps::Map>> maps;
+    std::vector<SourceLine> lines;           // may be empty
+    std::uint32_t expected_attach_type = 0;  // 33 devmap, 35 cpumap, 37 xdp
+    bool gpl_compatible = false;
+    bool has_frags = false;  // BPF_F_XDP_HAS_FRAGS
+};
+
+inline constexpr std::uint32_t kAttachXdpDevmap = 33, kAttachXdpCpumap = 35, kAttachXdp = 37;
+
+}  // namespace crema::ebpf

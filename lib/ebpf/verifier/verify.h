@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Proves an XDP program safe by path-sensitive abstract interpretation, in the kernel's manner and
+// as permissive as a privileged kernel load, or says which instruction is not. Nothing runs that
+// was not proved here. Lowering relies on the recorded facts.
+//
+// Served today: ISA v1-v3 without atomics other than plain ADD, one function, packet, stack,
+// context and array-like map accesses, the helpers of lib/ebpf/helpers. Everything else is refused
+// with the instruction and the reason.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lib/base/result.h"
+#include "lib/ebpf/program/program.h"
+
+namespace crema::ebpf::verifier {
+
+/// What a load or store touches. One instruction reaches one kind on all paths, else it is refused
+/// (the kernel: "same insn cannot be used with different pointers"); packet, stack and map_value
+/// may mix, then `memory`.
+enum class Access : std::uint8_t { none, ctx, memory };
+
+/// Which way a conditional jump goes on the explored paths.
+enum class Branch : std::uint8_t { both, never_taken, always_taken };
+
+struct InsnFacts {
+    bool reachable = false;  // false: not verified, must not be compiled
+    Access access = Access::none;
+    Branch branch = Branch::both;
+    /// call with a map argument: index into Program::maps, the same on all paths, or -1
+    std::int32_t map = -1;
+    /// conditional jumps, DIV/MOD and 32-bit operations: upper half of dst / src is known to be
+    /// zero
+    bool dst_upper_zero = false;
+    bool src_upper_zero = false;
+};
+
+struct Proof {
+    std::vector<InsnFacts> insns;   // one per instruction slot
+    std::uint32_t stack_bytes = 0;  // deepest byte below r10 that is used, rounded up to 8
+    std::uint64_t processed_insns = 0;
+};
+
+struct Options {
+    std::uint32_t log_level =
+        0;  // as in bpf(2): 1 per-instruction state, 2 all states, 4 statistics
+    std::uint64_t insns_max = 1'000'000;
+    std::uint32_t pending_branches_max = 8192;
+};
+
+/// On refusal Error::code is the kernel's errno and the message is one line:
+/// "program NAME: instruction N (source file:line): <kernel's reason>".
+/// log: receives the kernel-style log when not null.
+[[nodiscard]] Result<Proof> verify(const Program& program,
+                                   const Options& options,
+                                   std::string* log = nullptr);
+
+}  // namespace crema::ebpf::verifier

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// One element of a page_pool: a page that holds its mempool header, an mbuf header and one frame
+// buffer. All offsets are constants, so a frame's headroom is found without touching the header.
+//
+//   | shift (colour * 64) | mempool header | rte_mbuf | buffer ...                              |
+//                                                     ^buffer
+//   buffer: 2 bytes slack, 256 bytes headroom, frame ..., FCS, 320 bytes kept free for XDP
+//                         ^hard_start          ^ 258
+//
+// 258 = 256 + 2: the NIC writes a 2-byte Marvell header in front of the frame, at 256, which is
+// 64-byte aligned when the buffer is. Pages are coloured: element i is shifted by 64 * (i % 8)
+// inside its page, or page-aligned headers would all share one L1 set.
+#pragma once
+
+#include <cstdint>
+
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+namespace crema::page_pool {
+
+inline constexpr std::uint32_t kPageBytes = 4096;
+inline constexpr std::uint32_t kColours = 8;
+inline constexpr std::uint32_t kColourBytes = 64;
+inline constexpr std::uint32_t kObjectHeaderBytes =
+    sizeof(struct rte_mempool_objhdr) <= 64 ? RTE_CACHE_LINE_SIZE : 2 * RTE_CACHE_LINE_SIZE;
+/// Bytes of buffer behind every mbuf header, whatever its colour.
+inline constexpr std::uint32_t kBufferBytes = kPageBytes - kObjectHeaderBytes -
+                                              static_cast<std::uint32_t>(sizeof(rte_mbuf)) -
+                                              (kColours - 1) * kColourBytes;
+inline constexpr std::uint32_t kMarvellHeaderBytes = 2;
+inline constexpr std::uint32_t kHardStartOffset = kMarvellHeaderBytes;  // in the buffer
+inline constexpr std::uint32_t kDmaOffset = 256;                        // where the NIC writes
+inline constexpr std::uint32_t kDataOffset = kDmaOffset + kMarvellHeaderBytes;  // first frame byte
+/// XdpBuff::frame_sz of a pool page.
+inline constexpr std::uint32_t kFrameSize = kBufferBytes - kHardStartOffset;
+/// What the NIC may fill, from kDmaOffset: multiple of 8.
+inline constexpr std::uint32_t kDmaBytes = (kBufferBytes - kDmaOffset) & ~7U;
+inline constexpr std::uint32_t kFcsBytes = 4;
+/// Longest frame (destination address to payload, without FCS) in one page: with a program the
+/// last 320 bytes stay free, as in the kernel.
+inline constexpr std::uint32_t kFrameBytesMax = kDmaBytes - kMarvellHeaderBytes - kFcsBytes;
+inline constexpr std::uint32_t kXdpFrameBytesMax = kBufferBytes - kDataOffset - 320 - kFcsBytes;
+
+/// Start of the buffer of `page`; no load.
+[[nodiscard]] inline std::uint8_t* buffer_of(rte_mbuf* page) {
+    return reinterpret_cast<std::uint8_t*>(page) + sizeof(rte_mbuf);
+}
+
+[[nodiscard]] inline std::uint8_t* hard_start_of(rte_mbuf* page) {
+    return buffer_of(page) + kHardStartOffset;
+}
+
+/// Makes `page` the mbuf of a received frame; the only place that fills one (verdict PASS). In the
+/// pool refcnt is 1, nb_segs 1 and next null, and stay so.
+inline void to_mbuf(rte_mbuf* page,
+                    const std::uint8_t* data,
+                    std::uint32_t len,
+                    std::uint16_t port_id) {
+    page->data_off = static_cast<std::uint16_t>(data - buffer_of(page));
+    page->port = port_id;
+    page->ol_flags = 0;
+    page->packet_type = 0;
+    page->pkt_len = len;
+    page->data_len = static_cast<std::uint16_t>(len);
+    page->vlan_tci = 0;
+}
+
+}  // namespace crema::page_pool

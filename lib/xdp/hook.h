@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The narrow face between a driver (or the generic mode) and the XDP runtime. A driver registers
+// its port, calls the RX queue's hook with the burst it received before any mbuf is made, and
+// offers one function to transmit frames. It knows nothing of programs, maps or targets.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include <rte_mbuf.h>
+
+#include "lib/base/result.h"
+
+namespace crema::xdp {
+
+inline constexpr std::uint32_t kBurstMax = 64;
+inline constexpr std::uint16_t kRxQueuesMax = 16;  // per port
+inline constexpr std::uint16_t kPortsMax = 32;     // RTE_MAX_ETHPORTS
+
+/// A frame that is not yet a mbuf. `page` is an element of a page_pool; only its identity is used.
+struct Frame {
+    rte_mbuf* page;
+    std::uint8_t* data;
+    std::uint32_t len;       // bytes, without FCS
+    std::uint32_t meta_len;  // bytes of metadata in front of data
+};
+
+/// Verdict counters of one RX queue; written by the polling core only. Their sum over one queue is
+/// the number of frames that went through the hook.
+struct alignas(64) VerdictCounters {
+    std::uint64_t drop = 0;
+    std::uint64_t aborted = 0;  // also unknown verdicts
+    std::uint64_t pass = 0;
+    std::uint64_t tx = 0;
+    std::uint64_t tx_errors = 0;  // verdict TX, refused by the TX ring, dropped
+    std::uint64_t redirect = 0;
+    std::uint64_t redirect_errors = 0;  // no target, or the target refused
+};
+
+/// One per RX queue of a registered port; lives as long as the registration.
+struct RxHook {
+    /// True while a program is attached: the driver calls run() for its bursts.
+    std::atomic<bool> active{false};
+    /// Runs the program over frames[0..n), n <= kBurstMax, and brings every frame to its end
+    /// except those with verdict PASS: they are left in frames[0..return), in order, for the
+    /// caller to make mbufs of. Flushes what it queued. Thread: the one that polls the queue.
+    std::uint32_t (*run)(RxHook* self, Frame* frames, std::uint32_t n) = nullptr;
+    VerdictCounters counters;
+};
+
+/// What a port offers. Plain functions: a secondary process has its own copies.
+struct PortOps {
+    const char* mode;  // "native" or "generic"
+    /// Transmits frames[0..n). Takes the first `return` of them (their pages go home after
+    /// transmission); the rest stay with the caller. One doorbell per call.
+    /// slot: number of the calling context, see tx_slot_of_this_thread(). Any thread; never waits
+    /// for the device.
+    std::uint32_t (*xmit)(void* port, std::uint32_t slot, const Frame* frames, std::uint32_t n);
+    /// May a program with / without frags support be attached now? The error says why not (MTU).
+    Status (*attach_check)(void* port, bool has_frags);
+    /// Longest frame the port sends now: MTU + Ethernet header + one VLAN tag, bytes.
+    std::uint32_t (*frame_bytes_max)(void* port);
+    /// True while the port is started and may send.
+    bool (*is_up)(void* port);
+};
+
+/// Registers an ethdev port; its ifindex for programs is port_id + 1. Returns kRxQueuesMax hooks.
+/// EEXIST when registered. Control thread.
+[[nodiscard]] Result<RxHook*> register_port(std::uint16_t port_id, const PortOps& ops, void* port);
+
+/// Detaches what is attached, removes the port from reach, waits until nobody uses it.
+void unregister_port(std::uint16_t port_id);
+
+struct Port {
+    std::uint16_t port_id;
+    const PortOps* ops;
+    void* port;
+};
+
+/// Null when `ifindex` is no registered port. Safe on the packet path; valid until the caller is
+/// quiescent.
+[[nodiscard]] const Port* port_by_ifindex(std::uint32_t ifindex);
+
+[[nodiscard]] constexpr std::uint32_t ifindex_of(std::uint16_t port_id) {
+    return port_id + 1U;
+}
+
+/// Loads OBJECT[:PROGRAM] and attaches it to `port_id`, replacing what is there. For the driver's
+/// `xdp=` argument. Errors: the loader's, attach_check's. Control thread.
+[[nodiscard]] Status attach_object(std::uint16_t port_id, const std::string& spec);
+
+/// Small number of the calling thread, for PortOps::xmit: its lcore id, or RTE_MAX_LCORE.
+[[nodiscard]] std::uint32_t tx_slot_of_this_thread();
+
+}  // namespace crema::xdp

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// How dispatch hands frames to lib/redirect, which lies beside this room and uses it (secondary
+// programs run there). lib/redirect installs these functions when the library is loaded.
+#pragma once
+
+#include <cstdint>
+
+#include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/xdp/hook.h"
+
+namespace crema::xdp {
+
+/// Bulk queues of one RX queue or cpumap poller.
+struct Outbound;
+
+struct Redirector {
+    Outbound* (*create)();
+    void (*destroy)(Outbound* outbound);
+    /// Queues one frame for the target in buff.redirect. True: taken. False: the caller still owns
+    /// it (drops and counts).
+    bool (*enqueue)(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame);
+    /// Hands all queued frames over: one call per target. Frames that a target refuses are recycled
+    /// and counted there. Returns how many were refused.
+    std::uint32_t (*flush)(Outbound* outbound);
+};
+
+void set_redirector(const Redirector& redirector);
+[[nodiscard]] const Redirector& redirector();
+
+}  // namespace crema::xdp
