@@ -6,10 +6,12 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <unistd.h>
 
 namespace crema::detail {
 [[noreturn]] inline void check_failed(const char* condition, const char* file, int line) {
-    std::fprintf(stderr, "crema: bug: %s at %s:%d\n", condition, file, line);
+    // Not stdio's stream: in libcrema that symbol is wrapped for libbpf (lib/meson.build).
+    ::dprintf(STDERR_FILENO, "crema: bug: %s at %s:%d\n", condition, file, line);
     std::abort();
 }
 }  // namespace crema::detail

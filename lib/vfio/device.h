@@ -41,9 +41,9 @@ class Device {
 
 /// Arguments of an in-process model; from the driver's device arguments.
 struct ModelArgs {
-    std::string instance;  // ethdev name, for messages
-    std::string wire;      // "null", "pair:x", ...; empty = null
-    std::string engine;    // "inline" (default): runs inside register accesses; "thread[:CPU]"
+    std::string instance{};  // ethdev name, for messages
+    std::string wire{};      // "null", "pair:x", ...; empty = null
+    std::string engine{};    // "inline" (default): runs inside register accesses; "thread[:CPU]"
 };
 
 using ModelFactory = Result<std::unique_ptr<Device>> (*)(DmaSpace& dma, const ModelArgs& args);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The IOVA space: addresses, refusals, reuse, and lookups while other ranges come and go.
+#include "lib/vfio/dma_space.h"
+
+#include <atomic>
+#include <cerrno>
+#include <gtest/gtest.h>
+#include <thread>
+#include <vector>
+
+namespace crema::vfio {
+namespace {
+
+alignas(4096) std::uint8_t memory[64 * 4096];
+
+TEST(DmaSpace, TranslatesBothWays) {
+    DmaSpace space;
+    const auto iova = space.map(memory + 64, 4096);
+    ASSERT_TRUE(iova.has_value()) << iova.error().message;
+    EXPECT_NE(*iova, DmaSpace::kNoIova);
+    EXPECT_EQ(*iova % 4096, 64U) << "the page offset of the address is kept";
+    EXPECT_EQ(space.iova_of(memory + 64 + 100), *iova + 100);
+    EXPECT_EQ(space.iova_of(memory), DmaSpace::kNoIova);
+    EXPECT_EQ(space.va_of(*iova + 100, 10), memory + 64 + 100);
+    EXPECT_EQ(space.va_of(*iova, 4096), memory + 64);
+    EXPECT_EQ(space.va_of(*iova, 4097), nullptr);
+    EXPECT_EQ(space.va_of(*iova + 4096, 1), nullptr);
+    EXPECT_EQ(space.va_of(*iova - 1, 1), nullptr);
+    EXPECT_EQ(space.va_of(0, 1), nullptr);
+    EXPECT_EQ(space.va_of(0xffffffffU, 0xffffffffU), nullptr);
+    const auto window = space.window_of(memory + 64);
+    EXPECT_EQ(window.bytes, 4096U);
+    EXPECT_EQ(window.iova_of(memory + 128), *iova + 64);
+    EXPECT_EQ(space.window_at(*iova + 4095).va, memory + 64);
+    EXPECT_EQ(space.window_at(*iova + 4096).bytes, 0U);
+}
+
+TEST(DmaSpace, NeighboursHaveAGapBetween) {
+    DmaSpace space;
+    const auto first = space.map(memory, 4096);
+    const auto second = space.map(memory + 4096, 4096);
+    ASSERT_TRUE(first && second);
+    const auto low = std::min(*first, *second);
+    const auto high = std::max(*first, *second);
+    EXPECT_GE(high - low, 8192U);
+    EXPECT_EQ(space.va_of(low + 4096, 1), nullptr);
+    EXPECT_EQ(space.ranges(), 2U);
+}
+
+TEST(DmaSpace, RefusesWhatItCannotServe) {
+    DmaSpace space;
+    EXPECT_EQ(space.map(memory + 1, 64).error().code, EINVAL);
+    EXPECT_EQ(space.map(memory, 65).error().code, EINVAL);
+    EXPECT_EQ(space.map(memory, 0).error().code, EINVAL);
+    EXPECT_EQ(space.map(nullptr, 64).error().code, EINVAL);
+    ASSERT_TRUE(space.map(memory + 4096, 4096));
+    EXPECT_EQ(space.map(memory + 4096, 4096).error().code, EEXIST);
+    EXPECT_EQ(space.map(memory, 8192).error().code, EEXIST);
+    EXPECT_EQ(space.map(memory + 8192 - 64, 4096).error().code, EEXIST);
+    EXPECT_EQ(space.unmap(memory).error().code, ENOENT);
+    // Never touched, so the size alone counts.
+    auto* far = reinterpret_cast<std::uint8_t*>(std::uintptr_t{1} << 40U);
+    EXPECT_EQ(space.map(far, std::size_t{1} << 33U).error().code, ENOSPC);
+    ASSERT_TRUE(space.map(far, std::size_t{3} << 30U));
+    EXPECT_EQ(space.map(far + (std::size_t{4} << 30U), std::size_t{1} << 30U).error().code, ENOSPC);
+}
+
+TEST(DmaSpace, FillsTheTableAndReusesIt) {
+    DmaSpace space;
+    std::vector<std::uint32_t> iovas;
+    for (unsigned i = 0; i < 256; ++i) {
+        const auto iova = space.map(memory + std::size_t{i} * 128, 64);
+        ASSERT_TRUE(iova.has_value()) << i << ": " << iova.error().message;
+        iovas.push_back(*iova);
+    }
+    EXPECT_EQ(space.map(memory + 60 * 4096, 64).error().code, ENOSPC);
+    ASSERT_TRUE(space.unmap(memory + 128));
+    EXPECT_EQ(space.va_of(iovas[1], 1), nullptr);
+    EXPECT_EQ(space.ranges(), 255U);
+    const auto again = space.map(memory + 60 * 4096, 64);
+    ASSERT_TRUE(again.has_value());
+    EXPECT_EQ(space.va_of(*again, 64), memory + 60 * 4096);
+}
+
+TEST(DmaSpace, GenerationMovesWithUnmapOnly) {
+    DmaSpace space;
+    const auto before = space.generation();
+    ASSERT_TRUE(space.map(memory, 64));
+    EXPECT_EQ(space.generation(), before);
+    ASSERT_TRUE(space.unmap(memory));
+    EXPECT_NE(space.generation(), before);
+    EXPECT_EQ(space.ranges(), 0U);
+}
+
+TEST(DmaSpace, LookupsSurviveChangesOfOtherRanges) {
+    DmaSpace space;
+    ASSERT_TRUE(space.map(memory, 64));
+    const auto mine = space.map(memory + 4096, 4096);
+    ASSERT_TRUE(mine.has_value());
+    std::atomic<bool> stop{false};
+    std::thread churn([&] {
+        while (!stop.load(std::memory_order_relaxed)) {
+            EXPECT_TRUE(space.unmap(memory));
+            EXPECT_TRUE(space.map(memory, 64));
+        }
+    });
+    for (unsigned i = 0; i < 20000; ++i) {
+        ASSERT_EQ(space.va_of(*mine + 8, 8), memory + 4096 + 8);
+        ASSERT_EQ(space.iova_of(memory + 4096), *mine);
+    }
+    stop.store(true, std::memory_order_relaxed);
+    churn.join();
+}
+
+}  // namespace
+}  // namespace crema::vfio
