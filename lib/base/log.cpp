@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// The sink behind lib/base/log.h.
+
 #include "lib/base/log.h"
 
 #include <rte_log.h>

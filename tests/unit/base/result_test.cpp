@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// What a Result keeps, what it hands out, and that errors cross it unchanged.
+
 #include "lib/base/result.h"
 
 #include <gtest/gtest.h>
