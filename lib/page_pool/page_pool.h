@@ -3,10 +3,14 @@
 // Frame memory, one pool per RX queue, shaped like the kernel's page_pool: a lockless array cache
 // for the owner (the polling lcore), a ring for pages that come home from other cores. Its face is
 // a rte_mempool with our ops ("crema_page_pool"), so a page is an mbuf that any DPDK code may free:
-// rte_pktmbuf_free() recycles the page.
+// rte_pktmbuf_free() recycles the page. The array cache is the mempool's lcore cache of the owner,
+// so freeing there costs no indirect call.
 //
-// Threads: alloc_bulk by the owner only; recycle from any thread; create, destroy, stats on a
-// control thread (stats are racy reads of single-writer counters).
+// Threads: alloc and recycle from any thread, the owner fastest; create, destroy, stats on a
+// control thread (stats are racy reads of single-writer counters). Pages in lcore caches are home.
+// Other lcores that free mbufs keep up to 1.5 * kCacheMax pages each within their own reach only:
+// size pools for that. What an application itself takes with rte_pktmbuf_alloc() is in `in_flight`
+// but not in the alloc counters.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +41,8 @@ struct Stats {
     std::uint64_t alloc_empty = 0;            // ring was empty when the cache was
     std::uint64_t alloc_refill = 0;           // ring refilled the cache
     std::uint64_t alloc_waive = 0;            // page of another NUMA node not taken; 0 here
-    std::uint64_t recycle_cached = 0;
-    std::uint64_t recycle_cache_full = 0;  // owner's cache was full: page went to the ring
+    std::uint64_t recycle_cached = 0;         // placed in the owner's cache
+    std::uint64_t recycle_cache_full = 0;     // owner's cache was full: page went to the ring
     std::uint64_t recycle_ring = 0;
     std::uint64_t recycle_ring_full = 0;     // 0: the ring holds all pages
     std::uint64_t recycle_released_ref = 0;  // 0: refcounts are the mbuf's
@@ -58,7 +62,7 @@ struct Stats {
 /// alloc_bulk, from a control thread while nobody allocates, or from the new owner itself.
 void set_owner(rte_mempool* pool, unsigned lcore_id);
 
-/// Takes up to `n` pages; returns how many. Thread: owner.
+/// Takes up to `n` pages; returns how many. Any thread; others than the owner take from the ring.
 [[nodiscard]] std::uint32_t alloc_bulk(rte_mempool* pool, rte_mbuf** pages, std::uint32_t n);
 
 /// Gives pages of this pool back. Owner: array cache first; any other thread: the ring.
