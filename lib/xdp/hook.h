@@ -47,6 +47,7 @@ struct RxHook {
     /// except those with verdict PASS: they are left in frames[0..return), in order, for the
     /// caller to make mbufs of. Flushes what it queued. Thread: the one that polls the queue.
     std::uint32_t (*run)(RxHook* self, Frame* frames, std::uint32_t n) = nullptr;
+    void* state = nullptr;  // of this room
     VerdictCounters counters;
 };
 

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+struct rte_rcu_qsbr;
+
 namespace crema::xdp {
 
 /// A reader's place; one per RX queue or cpumap poller. Not per thread: only one thread polls it.
@@ -22,9 +24,11 @@ class Reader {
 
   private:
     std::uint32_t id_;
+    rte_rcu_qsbr* qsbr_ = nullptr;
 };
 
-/// Returns when every burst that ran at the time of the call has ended. Control threads only.
+/// Returns when every burst that ran at the time of the call has ended. Control threads only:
+/// called between enter() and leave() it would wait for itself.
 void synchronize();
 
 }  // namespace crema::xdp

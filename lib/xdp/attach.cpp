@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The registry of ports and what is attached to them. The packet path reads two atomic pointers
+// (the port's state, its program) inside a Reader's section; everything else is control.
+#include "lib/xdp/attach.h"
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <utility>
+
+#include <rte_lcore.h>
+
+#include "lib/base/check.h"
+#include "lib/xdp/quiescence.h"
+#include "lib/xdp/run.h"
+
+namespace crema::xdp {
+namespace {
+
+struct PortState;
+
+/// What the hook of one RX queue needs; owned by its port.
+struct QueueState {
+    PortState* port = nullptr;
+    std::uint32_t queue = 0;
+    Outbound* outbound = nullptr;
+    Reader reader;
+};
+
+struct PortState {
+    Port port{};
+    PortOps ops{};
+    /// What the path runs; `holder` keeps it alive.
+    std::atomic<const ebpf::LoadedProgram*> program{nullptr};
+    std::shared_ptr<const ebpf::LoadedProgram> holder;  // control threads, under g_control
+    std::array<RxHook, kRxQueuesMax> hooks;
+    std::array<QueueState, kRxQueuesMax> queues;
+};
+
+std::mutex g_control;  // one control operation at a time
+constinit std::array<std::atomic<PortState*>, kPortsMax> g_ports{};
+
+PortState* state_of(std::uint32_t port_id) {
+    return port_id < kPortsMax ? g_ports[port_id].load(std::memory_order_acquire) : nullptr;
+}
+
+std::uint32_t run_hook(RxHook* self, Frame* frames, std::uint32_t n) {
+    QueueState& queue = *static_cast<QueueState*>(self->state);
+    CREMA_DCHECK(n <= kBurstMax);
+    queue.reader.enter();
+    const ebpf::LoadedProgram* program = queue.port->program.load(std::memory_order_acquire);
+    if (program == nullptr) [[unlikely]] {
+        // Detached between the driver's look at `active` and here: nobody decides, so PASS.
+        queue.reader.leave();
+        bump(self->counters.pass, n);
+        return n;
+    }
+    ebpf::XdpBuff buff;
+    set_constants(buff, ifindex_of(queue.port->port.port_id), queue.queue);
+    Dispatch dispatch(
+        frames, {.tx = &queue.port->port, .outbound = queue.outbound, .program_id = program->id});
+    run_burst(program->code.entry(), buff, frames, n, dispatch);
+    const std::uint32_t passed = dispatch.finish(self->counters);
+    queue.reader.leave();
+    return passed;
+}
+
+/// Puts `next` in place of what runs on the port and returns the old one when nobody runs it any
+/// more. Caller holds g_control.
+std::shared_ptr<const ebpf::LoadedProgram> exchange_program(
+    PortState& state, std::shared_ptr<const ebpf::LoadedProgram> next) {
+    const bool active = next != nullptr;
+    state.program.store(next.get(), std::memory_order_release);
+    for (RxHook& hook : state.hooks) {
+        hook.active.store(active, std::memory_order_release);
+    }
+    std::shared_ptr<const ebpf::LoadedProgram> old = std::exchange(state.holder, std::move(next));
+    if (old != nullptr) {
+        synchronize();
+    }
+    return old;
+}
+
+}  // namespace
+
+Result<RxHook*> register_port(std::uint16_t port_id, const PortOps& ops, void* port) {
+    if (port_id >= kPortsMax) {
+        return fail(EINVAL, "xdp: port {}: port ids are below {}", port_id, kPortsMax);
+    }
+    const std::scoped_lock guard(g_control);
+    if (state_of(port_id) != nullptr) {
+        return fail(EEXIST, "xdp: port {} is registered already", port_id);
+    }
+    auto state = std::make_unique<PortState>();
+    state->ops = ops;
+    state->port = {.port_id = port_id, .ops = &state->ops, .port = port};
+    for (std::uint16_t queue = 0; queue < kRxQueuesMax; ++queue) {
+        QueueState& own = state->queues[queue];
+        own.port = state.get();
+        own.queue = queue;
+        own.outbound = redirector().create();
+        state->hooks[queue].run = run_hook;
+        state->hooks[queue].state = &own;
+    }
+    RxHook* hooks = state->hooks.data();
+    g_ports[port_id].store(state.release(), std::memory_order_release);
+    return hooks;
+}
+
+void unregister_port(std::uint16_t port_id) {
+    std::shared_ptr<const ebpf::LoadedProgram> old;  // released after the lock
+    const std::scoped_lock guard(g_control);
+    PortState* const state = state_of(port_id);
+    if (state == nullptr) {
+        return;
+    }
+    old = exchange_program(*state, nullptr);
+    g_ports[port_id].store(nullptr, std::memory_order_release);
+    synchronize();
+    for (QueueState& queue : state->queues) {
+        redirector().destroy(queue.outbound);
+    }
+    delete state;
+}
+
+const Port* port_by_ifindex(std::uint32_t ifindex) {
+    const PortState* const state = ifindex == 0 ? nullptr : state_of(ifindex - 1);
+    return state == nullptr ? nullptr : &state->port;
+}
+
+Status attach(std::uint16_t port_id, std::shared_ptr<const ebpf::LoadedProgram> program) {
+    CREMA_CHECK(program != nullptr && program->code.entry() != nullptr);
+    const std::string& name = program->program.name;
+    const std::uint32_t type = program->program.expected_attach_type;
+    if (type == ebpf::kAttachXdpDevmap || type == ebpf::kAttachXdpCpumap) {
+        return fail(EINVAL, "xdp: program {} is for {} slots and cannot be attached to port {}",
+                    name, type == ebpf::kAttachXdpDevmap ? "devmap" : "cpumap", port_id);
+    }
+    std::shared_ptr<const ebpf::LoadedProgram> old;  // released after the lock
+    const std::scoped_lock guard(g_control);
+    PortState* const state = state_of(port_id);
+    if (state == nullptr) {
+        return fail(ENODEV, "xdp: port {} does not exist or offers no XDP", port_id);
+    }
+    if (const Status allowed =
+            state->ops.attach_check(state->port.port, program->program.has_frags);
+        !allowed) {
+        return fail(allowed.error().code, "xdp: program {} on port {}: {}", name, port_id,
+                    allowed.error().message);
+    }
+    old = exchange_program(*state, std::move(program));
+    return {};
+}
+
+Status detach(std::uint16_t port_id) {
+    std::shared_ptr<const ebpf::LoadedProgram> old;  // released after the lock
+    const std::scoped_lock guard(g_control);
+    PortState* const state = state_of(port_id);
+    if (state == nullptr) {
+        return fail(ENODEV, "xdp: port {} does not exist or offers no XDP", port_id);
+    }
+    if (state->holder == nullptr) {
+        return fail(ENOENT, "xdp: no program is attached to port {}", port_id);
+    }
+    old = exchange_program(*state, nullptr);
+    return {};
+}
+
+std::shared_ptr<const ebpf::LoadedProgram> attached(std::uint16_t port_id) {
+    const std::scoped_lock guard(g_control);
+    const PortState* const state = state_of(port_id);
+    return state == nullptr ? nullptr : state->holder;
+}
+
+VerdictCounters verdicts(std::uint16_t port_id) {
+    const std::scoped_lock guard(g_control);
+    VerdictCounters sum;
+    const PortState* const state = state_of(port_id);
+    if (state == nullptr) {
+        return sum;
+    }
+    for (const RxHook& hook : state->hooks) {
+        const VerdictCounters& own = hook.counters;
+        sum.drop += peek(own.drop);
+        sum.aborted += peek(own.aborted);
+        sum.pass += peek(own.pass);
+        sum.tx += peek(own.tx);
+        sum.tx_errors += peek(own.tx_errors);
+        sum.redirect += peek(own.redirect);
+        sum.redirect_errors += peek(own.redirect_errors);
+    }
+    return sum;
+}
+
+std::uint32_t tx_slot_of_this_thread() {
+    const unsigned lcore = rte_lcore_id();
+    return lcore < RTE_MAX_LCORE ? lcore : RTE_MAX_LCORE;
+}
+
+}  // namespace crema::xdp

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The one switch on the verdict, for every place where a program decides about frames of a burst:
+// an RX queue's hook (native and generic mode) and a cpumap poller. Frames are collected by case
+// and leave in bulk at the end of the burst: one return to the pools, one xmit, one flush.
+//
+// Owner of a page after take(): DROP and ABORTED this object until finish(), then its pool; TX this
+// object, then the port (a refused frame: its pool); REDIRECT the Outbound; PASS the caller again,
+// in frames[0..finish()).
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include <rte_mbuf.h>
+
+#include "lib/ebpf/abi/verdict.h"
+#include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/page_pool/page_pool.h"
+#include "lib/xdp/counter.h"
+#include "lib/xdp/exception_trace.h"
+#include "lib/xdp/hook.h"
+#include "lib/xdp/redirector.h"
+
+namespace crema::xdp {
+
+/// Where the frames of a burst may go. `tx` null: verdict TX has no meaning here and is ABORTED.
+struct Exits {
+    const Port* tx;
+    Outbound* outbound;
+    std::uint32_t program_id;  // for the trace
+};
+
+/// The frame in `page` as a program left it.
+[[nodiscard]] inline Frame frame_of(const ebpf::XdpBuff& buff, rte_mbuf* page) {
+    return {
+        .page = page,
+        .data = buff.data,
+        .len = static_cast<std::uint32_t>(buff.data_end - buff.data),
+        .meta_len = static_cast<std::uint32_t>(buff.data - buff.data_meta),
+    };
+}
+
+class Dispatch {
+  public:
+    /// frames: where PASS frames are compacted to; take() is called in ascending order of the same
+    /// array, at most kBurstMax times.
+    Dispatch(Frame* frames, const Exits& exits) : frames_(frames), exits_(exits) {}
+
+    /// Decides about one frame after its run. `act`: low half of r0.
+    void take(const ebpf::XdpBuff& buff, rte_mbuf* page, std::uint32_t act) {
+        const Frame frame = frame_of(buff, page);
+        switch (static_cast<ebpf::Verdict>(act)) {
+            case ebpf::Verdict::pass:
+                frames_[passed_++] = frame;
+                return;
+            case ebpf::Verdict::drop:
+                dropped_[drops_++] = page;
+                return;
+            case ebpf::Verdict::tx:
+                if (exits_.tx != nullptr) [[likely]] {
+                    to_send_[sends_++] = frame;
+                    return;
+                }
+                break;
+            case ebpf::Verdict::redirect:
+                if (redirector().enqueue(exits_.outbound, buff, frame)) [[likely]] {
+                    ++redirects_;
+                } else {
+                    ++redirect_errors_;
+                    dropped_[drops_++] = page;
+                }
+                return;
+            case ebpf::Verdict::aborted:
+                break;
+        }
+        ++aborted_;
+        dropped_[drops_++] = page;
+        crema_trace_xdp_exception(exits_.program_id, act, buff.ingress_ifindex,
+                                  buff.rx_queue_index);
+    }
+
+    /// Brings every frame but the passed ones to its end and adds to the counters. Returns how many
+    /// were passed.
+    std::uint32_t finish(VerdictCounters& counters) {
+        // of the dropped pages these were no verdict DROP
+        const std::uint32_t verdict_drops = drops_ - aborted_ - redirect_errors_;
+        if (drops_ != 0) {
+            page_pool::recycle_mixed(dropped_.data(), drops_);
+        }
+        if (sends_ != 0) {
+            send(counters);
+        }
+        if (redirects_ != 0) {
+            const std::uint32_t refused = redirector().flush(exits_.outbound);
+            bump(counters.redirect, redirects_ - refused);
+            redirect_errors_ += refused;
+        }
+        add(counters.drop, verdict_drops);
+        add(counters.pass, passed_);
+        add(counters.aborted, aborted_);
+        add(counters.redirect_errors, redirect_errors_);
+        return passed_;
+    }
+
+  private:
+    static void add(std::uint64_t& counter, std::uint32_t by) {
+        if (by != 0) {
+            bump(counter, by);
+        }
+    }
+
+    void send(VerdictCounters& counters) {
+        const Port& port = *exits_.tx;
+        const std::uint32_t taken =
+            port.ops->xmit(port.port, tx_slot_of_this_thread(), to_send_.data(), sends_);
+        bump(counters.tx, taken);
+        if (taken == sends_) [[likely]] {
+            return;
+        }
+        const std::uint32_t refused = sends_ - taken;
+        for (std::uint32_t i = 0; i < refused; ++i) {
+            dropped_[i] = to_send_[taken + i].page;
+        }
+        page_pool::recycle_mixed(dropped_.data(), refused);
+        bump(counters.tx_errors, refused);
+    }
+
+    Frame* frames_;
+    Exits exits_;
+    std::uint32_t passed_ = 0;
+    std::uint32_t drops_ = 0;
+    std::uint32_t sends_ = 0;
+    std::uint32_t redirects_ = 0;
+    std::uint32_t redirect_errors_ = 0;
+    std::uint32_t aborted_ = 0;
+    std::array<rte_mbuf*, kBurstMax> dropped_;
+    std::array<Frame, kBurstMax> to_send_;
+};
+
+}  // namespace crema::xdp

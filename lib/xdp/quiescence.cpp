@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/xdp/quiescence.h"
+
+#include <bitset>
+#include <cstdlib>
+#include <mutex>
+
+#include <rte_rcu_qsbr.h>
+
+#include "lib/base/check.h"
+
+namespace crema::xdp {
+namespace {
+
+// 32 ports x 16 queues, one cpumap poller per lcore, and room for tests.
+constexpr std::uint32_t kReadersMax = 1024;
+
+struct Domain {
+    rte_rcu_qsbr* qsbr;
+    std::mutex lock;  // control threads: registration of readers
+    std::bitset<kReadersMax> used;
+
+    Domain() {
+        const std::size_t bytes = rte_rcu_qsbr_get_memsize(kReadersMax);
+        qsbr = static_cast<rte_rcu_qsbr*>(std::aligned_alloc(RTE_CACHE_LINE_SIZE, bytes));
+        CREMA_CHECK(qsbr != nullptr);
+        CREMA_CHECK(rte_rcu_qsbr_init(qsbr, kReadersMax) == 0);
+    }
+};
+
+/// Lives to the end of the process: readers may be objects with static lifetime.
+Domain& domain() {
+    static auto& instance = *new Domain;
+    return instance;
+}
+
+}  // namespace
+
+Reader::Reader() : id_(0) {
+    Domain& all = domain();
+    const std::scoped_lock guard(all.lock);
+    while (id_ < kReadersMax && all.used[id_]) {
+        ++id_;
+    }
+    CREMA_CHECK(id_ < kReadersMax);
+    all.used.set(id_);
+    qsbr_ = all.qsbr;
+    CREMA_CHECK(rte_rcu_qsbr_thread_register(all.qsbr, id_) == 0);
+}
+
+Reader::~Reader() {
+    Domain& all = domain();
+    const std::scoped_lock guard(all.lock);
+    rte_rcu_qsbr_thread_offline(all.qsbr, id_);
+    CREMA_CHECK(rte_rcu_qsbr_thread_unregister(all.qsbr, id_) == 0);
+    all.used.reset(id_);
+}
+
+void Reader::enter() {
+    rte_rcu_qsbr_thread_online(qsbr_, id_);
+}
+
+void Reader::leave() {
+    rte_rcu_qsbr_thread_offline(qsbr_, id_);
+}
+
+void synchronize() {
+    rte_rcu_qsbr_synchronize(domain().qsbr, RTE_QSBR_THRID_INVALID);
+}
+
+}  // namespace crema::xdp

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/xdp/redirector.h"
+
+namespace crema::xdp {
+namespace {
+
+// Until lib/redirect is there: no queues, and every redirect is an error.
+constinit Redirector g_redirector = {
+    .create = []() -> Outbound* { return nullptr; },
+    .destroy = [](Outbound* /*outbound*/) {},
+    .enqueue = [](Outbound* /*outbound*/,
+                  const ebpf::XdpBuff& /*buff*/,
+                  const Frame& /*frame*/) { return false; },
+    .flush = [](Outbound* /*outbound*/) -> std::uint32_t { return 0; },
+};
+
+}  // namespace
+
+void set_redirector(const Redirector& redirector) {
+    g_redirector = redirector;
+}
+
+const Redirector& redirector() {
+    return g_redirector;
+}
+
+}  // namespace crema::xdp

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Runs one compiled program over one burst. One XdpBuff on the stack serves the whole burst: what
+// is constant for the queue is written once, four pointers per frame. Packet data is prefetched a
+// few frames ahead; nothing else of a frame is touched here.
+#pragma once
+
+#include <cstdint>
+
+#include <rte_prefetch.h>
+
+#include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/page_pool/page.h"
+#include "lib/topology/this_cpu.h"
+#include "lib/xdp/dispatch.h"
+
+namespace crema::xdp {
+
+inline constexpr std::uint32_t kPrefetchAhead = 4;  // frames
+
+/// Sets the part of `buff` that changes per frame.
+inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
+    buff.data = frame.data;
+    buff.data_end = frame.data + frame.len;
+    buff.data_meta = frame.data - frame.meta_len;
+    buff.data_hard_start = page_pool::hard_start_of(frame.page);
+    // A program may return REDIRECT without having asked for a target.
+    buff.redirect.kind = ebpf::RedirectTarget::Kind::none;
+}
+
+/// frames[0..n), n <= kBurstMax. `buff` holds what is constant. Caller: a Reader is entered.
+inline void run_burst(ebpf::EntryPoint entry,
+                      ebpf::XdpBuff& buff,
+                      const Frame* frames,
+                      std::uint32_t n,
+                      Dispatch& dispatch) {
+    for (std::uint32_t i = 0; i < n && i < kPrefetchAhead; ++i) {
+        rte_prefetch0(frames[i].data);
+    }
+    for (std::uint32_t i = 0; i < n; ++i) {
+        if (i + kPrefetchAhead < n) {
+            rte_prefetch0(frames[i + kPrefetchAhead].data);
+        }
+        rte_mbuf* const page = frames[i].page;
+        point_at(buff, frames[i]);
+        const std::uint64_t r0 = entry(&buff);
+        dispatch.take(buff, page, static_cast<std::uint32_t>(r0));
+    }
+}
+
+/// The constant part of a burst's XdpBuff.
+inline void set_constants(ebpf::XdpBuff& buff, std::uint32_t ifindex, std::uint32_t queue) {
+    buff.frame_sz = page_pool::kFrameSize;
+    buff.ingress_ifindex = ifindex;
+    buff.rx_queue_index = queue;
+    buff.egress_ifindex = 0;
+    buff.cpu = topology::cpu_of_this_thread();
+    buff.reserved = 0;
+    buff.redirect = {};
+}
+
+}  // namespace crema::xdp
