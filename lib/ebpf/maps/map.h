@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "lib/base/result.h"
@@ -66,14 +67,16 @@ class Map {
 
     /// bpf(2) side. Keys and values have the user layout: spec().key_size bytes, and
     /// user_value_bytes() bytes (per-CPU types: one 8-byte-rounded value per possible CPU).
-    [[nodiscard]] virtual int lookup(const void* key, void* value_out) = 0;
-    [[nodiscard]] virtual int update(const void* key, const void* value, std::uint64_t flags) = 0;
-    [[nodiscard]] virtual int erase(const void* key) = 0;
+    /// -EPERM where kRdonly, kWronly or a freeze forbids the access, before any other error.
+    [[nodiscard]] int lookup(const void* key, void* value_out);
+    [[nodiscard]] int update(const void* key, const void* value, std::uint64_t flags);
+    [[nodiscard]] int erase(const void* key);
     /// key == nullptr asks for the first key.
-    [[nodiscard]] virtual int next_key(const void* key, void* next_out) = 0;
+    [[nodiscard]] int next_key(const void* key, void* next_out);
     [[nodiscard]] virtual std::uint32_t user_value_bytes() const;
 
-    /// 0, or -EBUSY / -EPERM when already frozen.
+    /// 0, or -EPERM when user space may not write (frozen already, or kRdonly). New writable
+    /// mappings of memory_fd() are refused from then on; existing ones stay (the kernel: -EBUSY).
     [[nodiscard]] int freeze();
 
     [[nodiscard]] virtual ValueLayout layout() const { return {}; }
@@ -82,6 +85,17 @@ class Map {
     [[nodiscard]] virtual int memory_fd() const { return -1; }
 
   private:
+    // Access rights are checked; flags hold no kLock (no value has a spin lock).
+    [[nodiscard]] virtual int do_lookup(const void* key, void* value_out) = 0;
+    [[nodiscard]] virtual int do_update(const void* key,
+                                        const void* value,
+                                        std::uint64_t flags) = 0;
+    [[nodiscard]] virtual int do_erase(const void* key) = 0;
+    [[nodiscard]] virtual int do_next_key(const void* key, void* next_out) = 0;
+
+    [[nodiscard]] bool user_may_write() const;
+    [[nodiscard]] bool user_may_read() const;
+
     MapSpec spec_;
     std::uint32_t id_;
     bool frozen_ = false;
@@ -90,7 +104,13 @@ class Map {
 /// Creates a map or says which attribute the kernel would refuse (same errno as the kernel).
 [[nodiscard]] Result<std::shared_ptr<Map>> create(const MapSpec& spec);
 
-/// Number of possible CPUs of the host (kernel CPU numbers are < this).
+/// Number of possible CPUs of the host: values in a user buffer of a per-CPU map.
 [[nodiscard]] std::uint32_t possible_cpus();
+
+/// Their numbers, ascending. Where the host has gaps the last one is more than the count says:
+/// storage that is indexed by CPU number has possible_cpu_ids().back() + 1 places.
+[[nodiscard]] std::span<const std::uint32_t> possible_cpu_ids();
+
+[[nodiscard]] bool cpu_is_possible(std::uint32_t cpu);
 
 }  // namespace crema::ebpf::maps

@@ -36,6 +36,18 @@ struct TargetHooks {
     void (*cpu_release)(void* target);
 };
 
+/// A program as a devmap or cpumap value names it. `program` is null when the fd is no program.
+struct ProgramRef {
+    std::shared_ptr<const LoadedProgram> program;
+    std::uint32_t id = 0;
+    std::uint32_t expected_attach_type = 0;  // as in bpf(2)
+};
+
+/// Installed by lib/ebpf/syscall, which owns the file descriptors. Without it no fd is a program.
+using ProgramByFd = ProgramRef (*)(int fd);
+void set_program_by_fd(ProgramByFd resolve);
+[[nodiscard]] ProgramRef program_by_fd(int fd);
+
 void set_target_hooks(const TargetHooks& hooks);
 [[nodiscard]] const TargetHooks& target_hooks();
 

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Array map, bpf(2) side. Order of errors as measured on the kernel.
+#include "lib/ebpf/maps/array.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lib/ebpf/maps/index_keys.h"
+
+namespace crema::ebpf::maps {
+
+namespace {
+
+std::uint32_t stride_of(const MapSpec& spec) {
+    return (spec.value_size + 7U) & ~7U;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Map>> ArrayMap::make(const MapSpec& spec) {
+    auto memory = Memory::allocate(
+        std::uint64_t{stride_of(spec)} * spec.max_entries,
+        (spec.flags & kMmapable) != 0 ? Memory::Sharing::memfd : Memory::Sharing::private_pages);
+    if (!memory) {
+        return forward_error(memory);
+    }
+    return std::make_shared<ArrayMap>(spec, std::move(*memory));
+}
+
+ArrayMap::ArrayMap(const MapSpec& spec, Memory memory)
+    : Map(spec), memory_(std::move(memory)), stride_(stride_of(spec)) {}
+
+int ArrayMap::do_lookup(const void* key, void* value_out) {
+    const std::uint8_t* found = value(load_index(key));
+    if (found == nullptr) {
+        return -ENOENT;
+    }
+    std::memcpy(value_out, found, spec().value_size);
+    return 0;
+}
+
+int ArrayMap::do_update(const void* key, const void* value_in, std::uint64_t flags) {
+    if (flags > kExist) {
+        return -EINVAL;
+    }
+    std::uint8_t* found = value(load_index(key));
+    if (found == nullptr) {
+        return -E2BIG;
+    }
+    if ((flags & kNoExist) != 0) {
+        return -EEXIST;
+    }
+    std::memcpy(found, value_in, spec().value_size);
+    return 0;
+}
+
+int ArrayMap::do_erase(const void* /*key*/) {
+    return -EINVAL;
+}
+
+int ArrayMap::do_next_key(const void* key, void* next_out) {
+    return next_index(key, spec().max_entries, next_out);
+}
+
+}  // namespace crema::ebpf::maps

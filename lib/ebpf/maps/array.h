@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// BPF_MAP_TYPE_ARRAY: values side by side, zero at first, never deleted. Programs reach them by
+// address (lowering inlines the lookup); one with kMmapable is shared memory that a skeleton maps.
+#pragma once
+
+#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/memory.h"
+
+namespace crema::ebpf::maps {
+
+class ArrayMap final : public Map {
+  public:
+    /// spec: checked by create().
+    [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
+
+    ArrayMap(const MapSpec& spec, Memory memory);
+
+    /// Null when index is out of range. Program side, any thread.
+    [[nodiscard]] std::uint8_t* value(std::uint32_t index) const {
+        return index < spec().max_entries ? memory_.data() + std::uint64_t{index} * stride_
+                                          : nullptr;
+    }
+
+    [[nodiscard]] ValueLayout layout() const override {
+        return {.base = memory_.data(), .stride = stride_, .percpu_stride = 0};
+    }
+
+    [[nodiscard]] int memory_fd() const override { return memory_.fd(); }
+
+  private:
+    [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
+    [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
+    [[nodiscard]] int do_erase(const void* key) override;
+    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
+
+    Memory memory_;
+    std::uint32_t stride_;
+};
+
+}  // namespace crema::ebpf::maps

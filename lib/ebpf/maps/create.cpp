@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// MAP_CREATE: the attribute checks of every served type as one table of rules, with the errors
+// that the kernel gives. A type that is not served is refused here, by name.
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <fstream>
+#include <string_view>
+
+#include "lib/ebpf/maps/array.h"
+#include "lib/ebpf/maps/cpumap.h"
+#include "lib/ebpf/maps/devmap.h"
+#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/percpu_array.h"
+
+namespace crema::ebpf::maps {
+
+namespace {
+
+constexpr std::uint32_t kPercpuValueMax = 32768;  // bytes, rounded up to 8
+constexpr std::uint32_t kUserAccess = kRdonly | kWronly;
+constexpr std::uint32_t kProgramAccess = kRdonlyProg | kWronlyProg;
+constexpr std::size_t kNameMax = 15;
+
+// The kernel's NR_CPUS: a cpumap may not have more slots.
+std::uint32_t cpu_numbers_of_kernel() {
+    std::ifstream file("/sys/devices/system/cpu/kernel_max");
+    std::uint32_t last = 0;
+    return file >> last ? last + 1 : possible_cpu_ids().back() + 1;
+}
+
+Status check_array(const MapSpec& spec) {
+    if (spec.value_size == 0) {
+        return fail(EINVAL, "map {}: value_size is 0", spec.name);
+    }
+    if (spec.value_size > INT_MAX) {
+        return fail(E2BIG, "map {}: value_size {}", spec.name, spec.value_size);
+    }
+    return {};
+}
+
+Status check_percpu_array(const MapSpec& spec) {
+    if (spec.value_size == 0) {
+        return fail(EINVAL, "map {}: value_size is 0", spec.name);
+    }
+    if (spec.value_size > kPercpuValueMax) {
+        return fail(E2BIG, "map {}: per-CPU value of {} bytes, at most {}", spec.name,
+                    spec.value_size, kPercpuValueMax);
+    }
+    return {};
+}
+
+Status check_redirect_value(const MapSpec& spec) {
+    if (spec.value_size != 4 && spec.value_size != 8) {
+        return fail(EINVAL, "map {}: value_size {}, must be 4 or 8", spec.name, spec.value_size);
+    }
+    return {};
+}
+
+Status check_devmap_hash(const MapSpec& spec) {
+    constexpr std::uint32_t kEntriesMax = 1U << 31U;
+    if (spec.max_entries > kEntriesMax) {
+        return fail(EINVAL, "map {}: max_entries {}", spec.name, spec.max_entries);
+    }
+    return check_redirect_value(spec);
+}
+
+Status check_cpumap(const MapSpec& spec) {
+    const Status value = check_redirect_value(spec);
+    if (!value) {
+        return value;
+    }
+    const std::uint32_t entries_max = cpu_numbers_of_kernel();
+    if (spec.max_entries > entries_max) {
+        return fail(E2BIG, "map {}: {} CPUs, this kernel knows {}", spec.name, spec.max_entries,
+                    entries_max);
+    }
+    return {};
+}
+
+struct TypeRules {
+    MapType type;
+    std::uint32_t flags;  // accepted by MAP_CREATE
+    Status (*check)(const MapSpec& spec);
+    Result<std::shared_ptr<Map>> (*make)(const MapSpec& spec);
+};
+
+constexpr std::array kTypes = {
+    TypeRules{MapType::array, kNumaNode | kUserAccess | kProgramAccess | kMmapable | kInnerMap,
+              check_array, ArrayMap::make},
+    TypeRules{MapType::percpu_array, kUserAccess | kProgramAccess, check_percpu_array,
+              PercpuArrayMap::make},
+    TypeRules{MapType::devmap, kNumaNode | kUserAccess, check_redirect_value, Devmap::make},
+    TypeRules{MapType::devmap_hash, kNumaNode | kUserAccess, check_devmap_hash, Devmap::make},
+    TypeRules{MapType::cpumap, kNumaNode, check_cpumap, Cpumap::make},
+};
+
+constexpr std::array<std::string_view, 34> kTypeNames = {
+    "unspec",
+    "hash",
+    "array",
+    "prog_array",
+    "perf_event_array",
+    "percpu_hash",
+    "percpu_array",
+    "stack_trace",
+    "cgroup_array",
+    "lru_hash",
+    "lru_percpu_hash",
+    "lpm_trie",
+    "array_of_maps",
+    "hash_of_maps",
+    "devmap",
+    "sockmap",
+    "cpumap",
+    "xskmap",
+    "sockhash",
+    "cgroup_storage",
+    "reuseport_sockarray",
+    "percpu_cgroup_storage",
+    "queue",
+    "stack",
+    "sk_storage",
+    "devmap_hash",
+    "struct_ops",
+    "ringbuf",
+    "inode_storage",
+    "task_storage",
+    "bloom_filter",
+    "user_ringbuf",
+    "cgrp_storage",
+    "arena",
+};
+
+bool name_is_valid(const std::string& name) {
+    for (const char c : name) {
+        const bool valid = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                           (c >= '0' && c <= '9') || c == '_' || c == '.';
+        if (!valid) {
+            return false;
+        }
+    }
+    return name.size() <= kNameMax;
+}
+
+const TypeRules* rules_of(MapType type) {
+    for (const TypeRules& rules : kTypes) {
+        if (rules.type == type) {
+            return &rules;
+        }
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Map>> create(const MapSpec& spec) {
+    if (!name_is_valid(spec.name)) {
+        return fail(EINVAL, "map name \"{}\": at most {} of [A-Za-z0-9_.]", spec.name, kNameMax);
+    }
+    const TypeRules* rules = rules_of(spec.type);
+    const auto number = static_cast<std::uint32_t>(spec.type);
+    if (rules == nullptr) {
+        if (number == 0 || number >= kTypeNames.size()) {
+            return fail(EINVAL, "map {}: type {} is unknown", spec.name, number);
+        }
+        return fail(ENOTSUP,
+                    "map {}: type {} ({}) is not served; served are array, percpu_array, devmap, "
+                    "devmap_hash and cpumap",
+                    spec.name, number, kTypeNames[number]);
+    }
+    if ((spec.flags & ~rules->flags) != 0 || (spec.flags & kUserAccess) == kUserAccess ||
+        (spec.flags & kProgramAccess) == kProgramAccess) {
+        return fail(EINVAL, "map {}: flags {:#x} do not fit type {}", spec.name, spec.flags,
+                    kTypeNames[number]);
+    }
+    if (spec.key_size != sizeof(std::uint32_t) || spec.max_entries == 0) {
+        return fail(EINVAL, "map {}: key_size {} (must be 4), max_entries {} (must not be 0)",
+                    spec.name, spec.key_size, spec.max_entries);
+    }
+    const Status checked = rules->check(spec);
+    if (!checked) {
+        return forward_error(checked);
+    }
+    return rules->make(spec);
+}
+
+}  // namespace crema::ebpf::maps

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Value storage of array-like maps: whole pages, zeroed, at a fixed address (programs carry it as
+// a constant). Shared memory has a file descriptor that user space may map as well.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
+
+namespace crema::ebpf::maps {
+
+class Memory {
+  public:
+    enum class Sharing { private_pages, memfd };
+
+    /// bytes: rounded up to whole pages. ENOMEM: more than the machine has, or mmap says so.
+    [[nodiscard]] static Result<Memory> allocate(std::uint64_t bytes, Sharing sharing);
+
+    Memory(Memory&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)),
+          bytes_(std::exchange(other.bytes_, 0)),
+          fd_(std::move(other.fd_)) {}
+
+    Memory& operator=(Memory&& other) = delete;
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+    ~Memory();
+
+    [[nodiscard]] std::uint8_t* data() const { return data_; }
+
+    /// -1 for private pages.
+    [[nodiscard]] int fd() const { return fd_.get(); }
+
+  private:
+    Memory(std::uint8_t* data, std::size_t bytes, UniqueFd fd)
+        : data_(data), bytes_(bytes), fd_(std::move(fd)) {}
+
+    std::uint8_t* data_;
+    std::size_t bytes_;
+    UniqueFd fd_;
+};
+
+}  // namespace crema::ebpf::maps

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Per-CPU array map, bpf(2) side. A user buffer holds one value per possible CPU, each rounded up
+// to 8 bytes, without gaps for CPU numbers that are not possible.
+#include "lib/ebpf/maps/percpu_array.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lib/ebpf/maps/index_keys.h"
+
+namespace crema::ebpf::maps {
+
+namespace {
+
+constexpr std::uint64_t kSeparation = 128;  // bytes: two cache lines
+
+std::uint32_t stride_of(const MapSpec& spec) {
+    return (spec.value_size + 7U) & ~7U;
+}
+
+std::uint64_t percpu_stride_of(const MapSpec& spec) {
+    const std::uint64_t bytes = std::uint64_t{stride_of(spec)} * spec.max_entries;
+    return (bytes + kSeparation - 1) / kSeparation * kSeparation;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Map>> PercpuArrayMap::make(const MapSpec& spec) {
+    const std::uint64_t cpu_places = std::uint64_t{possible_cpu_ids().back()} + 1;
+    auto memory =
+        Memory::allocate(percpu_stride_of(spec) * cpu_places, Memory::Sharing::private_pages);
+    if (!memory) {
+        return forward_error(memory);
+    }
+    return std::make_shared<PercpuArrayMap>(spec, std::move(*memory));
+}
+
+PercpuArrayMap::PercpuArrayMap(const MapSpec& spec, Memory memory)
+    : Map(spec),
+      memory_(std::move(memory)),
+      stride_(stride_of(spec)),
+      percpu_stride_(percpu_stride_of(spec)) {}
+
+int PercpuArrayMap::do_lookup(const void* key, void* value_out) {
+    const std::uint32_t index = load_index(key);
+    if (index >= spec().max_entries) {
+        return -ENOENT;
+    }
+    auto* out = static_cast<std::uint8_t*>(value_out);
+    for (const std::uint32_t cpu : possible_cpu_ids()) {
+        std::memcpy(out, value(cpu, index), stride_);
+        out += stride_;
+    }
+    return 0;
+}
+
+int PercpuArrayMap::do_update(const void* key, const void* value_in, std::uint64_t flags) {
+    const std::uint32_t index = load_index(key);
+    if (flags > kExist) {
+        return -EINVAL;
+    }
+    if (index >= spec().max_entries) {
+        return -E2BIG;
+    }
+    if (flags == kNoExist) {
+        return -EEXIST;
+    }
+    const auto* in = static_cast<const std::uint8_t*>(value_in);
+    for (const std::uint32_t cpu : possible_cpu_ids()) {
+        std::memcpy(value(cpu, index), in, spec().value_size);
+        in += stride_;
+    }
+    return 0;
+}
+
+int PercpuArrayMap::do_erase(const void* /*key*/) {
+    return -EINVAL;
+}
+
+int PercpuArrayMap::do_next_key(const void* key, void* next_out) {
+    return next_index(key, spec().max_entries, next_out);
+}
+
+}  // namespace crema::ebpf::maps
