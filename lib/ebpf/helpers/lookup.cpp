@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// bpf_map_lookup_elem, one function per map type. Arrays are inlined by lowering where it can; the
+// functions here serve the rest. The value stays valid until the run ends.
+#include <cstring>
+
+#include "lib/base/check.h"
+#include "lib/ebpf/helpers/natives.h"
+#include "lib/ebpf/maps/array.h"
+#include "lib/ebpf/maps/devmap.h"
+#include "lib/ebpf/maps/percpu_array.h"
+
+namespace crema::ebpf::helpers {
+
+namespace {
+
+std::uint32_t key_at(std::uint64_t address) {
+    std::uint32_t key = 0;
+    std::memcpy(&key, reinterpret_cast<const void*>(address), sizeof key);
+    return key;
+}
+
+std::uint64_t address_of(const void* value) {
+    return reinterpret_cast<std::uintptr_t>(value);
+}
+
+// A program sees {ifindex, program id}: the head of the entry. Read only, says the verifier.
+std::uint64_t value_of(const maps::DevmapEntry* entry) {
+    static_assert(offsetof(maps::DevmapEntry, ifindex) == 0);
+    static_assert(offsetof(maps::DevmapEntry, program_id) == 4);
+    return address_of(entry);
+}
+
+}  // namespace
+
+std::uint64_t lookup_array(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return address_of(map_of<maps::ArrayMap>(r1).value(key_at(r2)));
+}
+
+std::uint64_t lookup_percpu_array(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
+    return address_of(map_of<maps::PercpuArrayMap>(r1).value(context_of(r5).cpu, key_at(r2)));
+}
+
+std::uint64_t lookup_devmap(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return value_of(map_of<maps::Devmap>(r1).find_direct(key_at(r2)));
+}
+
+std::uint64_t lookup_devmap_hash(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return value_of(map_of<maps::Devmap>(r1).find_hashed(key_at(r2)));
+}
+
+std::uint64_t lookup_any(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
+    switch (map_of(r1).spec().type) {
+        case maps::MapType::array:
+            return lookup_array(r1, r2, r3, r4, r5);
+        case maps::MapType::percpu_array:
+            return lookup_percpu_array(r1, r2, r3, r4, r5);
+        case maps::MapType::devmap:
+            return lookup_devmap(r1, r2, r3, r4, r5);
+        case maps::MapType::devmap_hash:
+            return lookup_devmap_hash(r1, r2, r3, r4, r5);
+        case maps::MapType::cpumap:
+            break;
+    }
+    CREMA_CHECK(!"lookup in a map type that the verifier refuses");
+    return 0;
+}
+
+}  // namespace crema::ebpf::helpers

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The native functions behind the prototypes, one file per family. Compiled code calls them with
+// BPF's r1..r5 in the C argument registers: never through a C++ prototype of other types. They run
+// on the packet path: no allocation, lock or system call.
+#pragma once
+
+#include <cstdint>
+
+#include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/maps/map.h"
+
+namespace crema::ebpf::helpers {
+
+// lookup.cpp; r1 map, r2 key, r5 context. Result: address of the value, or 0.
+std::uint64_t lookup_any(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+std::uint64_t lookup_array(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+std::uint64_t lookup_percpu_array(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+std::uint64_t lookup_devmap(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+std::uint64_t lookup_devmap_hash(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+
+// redirect.cpp; redirect: r1 ifindex, r2 flags; redirect_map: r1 map, r2 key, r3 flags; r5 context.
+std::uint64_t redirect(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+std::uint64_t redirect_map_any(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+std::uint64_t redirect_map_devmap(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+std::uint64_t redirect_map_devmap_hash(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+std::uint64_t redirect_map_cpumap(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+
+// adjust.cpp; r1 context, r2 signed 32-bit offset. Result: 0 or a negative errno.
+std::uint64_t xdp_adjust_head(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+
+/// What r1 of a map helper holds: lowering loads the address of the Map object.
+[[nodiscard]] inline std::uint64_t map_argument(const maps::Map& map) {
+    return reinterpret_cast<std::uintptr_t>(&map);
+}
+
+/// The map behind r1. Concrete: the class of the map's type, which the caller has established.
+template <typename Concrete = maps::Map>
+[[nodiscard]] inline const Concrete& map_of(std::uint64_t r1) {
+    return *static_cast<const Concrete*>(reinterpret_cast<const maps::Map*>(r1));
+}
+
+[[nodiscard]] inline XdpBuff& context_of(std::uint64_t argument) {
+    return *reinterpret_cast<XdpBuff*>(argument);
+}
+
+}  // namespace crema::ebpf::helpers
