@@ -3,9 +3,8 @@
 
 #include "lib/base/result.h"
 
-#include <gtest/gtest.h>
-
 #include <cerrno>
+#include <gtest/gtest.h>
 
 namespace crema {
 namespace {
