@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// cpumap: a ring per slot, filled by any core, emptied by the one worker on the slot's CPU. The
+// worker sees the slots of its CPU as an immutable list that control threads replace, so neither
+// side locks. The slot's second program runs on the receiving core, in bursts.
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "lib/base/check.h"
+#include "lib/ebpf/maps/map.h"
+#include "lib/page_pool/page_pool.h"
+#include "lib/redirect/cpu_poller.h"
+#include "lib/redirect/target.h"
+#include "lib/xdp/quiescence.h"
+#include "lib/xdp/run.h"
+
+namespace crema::redirect {
+namespace {
+
+using TargetList = std::vector<CpuTarget*>;
+
+/// One kernel CPU number: the slots that lead to it, and what happened there.
+struct alignas(64) Cpu {
+    std::atomic<const TargetList*> targets{nullptr};  // null: none
+    std::atomic<bool> has_poller{false};
+    std::atomic<std::uint64_t> enqueue_drops{0};  // written by senders
+    alignas(64) std::uint64_t received = 0;       // from here on written by the poller
+    xdp::VerdictCounters verdicts;
+};
+
+std::mutex g_control;  // lists and pollers
+
+std::vector<Cpu>& cpus() {
+    static auto& all = *new std::vector<Cpu>(ebpf::maps::possible_cpu_ids().back() + 1);
+    return all;
+}
+
+FrameHeader* header_of(rte_mbuf* page) {
+    return reinterpret_cast<FrameHeader*>(page_pool::hard_start_of(page));
+}
+
+/// A ring in memory of its own: no name to clash, no EAL needed to make one.
+rte_ring* make_ring(std::uint32_t frames) {
+    const unsigned slots = rte_align32pow2(frames + 1);
+    const ssize_t bytes = rte_ring_get_memsize(slots);
+    if (bytes < 0) {
+        return nullptr;
+    }
+    void* memory = std::aligned_alloc(
+        RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(static_cast<std::size_t>(bytes), RTE_CACHE_LINE_SIZE));
+    if (memory == nullptr) {
+        return nullptr;
+    }
+    auto* ring = static_cast<rte_ring*>(memory);
+    if (rte_ring_init(ring, "crema_cpumap", frames, RING_F_SC_DEQ | RING_F_EXACT_SZ) != 0) {
+        std::free(memory);
+        return nullptr;
+    }
+    return ring;
+}
+
+/// Recycles what waits in a ring that nobody fills or empties any more.
+std::uint32_t drain(rte_ring* ring) {
+    std::array<void*, xdp::kBurstMax> pages;
+    std::uint32_t total = 0;
+    while (const unsigned n =
+               rte_ring_sc_dequeue_burst(ring, pages.data(), xdp::kBurstMax, nullptr)) {
+        page_pool::recycle_mixed(reinterpret_cast<rte_mbuf**>(pages.data()), n);
+        total += n;
+    }
+    return total;
+}
+
+/// Publishes the list of a CPU after `change` and frees the old one. Caller holds g_control.
+template <typename Change>
+void change_list(Cpu& cpu, Change change) {
+    const TargetList* const old = cpu.targets.load(std::memory_order_relaxed);
+    auto next =
+        old == nullptr ? std::make_unique<TargetList>() : std::make_unique<TargetList>(*old);
+    change(*next);
+    cpu.targets.store(next->empty() ? nullptr : next.release(), std::memory_order_release);
+    xdp::synchronize();
+    delete old;
+}
+
+}  // namespace
+
+std::uint32_t send_to_cpu(const CpuTarget& target, const Parcel* parcels, std::uint32_t n) {
+    Cpu& cpu = cpus()[target.cpu];
+    std::uint32_t taken = 0;
+    if (cpu.has_poller.load(std::memory_order_acquire)) [[likely]] {
+        std::array<void*, xdp::kBurstMax> pages;
+        for (std::uint32_t i = 0; i < n; ++i) {
+            const xdp::Frame& frame = parcels[i].frame;
+            *header_of(frame.page) = {
+                .data_offset =
+                    static_cast<std::uint32_t>(frame.data - page_pool::hard_start_of(frame.page)),
+                .len = frame.len,
+                .meta_len = frame.meta_len,
+                .ingress_ifindex = parcels[i].ingress_ifindex,
+            };
+            pages[i] = frame.page;
+        }
+        taken = rte_ring_mp_enqueue_burst(target.ring, pages.data(), n, nullptr);
+    }
+    if (taken != n) [[unlikely]] {
+        cpu.enqueue_drops.fetch_add(n - taken, std::memory_order_relaxed);
+    }
+    return taken;
+}
+
+int acquire_cpu(const ebpf::maps::CpuSlot& slot, void** target) {
+    if (!ebpf::maps::cpu_is_possible(slot.cpu) || slot.queue_size == 0) {
+        return -EINVAL;
+    }
+    auto made = std::unique_ptr<CpuTarget>(new (std::nothrow) CpuTarget);
+    if (made == nullptr) {
+        return -ENOMEM;
+    }
+    made->kind = Target::Kind::cpu;
+    made->program = slot.program;
+    made->cpu = slot.cpu;
+    made->ring = make_ring(slot.queue_size);
+    if (made->ring == nullptr) {
+        return -ENOMEM;
+    }
+    CpuTarget* const raw = made.release();
+    {
+        const std::scoped_lock guard(g_control);
+        change_list(cpus()[slot.cpu], [raw](TargetList& list) { list.push_back(raw); });
+    }
+    *target = static_cast<Target*>(raw);
+    return 0;
+}
+
+void release_cpu(void* target) {
+    auto* const cpu_target = static_cast<CpuTarget*>(static_cast<Target*>(target));
+    Cpu& cpu = cpus()[cpu_target->cpu];
+    // First the senders: the slot does not show this target any more.
+    xdp::synchronize();
+    {
+        // Then the receiver: not in its list any more when this returns.
+        const std::scoped_lock guard(g_control);
+        change_list(cpu, [cpu_target](TargetList& list) { std::erase(list, cpu_target); });
+    }
+    cpu.enqueue_drops.fetch_add(drain(cpu_target->ring), std::memory_order_relaxed);
+    std::free(cpu_target->ring);
+    delete cpu_target;
+}
+
+struct CpuPoller::State {
+    Cpu* cpu = nullptr;
+    std::uint32_t next = 0;  // slot that is asked first, so that no slot starves
+    xdp::Outbound* outbound = nullptr;
+    xdp::Reader reader;
+};
+
+namespace {
+
+/// Runs the slot's program over frames that were taken from its ring and makes mbufs of what it
+/// passes. Returns how many. ingress: of each page, by its header.
+std::uint32_t deliver(Cpu& cpu,
+                      const CpuTarget& target,
+                      xdp::Outbound* outbound,
+                      rte_mbuf* const* pages,
+                      std::uint32_t n,
+                      rte_mbuf** mbufs) {
+    std::array<xdp::Frame, xdp::kBurstMax> frames;
+    for (std::uint32_t i = 0; i < n; ++i) {
+        rte_prefetch0(header_of(pages[i]));
+    }
+    for (std::uint32_t i = 0; i < n; ++i) {
+        const FrameHeader& header = *header_of(pages[i]);
+        frames[i] = {.page = pages[i],
+                     .data = page_pool::hard_start_of(pages[i]) + header.data_offset,
+                     .len = header.len,
+                     .meta_len = header.meta_len};
+    }
+    std::uint32_t passed = n;
+    if (target.program == nullptr) {
+        xdp::bump(cpu.verdicts.pass, n);
+    } else {
+        ebpf::XdpBuff buff;
+        xdp::set_constants(buff, 0, 0);
+        xdp::Dispatch dispatch(
+            frames.data(), {.tx = nullptr, .outbound = outbound, .program_id = target.program->id});
+        const ebpf::EntryPoint entry = target.program->code.entry();
+        for (std::uint32_t i = 0; i < n; ++i) {
+            buff.ingress_ifindex = header_of(pages[i])->ingress_ifindex;
+            xdp::point_at(buff, frames[i]);
+            dispatch.take(buff, pages[i], static_cast<std::uint32_t>(entry(&buff)));
+        }
+        passed = dispatch.finish(cpu.verdicts);
+    }
+    for (std::uint32_t i = 0; i < passed; ++i) {
+        const xdp::Frame& frame = frames[i];
+        const std::uint32_t ifindex = header_of(frame.page)->ingress_ifindex;
+        page_pool::to_mbuf(frame.page, frame.data, frame.len,
+                           static_cast<std::uint16_t>(ifindex - 1));
+        mbufs[i] = frame.page;
+    }
+    return passed;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CpuPoller>> CpuPoller::create(std::uint32_t cpu) {
+    if (!ebpf::maps::cpu_is_possible(cpu)) {
+        return fail(EINVAL, "cpumap: CPU {}: this host has {} possible CPUs", cpu,
+                    ebpf::maps::possible_cpus());
+    }
+    const std::scoped_lock guard(g_control);
+    Cpu& own = cpus()[cpu];
+    if (own.has_poller.load(std::memory_order_relaxed)) {
+        return fail(EBUSY, "cpumap: CPU {} has a poller: one worker per CPU", cpu);
+    }
+    auto poller = std::unique_ptr<CpuPoller>(new CpuPoller);
+    poller->state_ = std::make_unique<State>();
+    poller->state_->cpu = &own;
+    poller->state_->outbound = xdp::redirector().create();
+    own.has_poller.store(true, std::memory_order_release);
+    return poller;
+}
+
+CpuPoller::~CpuPoller() {
+    const std::scoped_lock guard(g_control);
+    Cpu& own = *state_->cpu;
+    own.has_poller.store(false, std::memory_order_release);
+    xdp::synchronize();  // from here on no sender fills a ring of this CPU
+    if (const TargetList* list = own.targets.load(std::memory_order_relaxed)) {
+        for (const CpuTarget* target : *list) {
+            own.enqueue_drops.fetch_add(drain(target->ring), std::memory_order_relaxed);
+        }
+    }
+    xdp::redirector().destroy(state_->outbound);
+}
+
+std::uint32_t CpuPoller::poll(rte_mbuf** mbufs, std::uint32_t n) {
+    State& state = *state_;
+    Cpu& cpu = *state.cpu;
+    if (cpu.targets.load(std::memory_order_relaxed) == nullptr) {
+        return 0;
+    }
+    state.reader.enter();
+    std::uint32_t got = 0;
+    if (const TargetList* const list = cpu.targets.load(std::memory_order_acquire)) {
+        const auto targets = static_cast<std::uint32_t>(list->size());
+        std::uint32_t budget = std::min(n, xdp::kBurstMax);
+        for (std::uint32_t i = 0; i < targets && budget != 0; ++i) {
+            const CpuTarget& target = *(*list)[(state.next + i) % targets];
+            std::array<void*, xdp::kBurstMax> pages;
+            const unsigned taken =
+                rte_ring_sc_dequeue_burst(target.ring, pages.data(), budget, nullptr);
+            if (taken == 0) {
+                continue;
+            }
+            budget -= taken;
+            xdp::bump(cpu.received, taken);
+            got += deliver(cpu, target, state.outbound, reinterpret_cast<rte_mbuf**>(pages.data()),
+                           taken, mbufs + got);
+        }
+        state.next = (state.next + 1) % targets;
+    }
+    state.reader.leave();
+    return got;
+}
+
+CpumapCounters cpumap_counters(std::uint32_t cpu) {
+    CpumapCounters sum;
+    if (cpu >= cpus().size()) {
+        return sum;
+    }
+    const Cpu& own = cpus()[cpu];
+    sum.received = xdp::peek(own.received);
+    sum.pass = xdp::peek(own.verdicts.pass);
+    sum.drop = xdp::peek(own.verdicts.drop);
+    sum.aborted = xdp::peek(own.verdicts.aborted);
+    sum.redirect = xdp::peek(own.verdicts.redirect);
+    sum.redirect_errors = xdp::peek(own.verdicts.redirect_errors);
+    sum.enqueue_drops = own.enqueue_drops.load(std::memory_order_relaxed);
+    return sum;
+}
+
+}  // namespace crema::redirect

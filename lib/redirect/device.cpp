@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Redirect to a port: bpf_redirect(), and devmap slots with or without a program of their own. The
+// slot's program runs here, on the sending core, right before the frames leave: it sees the port
+// they came from and the port they go to, and only PASS and DROP have a meaning.
+#include "lib/redirect/device.h"
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <memory>
+#include <new>
+
+#include "lib/ebpf/abi/verdict.h"
+#include "lib/page_pool/page_pool.h"
+#include "lib/redirect/counters.h"
+#include "lib/xdp/exception_trace.h"
+#include "lib/xdp/quiescence.h"
+#include "lib/xdp/run.h"
+
+namespace crema::redirect {
+namespace {
+
+// Several cores may send to one port, so these are atomic; they move once per burst at most.
+struct alignas(64) SharedCounters {
+    std::atomic<std::uint64_t> refused{0};
+    std::atomic<std::uint64_t> program_drop{0};
+    std::atomic<std::uint64_t> program_aborted{0};
+    std::atomic<std::uint64_t> broadcast_copies{0};
+};
+
+constinit std::array<SharedCounters, xdp::kPortsMax> g_counters{};
+
+constexpr bool is_ifindex(std::uint32_t ifindex) {
+    return ifindex != 0 && ifindex <= xdp::kPortsMax;
+}
+
+void add(std::atomic<std::uint64_t>& counter, std::uint32_t by) {
+    if (by != 0) {
+        counter.fetch_add(by, std::memory_order_relaxed);
+    }
+}
+
+/// Leaves in frames[0..return) what the program passed.
+std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
+                               std::uint32_t egress_ifindex,
+                               const Parcel* parcels,
+                               std::uint32_t n,
+                               xdp::Frame* frames) {
+    ebpf::XdpBuff buff;
+    xdp::set_constants(buff, 0, 0);
+    buff.egress_ifindex = egress_ifindex;
+    const ebpf::EntryPoint entry = program.code.entry();
+    std::array<rte_mbuf*, xdp::kBurstMax> dropped;
+    std::uint32_t drops = 0;
+    std::uint32_t aborted = 0;
+    std::uint32_t passed = 0;
+    for (std::uint32_t i = 0; i < n; ++i) {
+        buff.ingress_ifindex = parcels[i].ingress_ifindex;
+        rte_mbuf* const page = parcels[i].frame.page;
+        xdp::point_at(buff, parcels[i].frame);
+        const auto act = static_cast<std::uint32_t>(entry(&buff));
+        if (act == static_cast<std::uint32_t>(ebpf::Verdict::pass)) [[likely]] {
+            frames[passed++] = xdp::frame_of(buff, page);
+            continue;
+        }
+        dropped[drops++] = page;
+        if (act != static_cast<std::uint32_t>(ebpf::Verdict::drop)) {
+            ++aborted;
+            crema_trace_xdp_exception(program.id, act, buff.ingress_ifindex, 0);
+        }
+    }
+    if (drops != 0) {
+        page_pool::recycle_mixed(dropped.data(), drops);
+        add(g_counters[egress_ifindex - 1].program_drop, drops - aborted);
+        add(g_counters[egress_ifindex - 1].program_aborted, aborted);
+    }
+    return passed;
+}
+
+/// Recycles frames that have outgrown the port since they were queued; compacts the others.
+std::uint32_t drop_too_long(xdp::Frame* frames, std::uint32_t n, std::uint32_t bytes_max) {
+    std::uint32_t kept = 0;
+    for (std::uint32_t i = 0; i < n; ++i) {
+        if (frames[i].len > bytes_max) [[unlikely]] {
+            page_pool::recycle_mixed(&frames[i].page, 1);
+        } else {
+            frames[kept++] = frames[i];
+        }
+    }
+    return kept;
+}
+
+}  // namespace
+
+Gate gate_of(std::uint32_t ifindex) {
+    const xdp::Port* const port = xdp::port_by_ifindex(ifindex);
+    if (port == nullptr || !port->ops->is_up(port->port)) {
+        return {};
+    }
+    return {.port = port, .frame_bytes_max = port->ops->frame_bytes_max(port->port)};
+}
+
+std::uint32_t send_to_device(const DeviceTarget& target,
+                             const Gate& gate,
+                             Parcel* parcels,
+                             std::uint32_t n) {
+    std::array<xdp::Frame, xdp::kBurstMax> frames;
+    std::uint32_t to_send = n;
+    std::uint32_t refused = 0;
+    if (target.program != nullptr) {
+        const std::uint32_t passed =
+            run_slot_program(*target.program, target.ifindex, parcels, n, frames.data());
+        to_send = drop_too_long(frames.data(), passed, gate.frame_bytes_max);
+        refused = passed - to_send;
+    } else {
+        for (std::uint32_t i = 0; i < n; ++i) {
+            frames[i] = parcels[i].frame;
+        }
+    }
+    if (to_send != 0) {
+        const std::uint32_t taken = gate.port->ops->xmit(
+            gate.port->port, xdp::tx_slot_of_this_thread(), frames.data(), to_send);
+        std::array<rte_mbuf*, xdp::kBurstMax> rest;
+        const std::uint32_t left = to_send - taken;
+        for (std::uint32_t i = 0; i < left; ++i) {
+            rest[i] = frames[taken + i].page;
+        }
+        if (left != 0) {
+            page_pool::recycle_mixed(rest.data(), left);
+        }
+        refused += left;
+    }
+    count_refused(target.ifindex, refused);
+    return refused;
+}
+
+void count_refused(std::uint32_t ifindex, std::uint32_t n) {
+    if (is_ifindex(ifindex)) {
+        add(g_counters[ifindex - 1].refused, n);
+    }
+}
+
+void count_copies(std::uint32_t ifindex, std::uint32_t n) {
+    if (is_ifindex(ifindex)) {
+        add(g_counters[ifindex - 1].broadcast_copies, n);
+    }
+}
+
+DeviceCounters device_counters(std::uint16_t port_id) {
+    if (port_id >= xdp::kPortsMax) {
+        return {};
+    }
+    const SharedCounters& own = g_counters[port_id];
+    return {
+        .refused = own.refused.load(std::memory_order_relaxed),
+        .program_drop = own.program_drop.load(std::memory_order_relaxed),
+        .program_aborted = own.program_aborted.load(std::memory_order_relaxed),
+        .broadcast_copies = own.broadcast_copies.load(std::memory_order_relaxed),
+    };
+}
+
+int acquire_device(const ebpf::maps::DeviceSlot& slot, void** target) {
+    // As in the kernel a slot needs a device that exists now. When the port goes, the slot stays
+    // and refuses.
+    if (!is_ifindex(slot.ifindex) || xdp::port_by_ifindex(slot.ifindex) == nullptr) {
+        return -EINVAL;
+    }
+    auto* device = new (std::nothrow) DeviceTarget;
+    if (device == nullptr) {
+        return -ENOMEM;
+    }
+    device->kind = Target::Kind::device;
+    device->program = slot.program;
+    device->ifindex = slot.ifindex;
+    // Reached through Target by the senders, and only so.
+    *target = static_cast<Target*>(device);
+    return 0;
+}
+
+void release_device(void* target) {
+    xdp::synchronize();
+    delete static_cast<DeviceTarget*>(static_cast<Target*>(target));
+}
+
+const DeviceTarget* direct_target(std::uint32_t ifindex) {
+    static const auto& kTargets = *[] {
+        auto* all = new std::array<DeviceTarget, xdp::kPortsMax>;
+        for (std::uint32_t i = 0; i < xdp::kPortsMax; ++i) {
+            (*all)[i].kind = Target::Kind::device;
+            (*all)[i].ifindex = i + 1;
+        }
+        return all;
+    }();
+    return is_ifindex(ifindex) ? &kTargets[ifindex - 1] : nullptr;
+}
+
+}  // namespace crema::redirect

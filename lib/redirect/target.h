@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What a devmap or cpumap slot leads to. A target is made on a control thread (lib/ebpf/maps calls
+// the functions here through its TargetHooks), used by any sender inside its Reader's section, and
+// freed after every sender was quiescent. Room-internal.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include <rte_ring.h>
+
+#include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/maps/target_hooks.h"
+#include "lib/ebpf/syscall/loaded_program.h"
+#include "lib/xdp/hook.h"
+
+namespace crema::redirect {
+
+struct Target {
+    enum class Kind : std::uint8_t { device, cpu };
+    Kind kind;
+    std::shared_ptr<const ebpf::LoadedProgram> program;  // may be null
+};
+
+struct DeviceTarget : Target {
+    std::uint32_t ifindex = 0;
+};
+
+/// A cpumap slot: frames wait in `ring` as pages, each with a FrameHeader in its headroom.
+struct CpuTarget : Target {
+    std::uint32_t cpu = 0;
+    rte_ring* ring = nullptr;  // any sender, one receiver
+};
+
+/// A frame together with the port it came from, on its way through a bulk queue.
+struct Parcel {
+    xdp::Frame frame;
+    std::uint32_t ingress_ifindex;
+};
+
+/// How a frame travels through a ring: stored in the first kFrameReserve bytes of its headroom,
+/// which programs cannot reach (the kernel keeps its struct xdp_frame there).
+struct FrameHeader {
+    std::uint32_t data_offset;  // bytes from the start of the headroom
+    std::uint32_t len;
+    std::uint32_t meta_len;
+    std::uint32_t ingress_ifindex;
+};
+
+static_assert(sizeof(FrameHeader) <= ebpf::kFrameReserve);
+
+/// Hands parcels[0..n), n <= kBurstMax, to the queue of `target`; takes the first `return` of them
+/// and counts the rest, which stay with the caller. Caller: inside a Reader's section.
+[[nodiscard]] std::uint32_t send_to_cpu(const CpuTarget& target,
+                                        const Parcel* parcels,
+                                        std::uint32_t n);
+
+/// TargetHooks.
+int acquire_device(const ebpf::maps::DeviceSlot& slot, void** target);
+void release_device(void* target);
+int acquire_cpu(const ebpf::maps::CpuSlot& slot, void** target);
+void release_cpu(void* target);
+
+/// The target of bpf_redirect(ifindex), or null when no port can have that ifindex.
+[[nodiscard]] const DeviceTarget* direct_target(std::uint32_t ifindex);
+
+}  // namespace crema::redirect
