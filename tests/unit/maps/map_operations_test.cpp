@@ -14,7 +14,6 @@
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/maps/percpu_array.h"
 #include "lib/ebpf/maps/target_hooks.h"
-#include "tests/support/without_targets.h"
 
 namespace crema::ebpf::maps {
 namespace {
@@ -114,7 +113,6 @@ TEST(MapCreate, NamesWhatItDoesNotServe) {
 }
 
 TEST(Devmap, HashWalksAllKeysAndKeepsThePlaceOfAReplacedOne) {
-    const crema::test::WithoutTargets no_targets;
     auto map = make(MapType::devmap_hash, 8, 4);
 
     struct Value {

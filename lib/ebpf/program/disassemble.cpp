@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The printer behind disassemble.h. One function per instruction class; operators come from small
+// tables indexed by the operation field.
+#include "lib/ebpf/program/disassemble.h"
+
+#include <array>
+#include <fmt/format.h>
+
+namespace crema::ebpf {
+
+namespace {
+
+constexpr std::array<const char*, 16> kAluText = {"+=",   "-=",     "*=",  "/=", "|=", "&=",
+                                                  "<<=",  ">>=",    "neg", "%=", "^=", "=",
+                                                  "s>>=", "endian", "?",   "?"};
+constexpr std::array<const char*, 16> kJmpText = {
+    "ja",   "==",   ">", ">=", "&",  "!=",  "s>", "s>=",
+    "call", "exit", "<", "<=", "s<", "s<=", "?",  "?"};
+
+const char* size_text(std::uint8_t code) {
+    switch (op::size_field(code)) {
+        case op::kB:
+            return "u8";
+        case op::kH:
+            return "u16";
+        case op::kW:
+            return "u32";
+        default:
+            return "u64";
+    }
+}
+
+std::string by_fields(const Insn& insn) {
+    return fmt::format("insn {:02x} dst={} src={} off={} imm={}", insn.code, unsigned{insn.dst},
+                       unsigned{insn.src}, insn.off, insn.imm);
+}
+
+std::string alu_text(const Insn& insn) {
+    const bool wide = op::insn_class(insn.code) == op::kAlu64;
+    const char r = wide ? 'r' : 'w';
+    const unsigned dst = insn.dst;
+    const std::uint8_t operation = op::operation(insn.code);
+    if (operation == op::kEnd) {
+        const char* kind = wide ? "bswap" : (op::is_reg_source(insn.code) ? "be" : "le");
+        return fmt::format("r{} = {}{} r{}", dst, kind, insn.imm, dst);
+    }
+    if (operation == op::kNeg) {
+        return fmt::format("{}{} = -{}{}", r, dst, r, dst);
+    }
+    const bool is_signed = insn.off == 1 && (operation == op::kDiv || operation == op::kMod);
+    if (!op::is_reg_source(insn.code)) {
+        return fmt::format("{}{} {}{} {}", r, dst, is_signed ? "s" : "", alu_operator(insn.code),
+                           insn.imm);
+    }
+    if (operation == op::kMov && insn.off != 0) {
+        return fmt::format("{}{} = (s{}){}{}", r, dst, insn.off, r, unsigned{insn.src});
+    }
+    return fmt::format("{}{} {}{} {}{}", r, dst, is_signed ? "s" : "", alu_operator(insn.code), r,
+                       unsigned{insn.src});
+}
+
+std::string jump_text(const Insn& insn, HelperName helper_name) {
+    const bool wide = op::insn_class(insn.code) == op::kJmp;
+    const std::uint8_t operation = op::operation(insn.code);
+    switch (operation) {
+        case op::kJa:
+            return wide ? fmt::format("goto pc{:+}", insn.off)
+                        : fmt::format("gotol pc{:+}", insn.imm);
+        case op::kExit:
+            return "exit";
+        case op::kCall:
+            if (insn.src == op::kPseudoCall) {
+                return fmt::format("call pc{:+}", insn.imm);
+            }
+            if (insn.src == op::kPseudoKfunc) {
+                return fmt::format("call kernel-function#{}", insn.imm);
+            }
+            return fmt::format("call bpf_{}#{}",
+                               helper_name != nullptr
+                                   ? helper_name(static_cast<std::uint32_t>(insn.imm))
+                                   : "helper",
+                               insn.imm);
+        default:
+            break;
+    }
+    const char r = wide ? 'r' : 'w';
+    const char* compare = kJmpText[operation >> 4];
+    if (op::is_reg_source(insn.code)) {
+        return fmt::format("if {}{} {} {}{} goto pc{:+}", r, unsigned{insn.dst}, compare, r,
+                           unsigned{insn.src}, insn.off);
+    }
+    return fmt::format("if {}{} {} {:#x} goto pc{:+}", r, unsigned{insn.dst}, compare,
+                       static_cast<std::uint32_t>(insn.imm), insn.off);
+}
+
+std::string load_text(const Insn& insn, std::int32_t next_imm) {
+    const unsigned dst = insn.dst;
+    if (op::insn_class(insn.code) == op::kLdx) {
+        const char* sign = op::mode(insn.code) == op::kMemSx ? "s" : "u";
+        return fmt::format("r{} = *({}{} *)(r{} {:+})", dst, sign, size_text(insn.code) + 1,
+                           unsigned{insn.src}, insn.off);
+    }
+    if (insn.code != op::kLdImm64) {
+        return op::mode(insn.code) == op::kAbs || op::mode(insn.code) == op::kInd
+                   ? fmt::format("r0 = *({} *)skb[{}{}]", size_text(insn.code),
+                                 op::mode(insn.code) == op::kInd
+                                     ? fmt::format("r{} + ", unsigned{insn.src})
+                                     : std::string(),
+                                 insn.imm)
+                   : by_fields(insn);
+    }
+    switch (insn.src) {
+        case op::kPseudoMap:
+            return fmt::format("r{} = map[{}]", dst, insn.imm);
+        case op::kPseudoMapValue:
+            return fmt::format("r{} = map[{}][0]+{}", dst, insn.imm, next_imm);
+        default:
+            return fmt::format("r{} = {:#x}", dst,
+                               (std::uint64_t{static_cast<std::uint32_t>(next_imm)} << 32) |
+                                   static_cast<std::uint32_t>(insn.imm));
+    }
+}
+
+std::string store_text(const Insn& insn) {
+    const unsigned dst = insn.dst;
+    const unsigned src = insn.src;
+    if (op::insn_class(insn.code) == op::kSt) {
+        return fmt::format("*({} *)(r{} {:+}) = {}", size_text(insn.code), dst, insn.off, insn.imm);
+    }
+    if (op::mode(insn.code) == op::kAtomic) {
+        if (insn.imm == op::kAdd) {
+            return fmt::format("lock *({} *)(r{} {:+}) += r{}", size_text(insn.code), dst, insn.off,
+                               src);
+        }
+        return fmt::format("lock *({} *)(r{} {:+}) atomic {:#x} r{}", size_text(insn.code), dst,
+                           insn.off, static_cast<std::uint32_t>(insn.imm), src);
+    }
+    return fmt::format("*({} *)(r{} {:+}) = r{}", size_text(insn.code), dst, insn.off, src);
+}
+
+}  // namespace
+
+const char* alu_operator(std::uint8_t code) {
+    return kAluText[op::operation(code) >> 4];
+}
+
+std::string disassemble(const Insn& insn, std::int32_t next_imm, HelperName helper_name) {
+    switch (op::insn_class(insn.code)) {
+        case op::kAlu:
+        case op::kAlu64:
+            return alu_text(insn);
+        case op::kJmp:
+        case op::kJmp32:
+            return jump_text(insn, helper_name);
+        case op::kLd:
+        case op::kLdx:
+            return load_text(insn, next_imm);
+        default:
+            return store_text(insn);
+    }
+}
+
+}  // namespace crema::ebpf

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Arithmetic: scalars through the domain of scalar.h, pointers by the kernel's rules (add and
+// subtract bounded numbers, nothing else; subtracting two pointers gives an unknown number), and
+// LD_IMM64.
+#include <cerrno>
+#include <limits>
+
+#include "lib/ebpf/program/disassemble.h"
+#include "lib/ebpf/verifier/machine.h"
+
+namespace crema::ebpf::verifier {
+
+namespace {
+
+constexpr std::int64_t kS32Max = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kS32Min = std::numeric_limits<std::int32_t>::min();
+
+bool fits_off(std::int64_t v) {
+    return v >= kS32Min && v <= kS32Max;
+}
+
+bool is_wide(const Insn& insn) {
+    return op::insn_class(insn.code) == op::kAlu64;
+}
+
+Scalar immediate(const Insn& insn) {
+    return Scalar::constant(static_cast<std::uint64_t>(std::int64_t{insn.imm}));
+}
+
+bool may_move(RegType type) {
+    return type == RegType::ctx || type == RegType::map_value || type == RegType::stack ||
+           type == RegType::packet || type == RegType::packet_meta;
+}
+
+}  // namespace
+
+void Machine::give_id(Reg& reg) {
+    if (!reg.is_scalar() || reg.s.is_const()) {
+        return;
+    }
+    if (reg.linked_sum) {
+        // A copy of "id + constant" starts its own family.
+        reg.linked_sum = false;
+        reg.off = 0;
+        reg.id = 0;
+    }
+    if (reg.id == 0) {
+        reg.id = ++ids_;
+    }
+}
+
+void Machine::do_move(const Insn& insn) {
+    Reg& dst = cur_.regs[insn.dst];
+    if (!op::is_reg_source(insn.code)) {
+        dst = Reg::scalar(is_wide(insn) ? immediate(insn)
+                                        : Scalar::constant(static_cast<std::uint32_t>(insn.imm)));
+        return;
+    }
+    Reg& src = cur_.regs[insn.src];
+    if (is_wide(insn)) {
+        give_id(src);
+        dst = src;
+        return;
+    }
+    if (!src.is_scalar()) {
+        dst = Reg::scalar(Scalar::unknown_bytes(4));
+        return;
+    }
+    const bool same_number = src.s.wide.umax <= std::numeric_limits<std::uint32_t>::max();
+    if (same_number) {
+        give_id(src);
+    }
+    dst = src;
+    if (!same_number) {
+        dst.id = 0;
+        dst.linked_sum = false;
+        dst.off = 0;
+    }
+    dst.s.truncate(4);
+}
+
+Status Machine::check_sane_offset(const Reg& reg, RegType type) const {
+    const char* name = type_name(type);
+    if (reg.s.is_const()) {
+        const auto v = static_cast<std::int64_t>(reg.s.bits.value);
+        if (v >= kMaxVarOff || v <= -kMaxVarOff) {
+            return fail(EINVAL, "math between {} pointer and {} is not allowed", name, v);
+        }
+    }
+    if (reg.is_pointer() && (reg.off >= kMaxVarOff || reg.off <= -kMaxVarOff)) {
+        return fail(EINVAL, "{} pointer offset {} is not allowed", name, reg.off);
+    }
+    const std::int64_t smin = reg.s.wide.smin;
+    if (smin == std::numeric_limits<std::int64_t>::min()) {
+        return fail(EINVAL,
+                    "math between {} pointer and register with unbounded min value is not allowed",
+                    name);
+    }
+    if (smin >= kMaxVarOff || smin <= -kMaxVarOff) {
+        return fail(EINVAL, "value {} makes {} pointer be out of bounds", smin, name);
+    }
+    return {};
+}
+
+Status Machine::do_pointer_math(const Insn& insn, const Reg& ptr, const Reg& offset) {
+    const std::uint8_t operation = op::operation(insn.code);
+    Reg& dst = cur_.regs[insn.dst];
+    if (!is_wide(insn)) {
+        if (operation == op::kSub) {
+            dst = Reg::scalar(Scalar::unknown());
+            return {};
+        }
+        return fail(EACCES, "R{} 32-bit pointer arithmetic prohibited", unsigned{insn.dst});
+    }
+    if (ptr.type == RegType::map_value_or_null) {
+        return fail(EACCES, "R{} pointer arithmetic on {} prohibited, null-check it first",
+                    unsigned{insn.dst}, type_name(ptr.type));
+    }
+    const bool adds_zero =
+        ptr.type == RegType::map_ptr && operation == op::kAdd && offset.s.is_const(0);
+    if (!may_move(ptr.type) && !adds_zero) {
+        return fail(EACCES, "R{} pointer arithmetic on {} prohibited", unsigned{insn.dst},
+                    type_name(ptr.type));
+    }
+    if (auto sane = check_sane_offset(offset, ptr.type); !sane) {
+        return sane;
+    }
+    if (auto sane = check_sane_offset(ptr, ptr.type); !sane) {
+        return sane;
+    }
+    if (operation == op::kAnd || operation == op::kOr || operation == op::kXor) {
+        return fail(EACCES, "R{} bitwise operator {} on pointer prohibited", unsigned{insn.dst},
+                    alu_operator(insn.code));
+    }
+    if (operation != op::kAdd && operation != op::kSub) {
+        return fail(EACCES, "R{} pointer arithmetic with {} operator prohibited",
+                    unsigned{insn.dst}, alu_operator(insn.code));
+    }
+    const bool adds = operation == op::kAdd;
+    if (!adds && cur_.regs[insn.dst].is_scalar()) {
+        return fail(EACCES, "R{} tried to subtract pointer from scalar", unsigned{insn.dst});
+    }
+    if (!adds && ptr.type == RegType::stack) {
+        return fail(EACCES, "R{} subtraction from stack pointer prohibited", unsigned{insn.dst});
+    }
+    Reg result = ptr;
+    const std::int64_t known = offset.s.wide.smin;
+    const std::int64_t moved = adds ? ptr.off + known : ptr.off - known;
+    // Past data_end stays past it only when the pointer moves up.
+    if (result.range < 0 && (adds ? known < 0 : offset.s.wide.smax > 0)) {
+        result.range = 0;
+    }
+    if (offset.s.is_const() && fits_off(moved)) {
+        result.off = static_cast<std::int32_t>(moved);
+    } else {
+        // The kernel keeps no 32-bit ranges of pointers; neither do we rely on them.
+        result.s = alu(operation, true, ptr.s, offset.s);
+        if (ptr.is_packet()) {
+            result.id = ++ids_;
+            if (adds || known < 0) {
+                result.range = 0;
+            }
+        }
+    }
+    if (auto sane = check_sane_offset(result, ptr.type); !sane) {
+        return sane;
+    }
+    dst = result;
+    return {};
+}
+
+Status Machine::do_arithmetic(const Insn& insn) {
+    const bool by_reg = op::is_reg_source(insn.code);
+    const std::uint8_t operation = op::operation(insn.code);
+    Reg& dst = cur_.regs[insn.dst];
+    const Reg src = by_reg ? cur_.regs[insn.src] : Reg::scalar(immediate(insn));
+    if (dst.is_pointer() && src.is_pointer()) {
+        if (operation != op::kSub) {
+            return fail(EACCES, "R{} pointer {} pointer prohibited", unsigned{insn.dst},
+                        alu_operator(insn.code));
+        }
+        dst = Reg::scalar(Scalar::unknown());
+        return {};
+    }
+    if (dst.is_pointer()) {
+        if (by_reg) {
+            mark_reg_precise(insn.src);
+        }
+        return do_pointer_math(insn, Reg(dst), src);
+    }
+    if (src.is_pointer()) {
+        mark_reg_precise(insn.dst);
+        return do_pointer_math(insn, src, Reg(dst));
+    }
+    dst.s = alu(operation, is_wide(insn), dst.s, src.s);
+    const bool stays_linked = operation == op::kAdd && is_wide(insn) && dst.id != 0 &&
+                              !dst.linked_sum && src.s.is_const() &&
+                              src.s.bits.value <= static_cast<std::uint64_t>(kS32Max);
+    dst.linked_sum = stays_linked;
+    dst.off = stays_linked ? static_cast<std::int32_t>(src.s.bits.value) : 0;
+    if (!stays_linked) {
+        dst.id = 0;
+    }
+    return {};
+}
+
+Status Machine::do_alu(const Insn& insn) {
+    Reg& dst = cur_.regs[insn.dst];
+    switch (op::operation(insn.code)) {
+        case op::kMov:
+            do_move(insn);
+            return {};
+        case op::kEnd:
+            dst = Reg::scalar(dst.is_scalar()
+                                  ? byte_swap(dst.s, insn.imm, op::is_reg_source(insn.code))
+                                  : Scalar::unknown());
+            return {};
+        case op::kNeg:
+            dst = Reg::scalar(dst.is_scalar() ? alu(op::kNeg, is_wide(insn), dst.s, dst.s)
+                                              : Scalar::unknown());
+            return {};
+        default:
+            return do_arithmetic(insn);
+    }
+}
+
+Status Machine::do_ld_imm64(const Insn& insn) {
+    const std::int32_t upper = program_.insns[insn_ + 1].imm;
+    Reg& dst = cur_.regs[insn.dst];
+    switch (insn.src) {
+        case 0:
+            dst = Reg::scalar(
+                Scalar::constant((std::uint64_t{static_cast<std::uint32_t>(upper)} << 32) |
+                                 static_cast<std::uint32_t>(insn.imm)));
+            return {};
+        case op::kPseudoMap:
+            dst = Reg::pointer(RegType::map_ptr);
+            dst.map = static_cast<std::uint32_t>(insn.imm);
+            return {};
+        case op::kPseudoMapValue: {
+            const maps::Map& map = *program_.maps[static_cast<std::size_t>(insn.imm)];
+            const auto off = static_cast<std::uint32_t>(upper);
+            if (map.spec().type != maps::MapType::array || map.spec().max_entries != 1) {
+                return fail(EINVAL,
+                            "no direct value access support for this map type (map {} of type {} "
+                            "with {} entries)",
+                            map.spec().name, static_cast<unsigned>(map.spec().type),
+                            map.spec().max_entries);
+            }
+            if (off >= kMaxVarOff) {
+                return fail(EINVAL, "direct value offset of {} is not allowed", off);
+            }
+            if (off >= map.spec().value_size) {
+                return fail(EINVAL, "invalid access to map value pointer, value_size={} off={}",
+                            map.spec().value_size, off);
+            }
+            dst = Reg::pointer(RegType::map_value);
+            dst.map = static_cast<std::uint32_t>(insn.imm);
+            dst.off = static_cast<std::int32_t>(off);
+            return {};
+        }
+        case op::kPseudoFunc:
+            return fail(ENOTSUP, "address of a subprogram (callback) is not served yet");
+        default:
+            return fail(ENOTSUP, "address of a kernel variable (ksym) is not served yet");
+    }
+}
+
+}  // namespace crema::ebpf::verifier

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Conditional jumps: is the outcome known, and what does each way tell. Comparisons with data_end
+// prove packet bytes for every pointer of the same base, comparisons with zero split
+// map_value_or_null, scalars narrow each other and all their copies, also spilled ones.
+#include <algorithm>
+
+#include "lib/ebpf/program/structure.h"
+#include "lib/ebpf/verifier/machine.h"
+
+namespace crema::ebpf::verifier {
+
+namespace {
+
+bool is_wide_jump(const Insn& insn) {
+    return op::insn_class(insn.code) == op::kJmp;
+}
+
+std::uint8_t mirrored(std::uint8_t operation) {
+    switch (operation) {
+        case op::kJgt:
+            return op::kJlt;
+        case op::kJge:
+            return op::kJle;
+        case op::kJlt:
+            return op::kJgt;
+        case op::kJle:
+            return op::kJge;
+        case op::kJsgt:
+            return op::kJslt;
+        case op::kJsge:
+            return op::kJsle;
+        case op::kJslt:
+            return op::kJsgt;
+        case op::kJsle:
+            return op::kJsge;
+        default:
+            return operation;
+    }
+}
+
+/// Every scalar of the family of `known` gets what is now known of it.
+void spread(State& state, const Reg known) {
+    if (!known.is_scalar() || known.id == 0) {
+        return;
+    }
+    state.each_reg([&](Reg& reg) {
+        if (!reg.is_scalar() || reg.id != known.id) {
+            return;
+        }
+        const std::int64_t distance = std::int64_t{reg.off} - known.off;
+        reg.s = distance == 0 ? known.s
+                              : alu(op::kAdd, true, known.s,
+                                    Scalar::constant(static_cast<std::uint64_t>(distance)));
+    });
+}
+
+/// The end that bounds pointers of this kind: data_end for packet, unmodified data for metadata.
+bool is_bound_of(RegType pointer, const Reg& reg) {
+    if (pointer == RegType::packet) {
+        return reg.type == RegType::packet_end;
+    }
+    return pointer == RegType::packet_meta && reg.type == RegType::packet && reg.id == 0 &&
+           reg.off == 0 && reg.s.is_const(0);
+}
+
+/// `bound` (a copy of a register at or below its end) proves bytes for all of its base.
+void prove_bytes(State& state, const Reg bound, bool one_more) {
+    if (bound.off < 0 || (bound.off == 0 && one_more) || bound.s.wide.umax > kMaxPacketOff ||
+        bound.s.wide.umax + static_cast<std::uint64_t>(bound.off) > kMaxPacketOff) {
+        return;
+    }
+    const std::int32_t bytes = bound.off + (one_more ? 1 : 0);
+    state.each_reg([&](Reg& reg) {
+        if (reg.type == bound.type && reg.id == bound.id) {
+            reg.range = std::max(reg.range, bytes);
+        }
+    });
+}
+
+void mark_past_end(Reg& reg, std::int32_t where) {
+    if (reg.type == RegType::packet) {
+        reg.range = where;
+    }
+}
+
+/// -1 unknown, else whether `pkt OP data_end` holds for a pointer already known to be past the end.
+int past_end_outcome(std::uint8_t operation, const Reg& pkt) {
+    switch (operation) {
+        case op::kJgt:
+        case op::kJle:
+            return pkt.range == kBeyondPacketEnd ? (operation == op::kJgt ? 1 : 0) : -1;
+        case op::kJge:
+        case op::kJlt:
+            return pkt.range < 0 ? (operation == op::kJge ? 1 : 0) : -1;
+        default:
+            return -1;
+    }
+}
+
+bool never_null(RegType type) {
+    return type == RegType::map_value || type == RegType::map_ptr;
+}
+
+}  // namespace
+
+int Machine::known_outcome(const Insn& insn, const Reg& a, const Reg& b) const {
+    const std::uint8_t operation = op::operation(insn.code);
+    const bool wide = is_wide_jump(insn);
+    if (a.is_scalar() && b.is_scalar()) {
+        Reg a1 = a;
+        Reg b1 = b;
+        if (!assume(operation, true, wide, a1.s, b1.s)) {
+            return 0;
+        }
+        a1 = a;
+        b1 = b;
+        return assume(operation, false, wide, a1.s, b1.s) ? -1 : 1;
+    }
+    if (!wide) {
+        return -1;
+    }
+    if (b.type == RegType::packet_end && a.type == RegType::packet) {
+        return past_end_outcome(operation, a);
+    }
+    if (a.type == RegType::packet_end && b.type == RegType::packet) {
+        return past_end_outcome(mirrored(operation), b);
+    }
+    const bool against_null =
+        (never_null(a.type) && b.is_zero()) || (never_null(b.type) && a.is_zero());
+    if (against_null && operation == op::kJeq) {
+        return 0;
+    }
+    if (against_null && operation == op::kJne) {
+        return 1;
+    }
+    return -1;
+}
+
+void Machine::refine_nulls(const Insn& insn, State& taken, State& fallen) const {
+    const std::uint8_t operation = op::operation(insn.code);
+    if (!is_wide_jump(insn) || (operation != op::kJeq && operation != op::kJne)) {
+        return;
+    }
+    State& equal = operation == op::kJeq ? taken : fallen;
+    State& different = operation == op::kJeq ? fallen : taken;
+    const auto settle = [](State& state, std::uint32_t id, bool null) {
+        state.each_reg([&](Reg& reg) {
+            if (reg.type != RegType::map_value_or_null || reg.id != id) {
+                return;
+            }
+            if (null) {
+                reg = Reg::scalar(Scalar::constant(0));
+            } else {
+                reg.type = RegType::map_value;
+                reg.id = 0;
+            }
+        });
+    };
+    const Reg a = cur_.regs[insn.dst];
+    if (!op::is_reg_source(insn.code)) {
+        if (insn.imm == 0 && a.type == RegType::map_value_or_null) {
+            settle(equal, a.id, true);
+            settle(different, a.id, false);
+        }
+        return;
+    }
+    const Reg b = cur_.regs[insn.src];
+    const bool a_nullable = a.type == RegType::map_value_or_null;
+    const bool b_nullable = b.type == RegType::map_value_or_null;
+    if (a.is_pointer() && b.is_pointer() && a_nullable != b_nullable) {
+        settle(equal, a_nullable ? a.id : b.id, false);
+    }
+}
+
+void Machine::refine_packet(const Insn& insn, State& taken, State& fallen) const {
+    if (!is_wide_jump(insn) || !op::is_reg_source(insn.code)) {
+        return;
+    }
+    std::uint8_t operation = op::operation(insn.code);
+    std::uint32_t pointer = insn.dst;
+    std::uint32_t bound = insn.src;
+    if (!is_bound_of(cur_.regs[pointer].type, cur_.regs[bound])) {
+        std::swap(pointer, bound);
+        operation = mirrored(operation);
+        if (!is_bound_of(cur_.regs[pointer].type, cur_.regs[bound])) {
+            return;
+        }
+    }
+    const Reg reg = cur_.regs[pointer];
+    switch (operation) {
+        case op::kJgt:
+            prove_bytes(fallen, reg, false);
+            mark_past_end(taken.regs[pointer], kBeyondPacketEnd);
+            break;
+        case op::kJge:
+            prove_bytes(fallen, reg, true);
+            mark_past_end(taken.regs[pointer], kAtPacketEnd);
+            break;
+        case op::kJlt:
+            prove_bytes(taken, reg, true);
+            mark_past_end(fallen.regs[pointer], kAtPacketEnd);
+            break;
+        case op::kJle:
+            prove_bytes(taken, reg, false);
+            mark_past_end(fallen.regs[pointer], kBeyondPacketEnd);
+            break;
+        default:
+            break;
+    }
+}
+
+Step Machine::linked_step(const Insn& insn) const {
+    Step step{.insn = insn_};
+    const auto add_family = [&](const Reg& head) {
+        if (!head.is_scalar() || head.id == 0) {
+            return;
+        }
+        for (std::uint32_t i = 0; i < kRegs; ++i) {
+            if (cur_.regs[i].is_scalar() && cur_.regs[i].id == head.id) {
+                step.linked_regs = static_cast<std::uint16_t>(step.linked_regs | (1U << i));
+            }
+        }
+        for (std::uint32_t i = 0; i < cur_.stack.size(); ++i) {
+            if (cur_.stack[i].is_scalar_spill() && cur_.stack[i].spill.id == head.id) {
+                step.linked_slots |= std::uint64_t{1} << i;
+            }
+        }
+    };
+    add_family(cur_.regs[insn.dst]);
+    if (op::is_reg_source(insn.code)) {
+        add_family(cur_.regs[insn.src]);
+    }
+    return step;
+}
+
+Status Machine::do_branch(const Insn& insn) {
+    const bool by_reg = op::is_reg_source(insn.code);
+    const Reg a = cur_.regs[insn.dst];
+    const Reg b =
+        by_reg ? cur_.regs[insn.src]
+               : Reg::scalar(Scalar::constant(static_cast<std::uint64_t>(std::int64_t{insn.imm})));
+    const auto target = static_cast<std::uint32_t>(std::int64_t{insn_} + 1 + insn.off);
+    const int outcome = known_outcome(insn, a, b);
+    if (outcome >= 0) {
+        if (a.is_scalar()) {
+            mark_reg_precise(insn.dst);
+        }
+        if (by_reg && b.is_scalar()) {
+            mark_reg_precise(insn.src);
+        }
+        (outcome == 1 ? taken_seen_ : fallen_seen_)[insn_] = true;
+        next_ = outcome == 1 ? target : insn_ + 1;
+        return {};
+    }
+    taken_seen_[insn_] = true;
+    fallen_seen_[insn_] = true;
+    record_step(linked_step(insn));
+    State taken = cur_;
+    State fallen = cur_;
+    if (a.is_scalar() && b.is_scalar()) {
+        const auto narrow = [&](State& state, bool holds) {
+            Scalar as = a.s;
+            Scalar bs = b.s;
+            if (!assume(op::operation(insn.code), holds, is_wide_jump(insn), as, bs)) {
+                return;
+            }
+            state.regs[insn.dst].s = as;
+            if (by_reg) {
+                state.regs[insn.src].s = bs;
+                spread(state, state.regs[insn.src]);
+            }
+            spread(state, state.regs[insn.dst]);
+        };
+        narrow(taken, true);
+        narrow(fallen, false);
+    } else {
+        refine_nulls(insn, taken, fallen);
+        refine_packet(insn, taken, fallen);
+    }
+    cur_ = std::move(fallen);
+    return fork(std::move(taken), target);
+}
+
+}  // namespace crema::ebpf::verifier

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Depth-first walk over all paths: run one path to its end, then take up the youngest branch left
+// pending. States are kept at jumps and their targets; a path ends early where a kept, complete
+// state covers it. Loops are walked as often as they run. How often to keep a state is the
+// kernel's rule of thumb: every two jumps and eight instructions, less often inside a loop.
+#include <algorithm>
+#include <cerrno>
+
+#include "lib/ebpf/program/disassemble.h"
+#include "lib/ebpf/program/structure.h"
+#include "lib/ebpf/verifier/machine.h"
+
+namespace crema::ebpf::verifier {
+
+namespace {
+
+constexpr std::uint64_t kJumpsBetween = 2, kInsnsBetween = 8;
+constexpr std::uint64_t kLoopJumpsBetween = 20, kLoopInsnsBetween = 100;
+
+const SourceLine* source_line(const Program& program, std::uint32_t insn) {
+    const SourceLine* found = nullptr;
+    for (const SourceLine& line : program.lines) {
+        if (line.insn > insn) {
+            break;
+        }
+        found = &line;
+    }
+    return found;
+}
+
+}  // namespace
+
+Machine::Machine(const Program& program, const Options& options, std::string* log)
+    : program_(program), options_(options), log_(log) {}
+
+Error Machine::located(int code, std::uint32_t insn, const std::string& reason) const {
+    std::string where;
+    if (const SourceLine* line = source_line(program_, insn)) {
+        where = fmt::format("{}:{}", line->file, line->line);
+    } else if (insn < program_.insns.size()) {
+        const std::int32_t upper =
+            insn + 1 < program_.insns.size() ? program_.insns[insn + 1].imm : 0;
+        where = disassemble(program_.insns[insn], upper, helpers::name_of);
+    }
+    return Error{code, fmt::format("program {}: instruction {} ({}): {}", program_.name, insn,
+                                   where, reason)};
+}
+
+void Machine::find_prune_points() {
+    prune_point_.assign(program_.insns.size(), false);
+    for (std::uint32_t i = 0; i < program_.insns.size(); ++i) {
+        const Successors next = successors(program_.insns[i], i);
+        if (next.count == 2) {
+            prune_point_[i] = true;
+            prune_point_[static_cast<std::size_t>(next.target[1])] = true;
+        } else if (next.count == 1 && next.target[0] != std::int64_t{i} + 1) {
+            prune_point_[static_cast<std::size_t>(next.target[0])] = true;
+        }
+        if (program_.insns[i].code == op::kLdImm64) {
+            ++i;
+        }
+    }
+}
+
+Result<Proof> Machine::run() {
+    const std::size_t size = program_.insns.size();
+    Status done;
+    if (const auto refusal = check_structure(program_)) {
+        done = tl::unexpected<Error>(located(refusal->code, refusal->insn, refusal->reason));
+    } else {
+        proof_.insns.resize(size);
+        taken_seen_.resize(size);
+        fallen_seen_.resize(size);
+        kept_.resize(size);
+        live_ = live_registers(program_);
+        find_prune_points();
+        done = explore();
+    }
+    if (!done) {
+        log_end(&done.error());
+        return tl::unexpected<Error>(done.error());
+    }
+    Proof proof = finish();
+    log_end(nullptr);
+    return proof;
+}
+
+Proof Machine::finish() {
+    for (std::uint32_t i = 0; i < program_.insns.size(); ++i) {
+        InsnFacts& facts = proof_.insns[i];
+        if (is_conditional_jump(program_.insns[i]) && facts.reachable) {
+            facts.branch = taken_seen_[i] && fallen_seen_[i] ? Branch::both
+                           : taken_seen_[i]                  ? Branch::always_taken
+                                                             : Branch::never_taken;
+        }
+        if (program_.insns[i].code == op::kLdImm64) {
+            proof_.insns[i + 1].reachable = facts.reachable;
+            ++i;
+        }
+    }
+    find_zero_upper_halves(program_, proof_);
+    proof_.stack_bytes = static_cast<std::uint32_t>((deepest_ + 7) / 8 * 8);
+    return std::move(proof_);
+}
+
+Status Machine::explore() {
+    cur_.regs[1] = Reg::pointer(RegType::ctx);
+    cur_.regs[kFramePointer] = Reg::pointer(RegType::stack);
+    for (;;) {
+        Status done;
+        bool pruned = false;
+        if (++proof_.processed_insns > options_.insns_max) {
+            done =
+                fail(E2BIG, "BPF program is too large. Processed {} insn", proof_.processed_insns);
+        } else {
+            done = visit(pruned);
+        }
+        if (done && !pruned) {
+            done = step();
+        }
+        if (!done) {
+            return tl::unexpected<Error>(located(done.error().code, insn_, done.error().message));
+        }
+        if (pruned || path_ended_) {
+            if (!next_path()) {
+                return {};
+            }
+        } else {
+            insn_ = next_;
+        }
+    }
+}
+
+bool Machine::next_path() {
+    end_path();
+    if (pending_.empty()) {
+        return false;
+    }
+    Pending& top = pending_.back();
+    cur_ = std::move(top.state);
+    insn_ = top.insn;
+    from_ = top.from;
+    if (logging() && (options_.log_level & 2) == 0) {
+        log_->resize(top.log_length);
+    }
+    pending_.pop_back();
+    path_starts_ = true;
+    path_ended_ = false;
+    return true;
+}
+
+/// The current path is over: ancestors whose last path this was are complete now.
+void Machine::end_path() {
+    for (std::int32_t at = cur_.parent; at >= 0;) {
+        Checkpoint& checkpoint = *checkpoints_[static_cast<std::size_t>(at)];
+        if (--checkpoint.branches != 0) {
+            return;
+        }
+        const std::int32_t parent = checkpoint.state.parent;
+        if (!checkpoint.listed) {
+            forget(at);
+        }
+        at = parent;
+    }
+}
+
+/// Nobody compares with it or passes through it any more.
+void Machine::forget(std::int32_t checkpoint) {
+    checkpoints_[static_cast<std::size_t>(checkpoint)].reset();
+    --states_now_;
+}
+
+Status Machine::fork(State other, std::uint32_t insn) {
+    if (pending_.size() >= options_.pending_branches_max) {
+        return fail(EFAULT, "The sequence of {} jumps is too complex.", pending_.size() + 1);
+    }
+    if (other.parent >= 0) {
+        ++checkpoints_[static_cast<std::size_t>(other.parent)]->branches;
+    }
+    pending_.push_back({std::move(other), insn, insn_, logging() ? log_->size() : 0});
+    return {};
+}
+
+void Machine::keep_checkpoint() {
+    auto checkpoint = std::make_unique<Checkpoint>();
+    checkpoint->insn = insn_;
+    checkpoint->state = cur_;
+    checkpoint->state.each_reg([](Reg& reg) { reg.precise = false; });
+    cur_.steps.clear();
+    cur_.slots_set = 0;
+    cur_.parent = static_cast<std::int32_t>(checkpoints_.size());
+    checkpoints_.push_back(std::move(checkpoint));
+    kept_[insn_].push_back(cur_.parent);
+    jumps_at_checkpoint_ = jumps_;
+    insns_at_checkpoint_ = proof_.processed_insns;
+    ++states_total_;
+    states_peak_ = std::max(states_peak_, ++states_now_);
+    states_per_insn_max_ = std::max(states_per_insn_max_, kept_[insn_].size());
+}
+
+/// The current path ends in `old`: what mattered there matters on this path, too.
+void Machine::propagate(const Checkpoint& old) {
+    Traced traced;
+    for (std::uint32_t i = 0; i < kFramePointer; ++i) {
+        if ((live_[insn_] & (1U << i)) != 0 && old.state.regs[i].is_scalar() &&
+            old.state.regs[i].precise) {
+            traced.regs = static_cast<std::uint16_t>(traced.regs | (1U << i));
+        }
+    }
+    for (std::uint32_t i = 0; i < old.state.stack.size(); ++i) {
+        if (old.state.stack[i].is_scalar_spill() && old.state.stack[i].spill.precise) {
+            traced.slots |= std::uint64_t{1} << i;
+        }
+    }
+    mark_slots_read(old.slots_read);
+    mark_precise(traced);
+}
+
+Status Machine::visit(bool& pruned) {
+    if (!prune_point_[insn_]) {
+        return {};
+    }
+    const std::uint64_t jumps = jumps_ - jumps_at_checkpoint_;
+    const std::uint64_t insns = proof_.processed_insns - insns_at_checkpoint_;
+    bool keep = jumps >= kJumpsBetween && insns >= kInsnsBetween;
+    std::vector<std::int32_t>& kept = kept_[insn_];
+    for (std::size_t n = 0; n < kept.size();) {
+        const std::int32_t at = kept[n];
+        Checkpoint& old = *checkpoints_[static_cast<std::size_t>(at)];
+        if (old.branches > 0) {
+            if (same_state(old.state, cur_, live_[insn_])) {
+                return fail(EINVAL, "infinite loop detected at insn {}", insn_);
+            }
+            if (jumps < kLoopJumpsBetween && insns < kLoopInsnsBetween) {
+                keep = false;
+            }
+        } else if (covers(old, cur_, live_[insn_])) {
+            ++old.hits;
+            propagate(old);
+            pruned = true;
+            return {};
+        }
+        if (keep) {
+            ++old.misses;
+        }
+        if (old.misses > old.hits * 3 + 3) {
+            old.listed = false;
+            const bool complete = old.branches == 0;
+            kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(n));
+            if (complete) {
+                forget(at);
+            }
+            continue;
+        }
+        ++n;
+    }
+    if (keep) {
+        keep_checkpoint();
+    }
+    return {};
+}
+
+void Machine::record_step(Step step) {
+    cur_.steps.push_back(step);
+    step_recorded_ = true;
+}
+
+Status Machine::check_uses(const Insn& insn) const {
+    if (is_call(insn)) {
+        return {};
+    }
+    const Uses uses = register_uses(insn);
+    for (const unsigned reg : {unsigned{insn.src}, unsigned{insn.dst}, 0U}) {
+        if ((uses.reads & (1U << reg)) != 0 && cur_.regs[reg].type == RegType::not_init) {
+            return fail(EACCES, "R{} !read_ok", reg);
+        }
+    }
+    if ((uses.writes & (1U << kFramePointer)) != 0) {
+        return fail(EACCES, "frame pointer is read only");
+    }
+    return {};
+}
+
+Status Machine::step() {
+    const Insn& insn = program_.insns[insn_];
+    proof_.insns[insn_].reachable = true;
+    next_ = insn_ + (insn.code == op::kLdImm64 ? 2 : 1);
+    step_slot_ = -1;
+    step_recorded_ = false;
+    if (logging()) {
+        log_path_start();
+        log_insn();
+    }
+    path_starts_ = false;
+    if (const auto refusal = check_reserved_fields(insn, insn_)) {
+        return fail(refusal->code, "{}", refusal->reason);
+    }
+    if (const char* form = unserved_form(insn)) {
+        return fail(ENOTSUP, "{} is not served yet: {}", form, disassemble(insn));
+    }
+    if (auto ok = check_uses(insn); !ok) {
+        return ok;
+    }
+    if (auto ok = execute(insn); !ok) {
+        return ok;
+    }
+    if (!step_recorded_) {
+        record_step({.insn = insn_, .slot = step_slot_});
+    }
+    if (logging()) {
+        log_result(insn);
+    }
+    return {};
+}
+
+Status Machine::execute(const Insn& insn) {
+    switch (op::insn_class(insn.code)) {
+        case op::kAlu:
+        case op::kAlu64:
+            return do_alu(insn);
+        case op::kLdx:
+            return do_load(insn);
+        case op::kSt:
+            return do_store(insn);
+        case op::kStx:
+            return op::mode(insn.code) == op::kAtomic ? do_atomic(insn) : do_store(insn);
+        case op::kLd:
+            if (insn.code == op::kLdImm64) {
+                return do_ld_imm64(insn);
+            }
+            return fail(EINVAL, "BPF_LD_[ABS|IND] instructions not allowed for this program type");
+        default:
+            return execute_jump(insn);
+    }
+}
+
+Status Machine::execute_jump(const Insn& insn) {
+    ++jumps_;
+    switch (op::operation(insn.code)) {
+        case op::kCall:
+            return do_call(insn);
+        case op::kExit:
+            path_ended_ = true;
+            return {};
+        case op::kJa:
+            next_ = static_cast<std::uint32_t>(std::int64_t{insn_} + 1 + insn.off);
+            return {};
+        default:
+            return do_branch(insn);
+    }
+}
+
+}  // namespace crema::ebpf::verifier

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Which registers are read later: classic backward data flow over the control-flow graph. Pruning
+// ignores registers that nobody reads. Dead branches count as live here, which only costs a
+// comparison.
+#include <array>
+
+#include "lib/ebpf/program/structure.h"
+#include "lib/ebpf/verifier/machine.h"
+
+namespace crema::ebpf::verifier {
+
+namespace {
+
+constexpr std::uint16_t bit(unsigned reg) {
+    return static_cast<std::uint16_t>(1U << reg);
+}
+
+Uses alu_uses(const Insn& insn) {
+    const std::uint8_t operation = op::operation(insn.code);
+    Uses uses{0, bit(insn.dst)};
+    if (operation != op::kMov) {
+        uses.reads |= bit(insn.dst);
+    }
+    if (op::is_reg_source(insn.code) && operation != op::kEnd && operation != op::kNeg) {
+        uses.reads |= bit(insn.src);
+    }
+    return uses;
+}
+
+Uses jump_uses(const Insn& insn) {
+    switch (op::operation(insn.code)) {
+        case op::kJa:
+            return {};
+        case op::kExit:
+            return {bit(0), 0};
+        case op::kCall: {
+            Uses uses{0, 0x3f};
+            const auto* helper = insn.src == op::kHelperCall
+                                     ? helpers::find(static_cast<std::uint32_t>(insn.imm))
+                                     : nullptr;
+            if (helper != nullptr) {
+                for (unsigned i = 0; i < 5 && helper->args[i] != helpers::Arg::none; ++i) {
+                    uses.reads |= bit(i + 1);
+                }
+            }
+            return uses;
+        }
+        default: {
+            Uses uses{bit(insn.dst), 0};
+            if (op::is_reg_source(insn.code)) {
+                uses.reads |= bit(insn.src);
+            }
+            return uses;
+        }
+    }
+}
+
+}  // namespace
+
+Uses register_uses(const Insn& insn) {
+    switch (op::insn_class(insn.code)) {
+        case op::kAlu:
+        case op::kAlu64:
+            return alu_uses(insn);
+        case op::kJmp:
+        case op::kJmp32:
+            return jump_uses(insn);
+        case op::kLd:
+            return {0, bit(insn.dst)};
+        case op::kLdx:
+            return {bit(insn.src), bit(insn.dst)};
+        case op::kSt:
+            return {bit(insn.dst), 0};
+        default:
+            return {static_cast<std::uint16_t>(bit(insn.dst) | bit(insn.src)), 0};
+    }
+}
+
+std::vector<std::uint16_t> live_registers(const Program& program) {
+    const auto& insns = program.insns;
+    std::vector<std::uint16_t> live(insns.size(), 0);
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (std::size_t n = insns.size(); n-- > 0;) {
+            const Uses uses = register_uses(insns[n]);
+            std::uint16_t out = 0;
+            for (const std::int64_t next :
+                 successors(insns[n], static_cast<std::uint32_t>(n)).all()) {
+                if (next < static_cast<std::int64_t>(insns.size())) {
+                    out |= live[static_cast<std::size_t>(next)];
+                }
+            }
+            const auto in = static_cast<std::uint16_t>((out & ~uses.writes) | uses.reads);
+            if (in != live[n]) {
+                live[n] = in;
+                changed = true;
+            }
+        }
+    }
+    return live;
+}
+
+}  // namespace crema::ebpf::verifier

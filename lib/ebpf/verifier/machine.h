@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The interpreter behind verify(): one Machine per program, thrown away afterwards. Each source
+// file beside this one implements one idea of it:
+//
+//   explore.cpp    which path next, checkpoints, limits        alu.cpp     arithmetic
+//   prune.cpp      is this state covered by an earlier one     memory.cpp  loads and stores
+//   precision.cpp  which scalars decided something             stack.cpp   the frame
+//   liveness.cpp   which registers are read later              branch.cpp  conditional jumps
+//   facts.cpp      what lowering may rely on                   call.cpp    helpers
+//   log_state.cpp  states as text     log.cpp  the log
+//
+// Order of one instruction: checks and effects on `cur_`, precision marks, then its Step.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/program/instruction.h"
+#include "lib/ebpf/program/program.h"
+#include "lib/ebpf/verifier/state.h"
+#include "lib/ebpf/verifier/verify.h"
+
+namespace crema::ebpf::verifier {
+
+enum class Direction : std::uint8_t { read, write };
+
+/// Registers (bits) and stack slots (bits) whose scalars are being traced back.
+struct Traced {
+    std::uint16_t regs = 0;
+    std::uint64_t slots = 0;
+
+    [[nodiscard]] bool empty() const { return regs == 0 && slots == 0; }
+};
+
+/// Register sets that an instruction reads and overwrites.
+struct Uses {
+    std::uint16_t reads = 0;
+    std::uint16_t writes = 0;
+};
+
+[[nodiscard]] Uses register_uses(const Insn& insn);
+/// Per instruction: registers whose value some continuation reads.
+[[nodiscard]] std::vector<std::uint16_t> live_registers(const Program& program);
+/// Fills dst_upper_zero and src_upper_zero of reachable instructions.
+void find_zero_upper_halves(const Program& program, Proof& proof);
+/// "R1=ctx() R10=fp0" in the kernel's log notation; registers in `mask`, or all set ones and stack.
+[[nodiscard]] std::string describe_state(const State& state, const Program& program);
+[[nodiscard]] std::string describe_reg(const Reg& reg, const Program& program);
+[[nodiscard]] std::string describe_bits(Tnum bits);
+/// True when a program in state `cur` can do nothing that one in complete checkpoint `old` could
+/// not.
+[[nodiscard]] bool covers(const Checkpoint& old, const State& cur, std::uint16_t live);
+/// True when both are the same in all that is live.
+[[nodiscard]] bool same_state(const State& old, const State& cur, std::uint16_t live);
+
+class Machine {
+  public:
+    Machine(const Program& program, const Options& options, std::string* log);
+    [[nodiscard]] Result<Proof> run();
+
+  private:
+    struct Pending {
+        State state;
+        std::uint32_t insn = 0;
+        std::uint32_t from = 0;
+        std::size_t log_length = 0;
+    };
+
+    // explore.cpp
+    [[nodiscard]] Status explore();
+    [[nodiscard]] Status step();
+    [[nodiscard]] Status visit(bool& pruned);
+    [[nodiscard]] Status fork(State other, std::uint32_t insn);
+    void keep_checkpoint();
+    void end_path();
+    [[nodiscard]] bool next_path();
+    [[nodiscard]] Status execute(const Insn& insn);
+    [[nodiscard]] Status execute_jump(const Insn& insn);
+    void record_step(Step step);
+    void propagate(const Checkpoint& old);
+    void forget(std::int32_t checkpoint);
+    [[nodiscard]] Status check_uses(const Insn& insn) const;
+    [[nodiscard]] Error located(int code, std::uint32_t insn, const std::string& reason) const;
+    void find_prune_points();
+    [[nodiscard]] Proof finish();
+
+    // alu.cpp
+    [[nodiscard]] Status do_alu(const Insn& insn);
+    [[nodiscard]] Status do_arithmetic(const Insn& insn);
+    void do_move(const Insn& insn);
+    [[nodiscard]] Status do_pointer_math(const Insn& insn, const Reg& ptr, const Reg& offset);
+    [[nodiscard]] Status check_sane_offset(const Reg& reg, RegType type) const;
+    void give_id(Reg& reg);
+    [[nodiscard]] Status do_ld_imm64(const Insn& insn);
+
+    // memory.cpp
+    [[nodiscard]] Status do_load(const Insn& insn);
+    [[nodiscard]] Status do_store(const Insn& insn);
+    [[nodiscard]] Status do_atomic(const Insn& insn);
+    [[nodiscard]] Status check_access(std::uint32_t regno,
+                                      std::int32_t off,
+                                      std::uint32_t size,
+                                      Direction direction,
+                                      bool aligned);
+    [[nodiscard]] Status check_aligned(const Reg& reg,
+                                       std::int32_t off,
+                                       std::uint32_t size,
+                                       const char* what) const;
+    [[nodiscard]] Status check_packet(std::uint32_t regno, std::int64_t off, std::int64_t size);
+    [[nodiscard]] Status check_map_value(std::uint32_t regno,
+                                         std::int64_t off,
+                                         std::int64_t size,
+                                         Direction direction);
+    [[nodiscard]] Status check_ctx(std::uint32_t regno,
+                                   std::int32_t off,
+                                   std::uint32_t size,
+                                   Direction direction);
+    [[nodiscard]] Status check_unmodified(std::uint32_t regno) const;
+    [[nodiscard]] Reg loaded_from_ctx(std::int32_t off) const;
+    [[nodiscard]] Reg loaded_from_map(const Reg& ptr, std::int32_t off, std::uint32_t size) const;
+    [[nodiscard]] Status note_access(Access access);
+
+    // stack.cpp
+    [[nodiscard]] Status check_stack(std::uint32_t regno,
+                                     std::int64_t off,
+                                     std::int64_t size,
+                                     Direction direction);
+    [[nodiscard]] Result<Reg> read_stack(const Reg& ptr, std::int32_t off, std::uint32_t size);
+    [[nodiscard]] Result<Reg> fill(Slot& slot, std::int64_t off, std::uint32_t size);
+    /// value: the register stored, or a scalar constant; regno < 0 for an immediate.
+    [[nodiscard]] Status write_stack(
+        const Reg& ptr, std::int32_t off, std::uint32_t size, Reg* value, std::int32_t regno);
+    void write_stack_anywhere(const Reg& ptr, std::int32_t off, std::uint32_t size, bool zero);
+    void write_slot(std::int64_t start, std::uint32_t size, Byte kind);
+    void mark_slots_read(std::uint64_t slots);
+    void mark_range_read(std::int64_t start, std::int64_t end);
+
+    // branch.cpp
+    [[nodiscard]] Status do_branch(const Insn& insn);
+    [[nodiscard]] int known_outcome(const Insn& insn, const Reg& a, const Reg& b) const;
+    void refine_nulls(const Insn& insn, State& taken, State& fallen) const;
+    void refine_packet(const Insn& insn, State& taken, State& fallen) const;
+    [[nodiscard]] Step linked_step(const Insn& insn) const;
+
+    // call.cpp
+    [[nodiscard]] Status do_call(const Insn& insn);
+    [[nodiscard]] Result<const helpers::Prototype*> find_helper(const Insn& insn) const;
+    [[nodiscard]] Status check_argument(const helpers::Prototype& helper, std::uint32_t index);
+    [[nodiscard]] Status check_key(std::uint32_t regno, std::uint32_t size);
+    [[nodiscard]] bool key_is_in_range(const Reg& key, const maps::Map& map);
+    void forget_packet_pointers();
+
+    // precision.cpp
+    void mark_precise(Traced traced);
+    void mark_reg_precise(std::uint32_t regno);
+    void mark_slots_precise(std::uint64_t slots);
+    void trace_back(const Step& step, Traced& traced) const;
+
+    // log
+    void log_text(const std::string& text);
+    void log_path_start();
+    void log_insn();
+    void log_result(const Insn& insn);
+    void log_end(const Error* error);
+
+    [[nodiscard]] bool logging() const { return log_ != nullptr && (options_.log_level & 3) != 0; }
+
+    [[nodiscard]] const maps::Map& map_of(const Reg& reg) const { return *program_.maps[reg.map]; }
+
+    const Program& program_;
+    const Options& options_;
+    std::string* log_;
+    Proof proof_;
+    std::vector<bool> taken_seen_;
+    std::vector<bool> fallen_seen_;
+    std::vector<bool> prune_point_;
+    std::vector<std::uint16_t> live_;
+    std::vector<std::vector<std::int32_t>> kept_;  // checkpoints per instruction
+    std::vector<std::unique_ptr<Checkpoint>> checkpoints_;
+    std::vector<Pending> pending_;
+    State cur_;
+    std::uint32_t insn_ = 0;  // being executed
+    std::uint32_t next_ = 0;  // after it
+    std::uint32_t from_ = 0;  // where the current path forked off
+    bool path_starts_ = true;
+    bool path_ended_ = false;
+    bool step_recorded_ = false;
+    std::int8_t step_slot_ = -1;  // slot that this instruction spills to or fills from
+    std::uint32_t ids_ = 0;
+    std::int64_t deepest_ = 0;
+    std::uint64_t jumps_ = 0;
+    std::uint64_t jumps_at_checkpoint_ = 0;
+    std::uint64_t insns_at_checkpoint_ = 0;
+    const SourceLine* line_logged_ = nullptr;
+    std::uint64_t states_now_ = 0;
+    std::uint64_t states_total_ = 0;
+    std::uint64_t states_peak_ = 0;
+    std::size_t states_per_insn_max_ = 0;
+};
+
+}  // namespace crema::ebpf::verifier

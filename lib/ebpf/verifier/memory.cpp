@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Loads, stores and atomic adds: which pointer may be dereferenced where, and what a load yields.
+// Packet and map value accesses may be unaligned, stack and atomic ones may not. The frame itself
+// is in stack.cpp.
+#include <cerrno>
+#include <cstring>
+#include <limits>
+
+#include "lib/ebpf/verifier/machine.h"
+
+namespace crema::ebpf::verifier {
+
+namespace {
+
+/// Offsets of struct xdp_md.
+constexpr std::int32_t kCtxData = 0, kCtxDataEnd = 4, kCtxDataMeta = 8, kCtxEgress = 20,
+                       kCtxBytes = 24;
+
+bool programs_may_not_write(const maps::MapSpec& spec) {
+    // The kernel makes devmaps read-only for programs, whatever the creator asked for.
+    return (spec.flags & maps::kRdonlyProg) != 0 || spec.type == maps::MapType::devmap ||
+           spec.type == maps::MapType::devmap_hash;
+}
+
+}  // namespace
+
+Status Machine::note_access(Access access) {
+    Access& known = proof_.insns[insn_].access;
+    if (known != Access::none && known != access) {
+        return fail(EINVAL, "same insn cannot be used with different pointers");
+    }
+    known = access;
+    return {};
+}
+
+Status Machine::check_aligned(const Reg& reg,
+                              std::int32_t off,
+                              std::uint32_t size,
+                              const char* what) const {
+    const std::int64_t fixed = std::int64_t{reg.off} + off;
+    const Tnum address = tnum_add(reg.s.bits, Tnum::constant(static_cast<std::uint64_t>(fixed)));
+    if ((address.possible() & (size - 1)) == 0) {
+        return {};
+    }
+    return fail(EACCES, "misaligned {} access off {}+{}+{} size {}", what,
+                describe_bits(reg.s.bits), reg.off, off, size);
+}
+
+Status Machine::check_unmodified(std::uint32_t regno) const {
+    const Reg& reg = cur_.regs[regno];
+    if (reg.off < 0) {
+        return fail(EACCES, "negative offset {} ptr R{} off={} disallowed", type_name(reg.type),
+                    regno, reg.off);
+    }
+    if (reg.off != 0) {
+        return fail(EACCES, "dereference of modified {} ptr R{} off={} disallowed",
+                    type_name(reg.type), regno, reg.off);
+    }
+    if (!reg.s.is_const(0)) {
+        return fail(EACCES, "variable {} access var_off={} disallowed", type_name(reg.type),
+                    describe_bits(reg.s.bits));
+    }
+    return {};
+}
+
+Status Machine::check_ctx(std::uint32_t regno,
+                          std::int32_t off,
+                          std::uint32_t size,
+                          Direction direction) {
+    if (auto ok = check_unmodified(regno); !ok) {
+        return ok;
+    }
+    const bool egress_ok = program_.expected_attach_type == kAttachXdpDevmap;
+    const bool field = size == 4 && off >= 0 && off < kCtxBytes && off % 4 == 0 &&
+                       (off != kCtxEgress || egress_ok);
+    if (direction != Direction::read || !field) {
+        return fail(EACCES, "invalid bpf_context access off={} size={}", off, size);
+    }
+    return note_access(Access::ctx);
+}
+
+Status Machine::check_packet(std::uint32_t regno, std::int64_t off, std::int64_t size) {
+    const Reg& reg = cur_.regs[regno];
+    if (reg.s.wide.smin < 0) {
+        return fail(EACCES,
+                    "R{} min value is negative, either use unsigned index or do a if (index >=0) "
+                    "check.",
+                    regno);
+    }
+    if (reg.range < 0) {
+        return fail(EINVAL, "R{} offset is outside of the packet", regno);
+    }
+    if (off < 0 || size <= 0 || off + size > reg.range) {
+        return fail(EACCES,
+                    "invalid access to packet, off={} size={}, R{}(id={},off={},r={}); R{} offset "
+                    "is outside of the packet",
+                    off, size, regno, reg.id, off, reg.range, regno);
+    }
+    return {};
+}
+
+Status Machine::check_map_value(std::uint32_t regno,
+                                std::int64_t off,
+                                std::int64_t size,
+                                Direction direction) {
+    const Reg& reg = cur_.regs[regno];
+    const maps::MapSpec& spec = map_of(reg).spec();
+    if (direction == Direction::write && programs_may_not_write(spec)) {
+        return fail(EACCES, "write into map forbidden, value_size={} off={} size={}",
+                    spec.value_size, off, size);
+    }
+    if (direction != Direction::write && (spec.flags & maps::kWronlyProg) != 0) {
+        return fail(EACCES, "read from map forbidden, value_size={} off={} size={}",
+                    spec.value_size, off, size);
+    }
+    const std::int64_t smin = reg.s.wide.smin;
+    if (smin < -kMaxVarOff || (smin < 0 && smin + off < 0)) {
+        return fail(EACCES,
+                    "R{} min value is negative, either use unsigned index or do a if (index >=0) "
+                    "check.",
+                    regno);
+    }
+    const auto outside = [&](std::int64_t at, const char* which) -> Status {
+        if (at >= 0 && size > 0 && at + size <= std::int64_t{spec.value_size}) {
+            return {};
+        }
+        return fail(EACCES,
+                    "invalid access to map value, value_size={} off={} size={}; R{} {} value is "
+                    "outside of the allowed memory range",
+                    spec.value_size, at, size, regno, which);
+    };
+    if (auto ok = outside(smin + off, "min"); !ok) {
+        return ok;
+    }
+    if (reg.s.wide.umax >= static_cast<std::uint64_t>(kMaxVarOff)) {
+        return fail(EACCES,
+                    "R{} unbounded memory access, make sure to bounds check any such access",
+                    regno);
+    }
+    return outside(static_cast<std::int64_t>(reg.s.wide.umax) + off, "max");
+}
+
+Status Machine::check_access(
+    std::uint32_t regno, std::int32_t off, std::uint32_t size, Direction direction, bool aligned) {
+    const Reg& reg = cur_.regs[regno];
+    Status ok;
+    switch (reg.type) {
+        case RegType::ctx:
+            return check_ctx(regno, off, size, direction);
+        case RegType::map_value:
+            if (aligned) {
+                ok = check_aligned(reg, off, size, "value");
+            }
+            if (ok) {
+                ok = check_map_value(regno, std::int64_t{reg.off} + off, size, direction);
+            }
+            break;
+        case RegType::stack:
+            ok = check_aligned(reg, off, size, "stack");
+            if (ok) {
+                ok = check_stack(regno, std::int64_t{reg.off} + off, size, direction);
+            }
+            break;
+        case RegType::packet:
+        case RegType::packet_meta:
+            ok = check_packet(regno, std::int64_t{reg.off} + off, size);
+            break;
+        case RegType::map_ptr:
+            return fail(ENOTSUP, "R{} reads the map itself (struct bpf_map), not served yet",
+                        regno);
+        default:
+            return fail(EACCES, "R{} invalid mem access '{}'", regno, type_name(reg.type));
+    }
+    return ok ? note_access(Access::memory) : ok;
+}
+
+Reg Machine::loaded_from_ctx(std::int32_t off) const {
+    switch (off) {
+        case kCtxData:
+            return Reg::pointer(RegType::packet);
+        case kCtxDataEnd:
+            return Reg::pointer(RegType::packet_end);
+        case kCtxDataMeta:
+            return Reg::pointer(RegType::packet_meta);
+        default:
+            return Reg::scalar(Scalar::unknown_bytes(4));
+    }
+}
+
+Reg Machine::loaded_from_map(const Reg& ptr, std::int32_t off, std::uint32_t size) const {
+    const maps::Map& map = map_of(ptr);
+    const maps::ValueLayout layout = map.layout();
+    const bool constants = map.frozen() && (map.spec().flags & maps::kRdonlyProg) != 0 &&
+                           map.spec().type == maps::MapType::array && map.spec().max_entries == 1 &&
+                           layout.base != nullptr;
+    if (!constants || !ptr.s.is_const()) {
+        return Reg::scalar(Scalar::unknown_bytes(size));
+    }
+    const std::int64_t at =
+        std::int64_t{ptr.off} + off + static_cast<std::int64_t>(ptr.s.bits.value);
+    std::uint64_t value = 0;
+    std::memcpy(&value, layout.base + at, size);
+    return Reg::scalar(Scalar::constant(value));
+}
+
+Status Machine::do_load(const Insn& insn) {
+    const std::uint32_t size = op::access_bytes(insn.code);
+    if (auto ok = check_access(insn.src, insn.off, size, Direction::read, false); !ok) {
+        return ok;
+    }
+    const Reg ptr = cur_.regs[insn.src];
+    Reg value = Reg::scalar(Scalar::unknown_bytes(size));
+    if (ptr.type == RegType::ctx) {
+        value = loaded_from_ctx(insn.off);
+    } else if (ptr.type == RegType::map_value) {
+        value = loaded_from_map(ptr, insn.off, size);
+    } else if (ptr.type == RegType::stack) {
+        auto stored = read_stack(ptr, insn.off, size);
+        if (!stored) {
+            return forward_error(stored);
+        }
+        value = *stored;
+    }
+    cur_.regs[insn.dst] = value;
+    return {};
+}
+
+Status Machine::do_store(const Insn& insn) {
+    const std::uint32_t size = op::access_bytes(insn.code);
+    if (auto ok = check_access(insn.dst, insn.off, size, Direction::write, false); !ok) {
+        return ok;
+    }
+    const Reg ptr = cur_.regs[insn.dst];
+    if (ptr.type != RegType::stack) {
+        return {};
+    }
+    if (op::insn_class(insn.code) == op::kSt) {
+        Reg value =
+            Reg::scalar(Scalar::constant(static_cast<std::uint64_t>(std::int64_t{insn.imm})));
+        return write_stack(ptr, insn.off, size, &value, -1);
+    }
+    return write_stack(ptr, insn.off, size, &cur_.regs[insn.src], insn.src);
+}
+
+Status Machine::do_atomic(const Insn& insn) {
+    const std::uint32_t size = op::access_bytes(insn.code);
+    if (size < 4) {
+        return fail(EINVAL, "invalid atomic operand size");
+    }
+    const Reg ptr = cur_.regs[insn.dst];
+    if (ptr.type == RegType::ctx || ptr.is_packet()) {
+        return fail(EACCES, "BPF_ATOMIC stores into R{} {} is not allowed", unsigned{insn.dst},
+                    type_name(ptr.type));
+    }
+    for (const Direction direction : {Direction::read, Direction::write}) {
+        if (auto ok = check_access(insn.dst, insn.off, size, direction, true); !ok) {
+            return ok;
+        }
+    }
+    if (ptr.type != RegType::stack) {
+        return {};
+    }
+    if (auto stored = read_stack(ptr, insn.off, size); !stored) {
+        return forward_error(stored);
+    }
+    step_slot_ = -1;
+    if (ptr.s.is_const()) {
+        write_slot(std::int64_t{ptr.off} + insn.off + static_cast<std::int64_t>(ptr.s.bits.value),
+                   size, Byte::misc);
+    } else {
+        write_stack_anywhere(ptr, insn.off, size, false);
+    }
+    return {};
+}
+
+}  // namespace crema::ebpf::verifier

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Is everything a program can do from here covered by what was proved from an earlier state at the
+// same instruction? Compared are live registers and stack slots that some continuation reads;
+// scalars only where they decided something. Equal unknowns must stay equal (IdMap).
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "lib/ebpf/verifier/machine.h"
+
+namespace crema::ebpf::verifier {
+
+namespace {
+
+/// One-to-one correspondence between the ids of two states.
+class IdMap {
+  public:
+    [[nodiscard]] bool match(std::uint32_t old_id, std::uint32_t cur_id) {
+        if ((old_id == 0) != (cur_id == 0)) {
+            return false;
+        }
+        return old_id == 0 || pair(old_id, cur_id);
+    }
+
+    /// For scalars: an id of the old state asks for the same link in the new one; a new scalar
+    /// without id is linked to nothing.
+    [[nodiscard]] bool match_scalar(std::uint32_t old_id, std::uint32_t cur_id) {
+        if (old_id == 0) {
+            return true;
+        }
+        return pair(old_id, cur_id != 0 ? cur_id : --unlinked_);
+    }
+
+  private:
+    bool pair(std::uint32_t old_id, std::uint32_t cur_id) {
+        for (const auto& [o, c] : pairs_) {
+            if (o == old_id || c == cur_id) {
+                return o == old_id && c == cur_id;
+            }
+        }
+        pairs_.emplace_back(old_id, cur_id);
+        return true;
+    }
+
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_;
+    std::uint32_t unlinked_ = ~std::uint32_t{0};
+};
+
+bool reg_covers(const Reg& old, const Reg& cur, IdMap& ids) {
+    if (old.type == RegType::not_init) {
+        return true;  // no proved continuation read it
+    }
+    if (old.type != cur.type) {
+        return false;
+    }
+    switch (old.type) {
+        case RegType::scalar:
+            if (!old.precise) {
+                return true;
+            }
+            if (old.id != 0 && (old.linked_sum != cur.linked_sum || old.off != cur.off)) {
+                return false;
+            }
+            return ids.match_scalar(old.id, cur.id) && cur.s.within(old.s);
+        case RegType::map_value:
+        case RegType::map_value_or_null:
+            return old.map == cur.map && old.off == cur.off && cur.s.within(old.s) &&
+                   ids.match(old.id, cur.id);
+        case RegType::packet:
+        case RegType::packet_meta:
+            if (old.range < 0 || cur.range < 0 ? old.range != cur.range : old.range > cur.range) {
+                return false;
+            }
+            return old.off == cur.off && cur.s.within(old.s) && ids.match(old.id, cur.id);
+        default:
+            return old.map == cur.map && old.off == cur.off && old.s == cur.s;
+    }
+}
+
+/// What a full read of the slot yields when that is a scalar.
+bool as_scalar(const Slot& slot, Reg& out) {
+    if (slot.is_spill()) {
+        out = slot.spill;
+        return slot.spill.is_scalar() && slot.spill_bytes() == kSlotBytes;
+    }
+    const bool zero =
+        std::all_of(slot.bytes.begin(), slot.bytes.end(), [](Byte b) { return b == Byte::zero; });
+    out = Reg::scalar(zero ? Scalar::constant(0) : Scalar::unknown());
+    return true;
+}
+
+bool slot_covers(const Slot& old, const Slot& cur, IdMap& ids) {
+    Reg old_value;
+    Reg cur_value;
+    if (old.is_spill() && as_scalar(old, old_value) && as_scalar(cur, cur_value)) {
+        return reg_covers(old_value, cur_value, ids);
+    }
+    for (std::uint32_t i = 0; i < kSlotBytes; ++i) {
+        switch (old.bytes[i]) {
+            case Byte::unset:
+            case Byte::misc:
+                break;  // was read as unknown
+            case Byte::zero:
+            case Byte::spill:
+                if (cur.bytes[i] != old.bytes[i]) {
+                    return false;
+                }
+                break;
+        }
+    }
+    if (!old.is_spill()) {
+        return true;
+    }
+    return old.spill_bytes() == cur.spill_bytes() && reg_covers(old.spill, cur.spill, ids);
+}
+
+bool reg_same(const Reg& a, const Reg& b, IdMap& ids) {
+    return a.type == b.type && a.off == b.off && a.range == b.range && a.map == b.map &&
+           a.linked_sum == b.linked_sum && a.s == b.s && ids.match(a.id, b.id);
+}
+
+}  // namespace
+
+bool covers(const Checkpoint& old, const State& cur, std::uint16_t live) {
+    IdMap ids;
+    for (std::uint32_t i = 0; i < kRegs; ++i) {
+        if ((live & (1U << i)) != 0 && !reg_covers(old.state.regs[i], cur.regs[i], ids)) {
+            return false;
+        }
+    }
+    static const Slot kEmpty{};
+    for (std::uint32_t i = 0; i < old.state.stack.size(); ++i) {
+        if ((old.slots_read & (std::uint64_t{1} << i)) == 0) {
+            continue;
+        }
+        const Slot& now = i < cur.stack.size() ? cur.stack[i] : kEmpty;
+        if (!slot_covers(old.state.stack[i], now, ids)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool same_state(const State& old, const State& cur, std::uint16_t live) {
+    IdMap ids;
+    for (std::uint32_t i = 0; i < kRegs; ++i) {
+        if ((live & (1U << i)) != 0 && !reg_same(old.regs[i], cur.regs[i], ids)) {
+            return false;
+        }
+    }
+    if (old.stack.size() != cur.stack.size()) {
+        return false;
+    }
+    for (std::uint32_t i = 0; i < old.stack.size(); ++i) {
+        if (old.stack[i].bytes != cur.stack[i].bytes ||
+            (old.stack[i].is_spill() && !reg_same(old.stack[i].spill, cur.stack[i].spill, ids))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace crema::ebpf::verifier

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The program's frame: 512 bytes in slots of eight. A slot keeps a whole register (spill), bytes
+// known to be zero, or bytes of unknown content. Never-written bytes may be read and are unknown,
+// as for a privileged kernel load. Reads are marked on checkpoints, so that pruning ignores slots
+// nobody reads.
+#include <cerrno>
+#include <limits>
+
+#include "lib/ebpf/verifier/machine.h"
+
+namespace crema::ebpf::verifier {
+
+namespace {
+
+constexpr std::uint64_t slot_bit(std::uint32_t slot) {
+    return std::uint64_t{1} << slot;
+}
+
+bool fits(const Scalar& s, std::uint32_t bytes) {
+    return bytes >= 8 || s.wide.umax < (std::uint64_t{1} << (bytes * 8));
+}
+
+std::int64_t fixed_offset(const Reg& ptr, std::int32_t off) {
+    return std::int64_t{ptr.off} + off + static_cast<std::int64_t>(ptr.s.bits.value);
+}
+
+void unlink(Reg& reg) {
+    reg.id = 0;
+    reg.linked_sum = false;
+    reg.off = 0;
+}
+
+}  // namespace
+
+Status Machine::check_stack(std::uint32_t regno,
+                            std::int64_t off,
+                            std::int64_t size,
+                            Direction direction) {
+    const Reg& reg = cur_.regs[regno];
+    const char* what = direction == Direction::write ? "write to" : "read from";
+    std::int64_t lowest = 0;
+    std::int64_t top = 0;
+    if (reg.s.is_const()) {
+        lowest = off + static_cast<std::int64_t>(reg.s.bits.value);
+        top = lowest + size;
+    } else {
+        if (reg.s.wide.smax >= kMaxVarOff || reg.s.wide.smin <= -kMaxVarOff) {
+            return fail(EACCES, "invalid unbounded variable-offset {} stack R{}", what, regno);
+        }
+        lowest = off + reg.s.wide.smin;
+        top = off + reg.s.wide.smax + size;
+    }
+    if (lowest < -kStackBytes || lowest > -1 || top > 0) {
+        const int code = lowest < -kStackBytes || lowest > -1 ? EACCES : EINVAL;
+        if (reg.s.is_const()) {
+            return fail(code, "invalid {} stack R{} off={} size={}", what, regno, lowest, size);
+        }
+        return fail(code, "invalid variable-offset {} stack R{} var_off={} off={} size={}", what,
+                    regno, describe_bits(reg.s.bits), off, size);
+    }
+    cur_.reach(lowest);
+    deepest_ = std::max(deepest_, -lowest);
+    return {};
+}
+
+void Machine::mark_slots_read(std::uint64_t slots) {
+    slots &= ~cur_.slots_set;
+    for (std::int32_t at = cur_.parent; at >= 0 && slots != 0;) {
+        Checkpoint& checkpoint = *checkpoints_[static_cast<std::size_t>(at)];
+        slots &= ~checkpoint.slots_read;
+        checkpoint.slots_read |= slots;
+        slots &= ~checkpoint.state.slots_set;
+        at = checkpoint.state.parent;
+    }
+}
+
+void Machine::mark_range_read(std::int64_t start, std::int64_t end) {
+    std::uint64_t slots = 0;
+    for (std::uint32_t slot = slot_of(end - 1); slot <= slot_of(start); ++slot) {
+        slots |= slot_bit(slot);
+    }
+    mark_slots_read(slots);
+}
+
+Result<Reg> Machine::fill(Slot& slot, std::int64_t off, std::uint32_t size) {
+    const std::uint32_t spilled = slot.spill_bytes();
+    if (size == kSlotBytes && spilled == kSlotBytes) {
+        return slot.spill;
+    }
+    if (!slot.spill.is_scalar()) {
+        return fail(EACCES, "invalid size of register fill");
+    }
+    const std::uint32_t first = byte_of(off);
+    if (first == 0 && size <= spilled) {
+        Reg reg = slot.spill;
+        if (!fits(reg.s, size)) {
+            unlink(reg);
+        }
+        reg.s.truncate(size);
+        return reg;
+    }
+    std::uint32_t zeros = 0;
+    std::uint32_t spills = 0;
+    for (std::uint32_t i = first; i < first + size; ++i) {
+        zeros += slot.bytes[i] == Byte::zero ? 1 : 0;
+        spills += slot.bytes[i] == Byte::spill ? 1 : 0;
+    }
+    if (zeros == size || (spills == size && slot.spill.s.is_const(0))) {
+        return Reg::scalar(Scalar::constant(0));
+    }
+    return Reg::scalar(Scalar::unknown_bytes(size));
+}
+
+Result<Reg> Machine::read_stack(const Reg& ptr, std::int32_t off, std::uint32_t size) {
+    std::int64_t start = 0;
+    std::int64_t end = 0;
+    if (ptr.s.is_const()) {
+        start = fixed_offset(ptr, off);
+        end = start + size;
+        mark_range_read(start, end);
+        Slot& slot = cur_.stack[slot_of(start)];
+        if (slot.is_spill()) {
+            step_slot_ = static_cast<std::int8_t>(slot_of(start));
+            auto reg = fill(slot, start, size);
+            if (reg) {
+                reg->precise = false;
+            }
+            return reg;
+        }
+    } else {
+        start = std::int64_t{ptr.off} + off + ptr.s.wide.smin;
+        end = std::int64_t{ptr.off} + off + ptr.s.wide.smax + size;
+        mark_range_read(start, end);
+    }
+    for (std::int64_t at = start; at < end; ++at) {
+        if (cur_.stack[slot_of(at)].bytes[byte_of(at)] != Byte::zero) {
+            return Reg::scalar(Scalar::unknown_bytes(size));
+        }
+    }
+    return Reg::scalar(Scalar::constant(0));
+}
+
+void Machine::write_slot(std::int64_t start, std::uint32_t size, Byte kind) {
+    Slot& slot = cur_.stack[slot_of(start)];
+    slot.scrub();
+    for (std::uint32_t i = 0; i < size; ++i) {
+        slot.bytes[byte_of(start) + i] = kind;
+    }
+    if (size == kSlotBytes) {
+        cur_.slots_set |= slot_bit(slot_of(start));
+    }
+}
+
+void Machine::write_stack_anywhere(const Reg& ptr,
+                                   std::int32_t off,
+                                   std::uint32_t size,
+                                   bool zero) {
+    const std::int64_t start = std::int64_t{ptr.off} + off + ptr.s.wide.smin;
+    const std::int64_t end = std::int64_t{ptr.off} + off + ptr.s.wide.smax + size;
+    for (std::int64_t at = start; at < end; ++at) {
+        Slot& slot = cur_.stack[slot_of(at)];
+        if (slot.is_spill()) {
+            slot.scrub();
+        }
+        Byte& byte = slot.bytes[byte_of(at)];
+        if (!zero || byte != Byte::zero) {
+            byte = Byte::misc;
+        }
+    }
+}
+
+Status Machine::write_stack(
+    const Reg& ptr, std::int32_t off, std::uint32_t size, Reg* value, std::int32_t regno) {
+    const bool zero = value->is_zero();
+    const auto mark_zero = [&] {
+        // Bytes known to be zero are compared as such; the number behind them must be, too.
+        if (zero && regno >= 0) {
+            mark_reg_precise(static_cast<std::uint32_t>(regno));
+        }
+    };
+    if (!ptr.s.is_const()) {
+        mark_zero();
+        write_stack_anywhere(ptr, off, size, zero);
+        return {};
+    }
+    const std::int64_t start = fixed_offset(ptr, off);
+    if (value->is_pointer() && size != kSlotBytes) {
+        return fail(EACCES, "invalid size of register spill");
+    }
+    if (byte_of(start) != 0) {
+        mark_zero();
+        write_slot(start, size, zero ? Byte::zero : Byte::misc);
+        return {};
+    }
+    if (regno >= 0 && value->is_scalar() && fits(value->s, size)) {
+        give_id(*value);
+    }
+    Slot& slot = cur_.stack[slot_of(start)];
+    slot.scrub();
+    slot.spill = *value;
+    slot.spill.precise = false;
+    if (value->is_scalar() && !fits(value->s, size)) {
+        unlink(slot.spill);
+    }
+    for (std::uint32_t i = 0; i < size; ++i) {
+        slot.bytes[i] = Byte::spill;
+    }
+    step_slot_ = static_cast<std::int8_t>(slot_of(start));
+    if (size == kSlotBytes) {
+        cur_.slots_set |= slot_bit(slot_of(start));
+    }
+    return {};
+}
+
+}  // namespace crema::ebpf::verifier

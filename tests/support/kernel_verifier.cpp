@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The oracle of kernel_verifier.h. Uses <linux/bpf.h> and raw system calls only, so that neither
+// libbpf nor our own bpf(2) service is between the test and the kernel.
+#include "tests/support/kernel_verifier.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <vector>
+
+#include <linux/bpf.h>
+
+#include "lib/ebpf/maps/map.h"
+
+namespace crema::test {
+
+namespace {
+
+long bpf(int command, union bpf_attr& attr) {
+    return ::syscall(SYS_bpf, command, &attr, sizeof(attr));
+}
+
+class Fds {
+  public:
+    Fds() = default;
+    Fds(const Fds&) = delete;
+    Fds& operator=(const Fds&) = delete;
+
+    ~Fds() {
+        for (const int fd : fds_) {
+            ::close(fd);
+        }
+    }
+
+    void add(int fd) { fds_.push_back(fd); }
+
+    [[nodiscard]] int at(std::size_t i) const { return fds_[i]; }
+
+  private:
+    std::vector<int> fds_;
+};
+
+int create_map(ebpf::maps::Map& map) {
+    const auto& spec = map.spec();
+
+    union bpf_attr attr {};
+
+    attr.map_type = static_cast<std::uint32_t>(spec.type);
+    attr.key_size = spec.key_size;
+    attr.value_size = spec.value_size;
+    attr.max_entries = spec.max_entries;
+    // The kernel gives devmaps this flag itself and refuses it from outside.
+    const bool devmap =
+        spec.type == ebpf::maps::MapType::devmap || spec.type == ebpf::maps::MapType::devmap_hash;
+    attr.map_flags = devmap ? spec.flags & ~ebpf::maps::kRdonlyProg : spec.flags;
+    const int fd = static_cast<int>(bpf(BPF_MAP_CREATE, attr));
+    if (fd < 0 || spec.type != ebpf::maps::MapType::array) {
+        return fd;
+    }
+    std::vector<std::uint8_t> value(spec.value_size);
+    for (std::uint32_t key = 0; key < spec.max_entries; ++key) {
+        if (map.lookup(&key, value.data()) != 0) {
+            continue;
+        }
+
+        union bpf_attr update {};
+
+        update.map_fd = static_cast<std::uint32_t>(fd);
+        update.key = reinterpret_cast<std::uintptr_t>(&key);
+        update.value = reinterpret_cast<std::uintptr_t>(value.data());
+        (void)bpf(BPF_MAP_UPDATE_ELEM, update);
+    }
+    if (map.frozen()) {
+        union bpf_attr freeze {};
+
+        freeze.map_fd = static_cast<std::uint32_t>(fd);
+        (void)bpf(BPF_MAP_FREEZE, freeze);
+    }
+    return fd;
+}
+
+std::string without_statistics(std::string log) {
+    const std::size_t at = log.find("\nprocessed ");
+    if (at != std::string::npos) {
+        log.resize(at);
+    }
+    return log;
+}
+
+}  // namespace
+
+bool kernel_verifier_available() {
+    ebpf::Program program;
+    program.insns = {{.code = 0xb7, .dst = 0, .src = 0, .off = 0, .imm = 2},
+                     {.code = 0x95, .dst = 0, .src = 0, .off = 0, .imm = 0}};
+    return ask_kernel(program).accepted;
+}
+
+KernelVerdict ask_kernel(const ebpf::Program& program) {
+    Fds fds;
+    std::vector<ebpf::Insn> insns = program.insns;
+    for (const auto& map : program.maps) {
+        const int fd = create_map(*map);
+        if (fd < 0) {
+            return {false, errno, "map " + map->spec().name + ": " + std::strerror(errno)};
+        }
+        fds.add(fd);
+    }
+    for (std::size_t i = 0; i < insns.size(); ++i) {
+        if (insns[i].code != 0x18) {
+            continue;
+        }
+        const bool map_ref =
+            insns[i].src == BPF_PSEUDO_MAP_FD || insns[i].src == BPF_PSEUDO_MAP_VALUE;
+        if (map_ref && insns[i].imm >= 0 &&
+            static_cast<std::size_t>(insns[i].imm) < program.maps.size()) {
+            insns[i].imm = fds.at(static_cast<std::size_t>(insns[i].imm));
+        }
+        ++i;
+    }
+    // Most verdicts need no log; a second load fetches it for refusals.
+    std::vector<char> log(1 << 20);
+    const char* licence = program.gpl_compatible ? "GPL" : "Proprietary";
+    KernelVerdict verdict;
+    for (const bool with_log : {false, true}) {
+        union bpf_attr attr {};
+
+        attr.prog_type = BPF_PROG_TYPE_XDP;
+        attr.expected_attach_type = program.expected_attach_type;
+        attr.insns = reinterpret_cast<std::uintptr_t>(insns.data());
+        attr.insn_cnt = static_cast<std::uint32_t>(insns.size());
+        attr.license = reinterpret_cast<std::uintptr_t>(licence);
+        if (with_log) {
+            attr.log_level = 1;
+            attr.log_buf = reinterpret_cast<std::uintptr_t>(log.data());
+            attr.log_size = static_cast<std::uint32_t>(log.size());
+        }
+        const int fd = static_cast<int>(bpf(BPF_PROG_LOAD, attr));
+        if (fd >= 0) {
+            ::close(fd);
+            verdict.accepted = true;
+            return verdict;
+        }
+        if (!with_log) {
+            verdict.error = errno;
+        }
+    }
+    verdict.reason = without_statistics(std::string(log.data(), ::strnlen(log.data(), log.size())));
+    return verdict;
+}
+
+}  // namespace crema::test
