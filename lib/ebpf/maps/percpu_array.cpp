@@ -4,6 +4,8 @@
 // to 8 bytes, without gaps for CPU numbers that are not possible.
 #include "lib/ebpf/maps/percpu_array.h"
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -14,7 +16,8 @@ namespace crema::ebpf::maps {
 
 namespace {
 
-constexpr std::uint64_t kSeparation = 128;  // bytes: two cache lines
+constexpr std::uint64_t kSeparation = 128;      // bytes: two cache lines
+constexpr std::uint64_t kShiftableMax = 65536;  // bytes: up to here a power of two
 
 std::uint32_t stride_of(const MapSpec& spec) {
     return (spec.value_size + 7U) & ~7U;
@@ -22,7 +25,9 @@ std::uint32_t stride_of(const MapSpec& spec) {
 
 std::uint64_t percpu_stride_of(const MapSpec& spec) {
     const std::uint64_t bytes = std::uint64_t{stride_of(spec)} * spec.max_entries;
-    return (bytes + kSeparation - 1) / kSeparation * kSeparation;
+    // A power of two lets compiled code shift where it would have to multiply.
+    return bytes <= kShiftableMax ? std::bit_ceil(std::max(bytes, kSeparation))
+                                  : (bytes + kSeparation - 1) / kSeparation * kSeparation;
 }
 
 }  // namespace
