@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The admission of instructions, class by class. Each check returns a reason or null.
+#include "lib/ebpf/lowering/check.h"
+
+#include <cerrno>
+
+#include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/maps/map.h"
+
+namespace crema::ebpf::lowering {
+
+namespace {
+
+constexpr std::uint8_t kFrameReg = 10;
+
+const char* check_immediate_operand(const Insn& insn, std::uint8_t operation, bool is64) {
+    const std::int32_t width = is64 ? 64 : 32;
+    switch (operation) {
+        case op::kDiv:
+        case op::kMod:
+            return insn.imm != 0 ? nullptr : "division by the constant zero";
+        case op::kLsh:
+        case op::kRsh:
+        case op::kArsh:
+            return insn.imm >= 0 && insn.imm < width ? nullptr : "shift count out of range";
+        default:
+            return nullptr;
+    }
+}
+
+const char* check_alu(const Insn& insn) {
+    const bool is64 = op::insn_class(insn.code) == op::kAlu64;
+    const std::uint8_t operation = op::operation(insn.code);
+    if (insn.dst >= kFrameReg) {
+        return "write to the frame pointer or an unknown register";
+    }
+    if (insn.off != 0) {
+        return "signed division or sign-extending move is not served";
+    }
+    if (operation == op::kEnd) {
+        if (is64) {
+            return "unconditional byte swap is not served";
+        }
+        return insn.src == 0 && (insn.imm == 16 || insn.imm == 32 || insn.imm == 64)
+                   ? nullptr
+                   : "byte order operation of unknown width";
+    }
+    if (operation > op::kEnd) {
+        return "unknown arithmetic operation";
+    }
+    if (operation == op::kNeg) {
+        return !op::is_reg_source(insn.code) && insn.src == 0 && insn.imm == 0
+                   ? nullptr
+                   : "negation with an operand";
+    }
+    if (op::is_reg_source(insn.code)) {
+        return insn.imm == 0 && insn.src <= kFrameReg ? nullptr : "reserved field is set";
+    }
+    return insn.src == 0 ? check_immediate_operand(insn, operation, is64) : "reserved field is set";
+}
+
+const char* check_helper_call(const Insn& insn) {
+    if (op::is_reg_source(insn.code) || insn.dst != 0 || insn.off != 0) {
+        return "reserved field is set";
+    }
+    if (insn.src == op::kPseudoCall) {
+        return "calls between functions are not served";
+    }
+    if (insn.src != op::kHelperCall) {
+        return "kernel function calls are not served";
+    }
+    return helpers::find(static_cast<std::uint32_t>(insn.imm)) != nullptr ? nullptr
+                                                                          : "helper is not served";
+}
+
+const char* check_jump(const Insn& insn) {
+    const bool is32 = op::insn_class(insn.code) == op::kJmp32;
+    const std::uint8_t operation = op::operation(insn.code);
+    switch (operation) {
+        case op::kJa:
+            if (is32) {
+                return "jump with a 32-bit offset is not served";
+            }
+            return !op::is_reg_source(insn.code) && insn.dst == 0 && insn.src == 0 && insn.imm == 0
+                       ? nullptr
+                       : "reserved field is set";
+        case op::kCall:
+            return is32 ? "unknown jump" : check_helper_call(insn);
+        case op::kExit:
+            return !is32 && !op::is_reg_source(insn.code) && insn.dst == 0 && insn.src == 0 &&
+                           insn.off == 0 && insn.imm == 0
+                       ? nullptr
+                       : "reserved field is set";
+        default:
+            break;
+    }
+    if (operation > op::kJsle || insn.dst > kFrameReg) {
+        return "unknown jump";
+    }
+    if (op::is_reg_source(insn.code)) {
+        return insn.imm == 0 && insn.src <= kFrameReg ? nullptr : "reserved field is set";
+    }
+    return insn.src == 0 ? nullptr : "reserved field is set";
+}
+
+const char* check_load(const Insn& insn, verifier::Access access) {
+    if (op::mode(insn.code) != op::kMem) {
+        return "load of this mode is not served";
+    }
+    if (insn.imm != 0 || insn.dst >= kFrameReg || insn.src > kFrameReg) {
+        return "reserved field is set";
+    }
+    if (access == verifier::Access::ctx) {
+        const bool is_field = op::size_field(insn.code) == op::kW && insn.off >= 0 &&
+                              insn.off <= 20 && insn.off % 4 == 0;
+        return is_field ? nullptr : "context is read in 32-bit fields only";
+    }
+    return nullptr;
+}
+
+const char* check_store(const Insn& insn, verifier::Access access) {
+    const std::uint8_t mode = op::mode(insn.code);
+    const bool is_register_store = op::insn_class(insn.code) == op::kStx;
+    if (access == verifier::Access::ctx) {
+        return "store to the context is not served";
+    }
+    if (insn.dst > kFrameReg || insn.src > kFrameReg) {
+        return "unknown register";
+    }
+    if (mode == op::kMem) {
+        return (is_register_store ? insn.imm == 0 : insn.src == 0) ? nullptr
+                                                                   : "reserved field is set";
+    }
+    if (mode != op::kAtomic || !is_register_store) {
+        return "store of this mode is not served";
+    }
+    if (insn.imm != op::kAdd) {
+        return "atomic operation other than add without fetch is not served";
+    }
+    const std::uint8_t size = op::size_field(insn.code);
+    return size == op::kW || size == op::kDw ? nullptr : "atomic operation of this width";
+}
+
+const char* check_constant(const Program& program, std::size_t at) {
+    const Insn& first = program.insns[at];
+    if (first.code != op::kLdImm64) {
+        return "load of this mode is not served";
+    }
+    if (at + 1 >= program.insns.size()) {
+        return "second half of a 64-bit constant is missing";
+    }
+    const Insn& second = program.insns[at + 1];
+    if (second.code != 0 || second.dst != 0 || second.src != 0 || second.off != 0 ||
+        first.off != 0 || first.dst >= kFrameReg) {
+        return "reserved field is set";
+    }
+    if (first.src == 0) {
+        return nullptr;
+    }
+    if (first.src != op::kPseudoMap && first.src != op::kPseudoMapValue) {
+        return "constant of this kind is not served";
+    }
+    if (first.imm < 0 || static_cast<std::size_t>(first.imm) >= program.maps.size()) {
+        return "map reference out of range";
+    }
+    if (first.src == op::kPseudoMap) {
+        return second.imm == 0 ? nullptr : "reserved field is set";
+    }
+    const maps::Map& map = *program.maps[static_cast<std::size_t>(first.imm)];
+    const bool direct = map.layout().base != nullptr && map.layout().percpu_stride == 0;
+    return direct && static_cast<std::uint32_t>(second.imm) < map.spec().value_size
+               ? nullptr
+               : "map has no value at this address";
+}
+
+const char* check_insn(const Program& program, std::size_t at, verifier::Access access) {
+    const Insn& insn = program.insns[at];
+    switch (op::insn_class(insn.code)) {
+        case op::kLd:
+            return check_constant(program, at);
+        case op::kLdx:
+            return check_load(insn, access);
+        case op::kSt:
+        case op::kStx:
+            return check_store(insn, access);
+        case op::kJmp:
+        case op::kJmp32:
+            return check_jump(insn);
+        default:
+            return check_alu(insn);
+    }
+}
+
+}  // namespace
+
+Status check_program(const Program& program, const verifier::Proof& proof) {
+    constexpr std::uint32_t kStackMax = 512;
+    if (proof.insns.size() != program.insns.size() || proof.stack_bytes > kStackMax ||
+        proof.stack_bytes % 8 != 0) {
+        return fail(EINVAL, "program {}: the proof is of another program", program.name);
+    }
+    for (std::size_t at = 0; at < program.insns.size(); at++) {
+        const Insn& insn = program.insns[at];
+        if (proof.insns[at].reachable) {
+            const char* reason = check_insn(program, at, proof.insns[at].access);
+            if (reason != nullptr) {
+                return fail(ENOTSUP,
+                            "program {}: instruction {} (opcode {:#04x}, src {}, off {}, imm {}): "
+                            "{}",
+                            program.name, at, insn.code, unsigned{insn.src}, insn.off, insn.imm,
+                            reason);
+            }
+        }
+        at += insn.code == op::kLdImm64 ? 1 : 0;
+    }
+    return {};
+}
+
+}  // namespace crema::ebpf::lowering

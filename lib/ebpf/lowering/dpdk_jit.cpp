@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// librte_bpf's load function with its validator replaced. The validator is where DPDK decides
+// whether a program may run and how large its frame is; our proof has decided the first, lowering
+// knows the second. The stand-in serves only the load that this thread has in progress; a program
+// of anybody else through our copy of librte_bpf is refused.
+// <rte_bpf.h> and <linux/bpf.h> define the same names: this file includes no kernel header.
+// Sources: rte_bpf.h, and the layout of struct rte_bpf in DPDK 21.11 to 26.03, checked before use.
+#include "lib/ebpf/lowering/dpdk_jit.h"
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <rte_bpf.h>
+#include <rte_errno.h>
+#include <rte_version.h>
+
+static_assert(RTE_VERSION < RTE_VERSION_NUM(26, 3, 0, 0),
+              "later versions give the validator other arguments");
+
+// Internal to librte_bpf; no header has it.
+struct rte_bpf {
+    rte_bpf_prm prm;
+    rte_bpf_jit jit;
+    std::size_t sz;
+    std::uint32_t stack_sz;
+};
+
+static_assert(sizeof(void*) != 8 || (offsetof(rte_bpf, sz) == 72 &&
+                                     offsetof(rte_bpf, stack_sz) == 80 && sizeof(rte_bpf) == 88));
+static_assert(sizeof(ebpf_insn) == sizeof(crema::ebpf::Insn));
+
+namespace {
+
+struct PendingLoad {
+    std::uint32_t insns = 0;  // 0: none
+    std::uint32_t symbols = 0;
+    std::uint32_t stack_bytes = 0;
+};
+
+thread_local PendingLoad t_pending;
+
+// Does the object look as the layout above says it must for the load in progress?
+bool is_pending_load(const rte_bpf& bpf) {
+    const std::size_t bytes = sizeof(rte_bpf) + t_pending.symbols * sizeof(rte_bpf_xsym) +
+                              t_pending.insns * sizeof(ebpf_insn);
+    return t_pending.insns != 0 && bpf.prm.nb_ins == t_pending.insns &&
+           bpf.prm.nb_xsym == t_pending.symbols && bpf.jit.func == nullptr && bpf.jit.sz == 0 &&
+           bpf.sz == bytes;
+}
+
+int accept_pending_load(rte_bpf* bpf) {
+    if (!is_pending_load(*bpf)) {
+        return -ENOTSUP;
+    }
+    bpf->stack_sz = t_pending.stack_bytes;
+    return 0;
+}
+
+}  // namespace
+
+// The linker sends librte_bpf's calls of its validator here (--wrap). Names: up to 22.11,
+// since 23.03.
+extern "C" {
+[[gnu::visibility("hidden")]] int __wrap_bpf_validate(rte_bpf* bpf) {
+    return accept_pending_load(bpf);
+}
+
+[[gnu::visibility("hidden")]] int __wrap___rte_bpf_validate(rte_bpf* bpf) {
+    return accept_pending_load(bpf);
+}
+}
+
+namespace crema::ebpf::lowering {
+
+Code::Code(Code&& other) noexcept
+    : handle_(std::exchange(other.handle_, nullptr)),
+      entry_(std::exchange(other.entry_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
+
+Code& Code::operator=(Code&& other) noexcept {
+    if (this != &other) {
+        rte_bpf_destroy(handle_);
+        handle_ = std::exchange(other.handle_, nullptr);
+        entry_ = std::exchange(other.entry_, nullptr);
+        bytes_ = std::exchange(other.bytes_, 0);
+    }
+    return *this;
+}
+
+Code::~Code() {
+    rte_bpf_destroy(handle_);
+}
+
+Result<Code> compile(const Lowered& lowered) {
+#if !defined(__x86_64__)
+    return fail(ENOTSUP, "no lowering rules for this architecture's JIT: only x86-64 is served");
+#endif
+    std::vector<rte_bpf_xsym> symbols(lowered.natives.size());
+    for (std::size_t i = 0; i < symbols.size(); i++) {
+        symbols[i].name = "native";
+        symbols[i].type = RTE_BPF_XTYPE_FUNC;
+        symbols[i].func.val = lowered.natives[i];
+    }
+    rte_bpf_prm prm{};
+    prm.ins = reinterpret_cast<const ebpf_insn*>(lowered.insns.data());
+    prm.nb_ins = static_cast<std::uint32_t>(lowered.insns.size());
+    prm.xsym = symbols.data();
+    prm.nb_xsym = static_cast<std::uint32_t>(symbols.size());
+    prm.prog_arg.type = RTE_BPF_ARG_RAW;
+    prm.prog_arg.size = sizeof(std::uint64_t);
+
+    t_pending = {prm.nb_ins, prm.nb_xsym, lowered.stack_bytes};
+    Code code;
+    code.handle_ = rte_bpf_load(&prm);
+    t_pending = {};
+    if (code.handle_ == nullptr) {
+        return fail(rte_errno != 0 ? rte_errno : EINVAL,
+                    "librte_bpf refuses the lowered program of {} instructions: errno {}",
+                    lowered.insns.size(), rte_errno);
+    }
+    // A handle comes back also when the JIT failed.
+    rte_bpf_jit jit{};
+    if (rte_bpf_get_jit(code.handle_, &jit) != 0 || jit.func == nullptr) {
+        return fail(ENOMEM,
+                    "DPDK's JIT made no code of {} instructions: no executable memory, or a "
+                    "policy forbids it",
+                    lowered.insns.size());
+    }
+    // The one argument is passed as a pointer either way.
+    code.entry_ = reinterpret_cast<EntryPoint>(reinterpret_cast<std::uintptr_t>(jit.func));
+    code.bytes_ = jit.sz;
+    return code;
+}
+
+}  // namespace crema::ebpf::lowering

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Loads, stores and 64-bit constants: context fields, map addresses, and the byte store of the
+// frame pointer, for which the JIT names the wrong byte register.
+#include <array>
+
+#include "lib/ebpf/helpers/natives.h"
+#include "lib/ebpf/lowering/rewriter.h"
+#include "lib/ebpf/maps/map.h"
+
+namespace crema::ebpf::lowering {
+
+namespace {
+
+struct ContextField {
+    std::uint8_t size;
+    std::int32_t off;  // in XdpBuff
+};
+
+// By struct xdp_md offset / 4. Pointers are 32 bits wide there and 64 here.
+constexpr std::array<ContextField, 6> kContextFields = {{
+    {op::kDw, offsetof(XdpBuff, data)},
+    {op::kDw, offsetof(XdpBuff, data_end)},
+    {op::kDw, offsetof(XdpBuff, data_meta)},
+    {op::kW, offsetof(XdpBuff, ingress_ifindex)},
+    {op::kW, offsetof(XdpBuff, rx_queue_index)},
+    {op::kW, offsetof(XdpBuff, egress_ifindex)},
+}};
+
+}  // namespace
+
+void Rewriter::rewrite_constant(const Insn& insn, std::size_t at) {
+    const std::int32_t second = program_.insns[at + 1].imm;
+    if (insn.src == 0) {
+        out_.load_constant(insn.dst, (static_cast<std::uint64_t>(second) << 32U) |
+                                         static_cast<std::uint32_t>(insn.imm));
+        return;
+    }
+    const maps::Map& map = *program_.maps[static_cast<std::size_t>(insn.imm)];
+    if (insn.src == op::kPseudoMap) {
+        out_.load_constant(insn.dst, helpers::map_argument(map));
+        return;
+    }
+    out_.load_constant(insn.dst, reinterpret_cast<std::uintptr_t>(map.layout().base) +
+                                     static_cast<std::uint32_t>(second));
+}
+
+void Rewriter::rewrite_load(const Insn& insn) {
+    if (facts_->access == verifier::Access::ctx) {
+        const ContextField& field = kContextFields[static_cast<std::size_t>(insn.off) / 4];
+        out_.emit(load(field.size, insn.dst, insn.src, field.off));
+        return;
+    }
+    out_.emit(insn);
+}
+
+void Rewriter::rewrite_store(const Insn& insn) {
+    const bool is_byte_of_frame_pointer =
+        insn.code == (op::kStx | op::kMem | op::kB) && insn.src == kFrame;
+    if (is_byte_of_frame_pointer) {
+        const Reg copy = temporary();
+        out_.emit(mov64(copy, kFrame));
+        out_.emit(store(op::kB, insn.dst, insn.off, copy));
+        return;
+    }
+    out_.emit(insn);
+}
+
+}  // namespace crema::ebpf::lowering

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The forward scan behind plan.h. It tracks constants and frame addresses in registers and 32-bit
+// constants on the stack, forgets everything where paths join, and all of the stack at a store to
+// an address it does not know. Helpers that are served never write the program's stack.
+#include "lib/ebpf/lowering/plan.h"
+
+#include <array>
+#include <map>
+
+#include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/lowering/emit.h"
+#include "lib/ebpf/maps/map.h"
+
+namespace crema::ebpf::lowering {
+
+namespace {
+
+constexpr std::uint32_t kMapLookup = 1;
+
+struct Value {
+    enum class Kind : std::uint8_t { unknown, constant, frame, not_null };
+    Kind kind = Kind::unknown;
+    std::int64_t number = 0;  // constant: its bits; frame: offset to r10
+};
+
+class Scan {
+  public:
+    Scan() { forget_all(); }
+
+    void forget_all() {
+        regs_.fill({});
+        regs_[kFrame] = {Value::Kind::frame, 0};
+        words_.clear();
+    }
+
+    void step(const Insn& insn, std::int32_t next_imm) {
+        switch (op::insn_class(insn.code)) {
+            case op::kLd:
+                regs_[insn.dst] = {};
+                if (insn.src == 0) {
+                    const auto high = static_cast<std::uint64_t>(next_imm) << 32U;
+                    regs_[insn.dst] = {
+                        Value::Kind::constant,
+                        static_cast<std::int64_t>(high | static_cast<std::uint32_t>(insn.imm))};
+                }
+                return;
+            case op::kLdx:
+                regs_[insn.dst] = {};
+                return;
+            case op::kSt:
+                store(insn, {Value::Kind::constant, insn.imm});
+                return;
+            case op::kStx:
+                store(insn, op::mode(insn.code) == op::kMem ? regs_[insn.src] : Value{});
+                return;
+            case op::kAlu:
+            case op::kAlu64:
+                arithmetic(insn);
+                return;
+            default:
+                return;  // jumps change nothing; calls are seen by after_call()
+        }
+    }
+
+    void after_call(bool result_is_address) {
+        for (std::uint8_t reg = 0; reg <= kR5; reg++) {
+            regs_[reg] = {};
+        }
+        regs_[kR0].kind = result_is_address ? Value::Kind::not_null : Value::Kind::unknown;
+    }
+
+    [[nodiscard]] bool is_not_null(Reg reg) const {
+        return regs_[reg].kind == Value::Kind::not_null;
+    }
+
+    /// The 32-bit word that `pointer` points to.
+    [[nodiscard]] std::optional<std::uint32_t> word_at(Reg pointer) const {
+        const Value& value = regs_[pointer];
+        const auto found =
+            value.kind == Value::Kind::frame ? words_.find(value.number) : words_.end();
+        return found != words_.end() ? std::optional(found->second) : std::nullopt;
+    }
+
+  private:
+    void arithmetic(const Insn& insn) {
+        const bool is64 = op::insn_class(insn.code) == op::kAlu64;
+        const std::uint8_t operation = op::operation(insn.code);
+        Value& dst = regs_[insn.dst];
+        if (operation == op::kMov) {
+            Value value{Value::Kind::constant, insn.imm};
+            if (op::is_reg_source(insn.code)) {
+                value = regs_[insn.src];
+            }
+            if (!is64) {
+                // A 32-bit move of an address keeps half of it.
+                value = value.kind == Value::Kind::constant
+                            ? Value{value.kind, static_cast<std::uint32_t>(value.number)}
+                            : Value{};
+            }
+            dst = value;
+            return;
+        }
+        const bool moves_frame_address = operation == op::kAdd && is64 &&
+                                         !op::is_reg_source(insn.code) &&
+                                         dst.kind == Value::Kind::frame;
+        if (moves_frame_address) {
+            dst.number += insn.imm;
+        } else {
+            dst = {};
+        }
+    }
+
+    void store(const Insn& insn, const Value& value) {
+        const Value& base = regs_[insn.dst];
+        if (base.kind != Value::Kind::frame) {
+            words_.clear();
+            return;
+        }
+        const std::int64_t at = base.number + insn.off;
+        const std::uint32_t bytes = op::access_bytes(insn.code);
+        words_.erase(words_.upper_bound(at - 4), words_.lower_bound(at + bytes));
+        if (value.kind == Value::Kind::constant && bytes >= 4) {
+            words_[at] = static_cast<std::uint32_t>(value.number);
+            if (bytes == 8) {
+                words_[at + 4] =
+                    static_cast<std::uint32_t>(static_cast<std::uint64_t>(value.number) >> 32U);
+            }
+        }
+    }
+
+    std::array<Value, 11> regs_;
+    std::map<std::int64_t, std::uint32_t> words_;  // by offset to r10; never overlap
+};
+
+RegSet argument_set(const helpers::Prototype& prototype) {
+    RegSet reads = 0;
+    std::uint8_t reg = kR1;
+    for (const helpers::Arg arg : prototype.args) {
+        reads |= arg != helpers::Arg::none ? reg_bit(reg) : 0;
+        reg++;
+    }
+    return reads;
+}
+
+CallPlan plan_call(const Program& program,
+                   const Insn& insn,
+                   const verifier::InsnFacts& facts,
+                   const Scan& scan) {
+    if (insn.imm != kMapLookup || facts.map < 0) {
+        return {};
+    }
+    const maps::Map& map = *program.maps[static_cast<std::size_t>(facts.map)];
+    const maps::ValueLayout layout = map.layout();
+    if (layout.base == nullptr || layout.stride > INT32_MAX || layout.percpu_stride > INT32_MAX) {
+        return {};  // strides must fit the immediate of a multiplication
+    }
+    return {
+        .kind = layout.percpu_stride == 0 ? CallPlan::Kind::array : CallPlan::Kind::percpu_array,
+        .key = scan.word_at(kR2)};
+}
+
+bool is_null_check(const Insn& insn) {
+    return insn.imm == 0 && (insn.code == (op::kJmp | op::kK | op::kJeq) ||
+                             insn.code == (op::kJmp | op::kK | op::kJne));
+}
+
+}  // namespace
+
+Plan make_plan(const Program& program, const verifier::Proof& proof, const Flow& flow) {
+    const std::size_t n = program.insns.size();
+    Plan plan{.calls = std::vector<CallPlan>(n),
+              .branches = std::vector<verifier::Branch>(n),
+              .call_reads = std::vector<RegSet>(n)};
+    Scan scan;
+    for (std::size_t at = 0; at < n; at++) {
+        plan.branches[at] = proof.insns[at].branch;
+        if (!flow.emitted[at]) {
+            scan.forget_all();  // what follows is reached from elsewhere, or not at all
+            continue;
+        }
+        if (flow.is_target[at]) {
+            scan.forget_all();
+        }
+        const Insn& insn = program.insns[at];
+        if (insn.code == (op::kJmp | op::kCall)) {
+            const auto& prototype = *helpers::find(static_cast<std::uint32_t>(insn.imm));
+            CallPlan& call = plan.calls[at];
+            call = plan_call(program, insn, proof.insns[at], scan);
+            const bool inlined = call.kind != CallPlan::Kind::native;
+            const RegSet key_reads = call.key ? 0 : reg_bit(kR2);
+            plan.call_reads[at] = inlined ? key_reads : argument_set(prototype);
+            plan.needs_context = plan.needs_context || call.kind == CallPlan::Kind::percpu_array ||
+                                 (!inlined && prototype.wants_context);
+            const bool found =
+                inlined && call.key &&
+                *call.key <
+                    program.maps[static_cast<std::size_t>(proof.insns[at].map)]->spec().max_entries;
+            scan.after_call(found);
+            continue;
+        }
+        if (is_null_check(insn) && scan.is_not_null(insn.dst) &&
+            plan.branches[at] == verifier::Branch::both) {
+            plan.branches[at] = op::operation(insn.code) == op::kJeq
+                                    ? verifier::Branch::never_taken
+                                    : verifier::Branch::always_taken;
+        }
+        scan.step(insn, insn.code == op::kLdImm64 ? program.insns[at + 1].imm : 0);
+        at += insn.code == op::kLdImm64 ? 1 : 0;
+    }
+    return plan;
+}
+
+}  // namespace crema::ebpf::lowering

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The state that all rewrite rules share while a program is lowered: where they emit to, which
+// registers they may use, which frame slots are ours. One file per family of rules implements the
+// member functions: alu.cpp, jump.cpp, memory.cpp, call.cpp. All instructions were admitted by
+// check.cpp before.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lib/ebpf/lowering/assembler.h"
+#include "lib/ebpf/lowering/flow.h"
+#include "lib/ebpf/lowering/lower.h"
+#include "lib/ebpf/lowering/plan.h"
+
+namespace crema::ebpf::lowering {
+
+class Rewriter {
+  public:
+    Rewriter(const Program& program,
+             const verifier::Proof& proof,
+             const Flow& flow,
+             const Plan& plan);
+
+    [[nodiscard]] Result<Lowered> run();
+
+  private:
+    using Label = Assembler::Label;
+
+    void rewrite(std::size_t at);
+
+    // alu.cpp
+    void rewrite_alu(const Insn& insn);
+    void divide(const Insn& insn);
+    void divide_by_itself(const Insn& insn, bool is64);
+    void arithmetic_shift32(const Insn& insn);
+
+    // jump.cpp
+    void rewrite_jump(const Insn& insn, std::size_t at);
+    void conditional_jump(const Insn& insn, Label target);
+    void jump_set_constant(const Insn& insn, bool is32, Label target);
+    void jump32_constant(const Insn& insn, Label target);
+    void jump32_register(const Insn& insn, Label target);
+    [[nodiscard]] Reg zero_extended(Reg reg, bool upper_is_zero);
+    [[nodiscard]] Reg shifted_up(Reg reg);
+
+    // memory.cpp
+    void rewrite_constant(const Insn& insn, std::size_t at);
+    void rewrite_load(const Insn& insn);
+    void rewrite_store(const Insn& insn);
+
+    // call.cpp
+    void rewrite_call(const Insn& insn, std::size_t at);
+    void call_native(helpers::Native native, bool wants_context);
+    void lookup_constant_key(const maps::Map& map, bool percpu, std::uint32_t key);
+    void lookup_inline(const maps::Map& map, bool percpu);
+    void load_cpu_offset(Reg dst, const maps::Map& map);
+    void scale(Reg reg, std::uint32_t factor);
+    void load_context(Reg dst);
+    void save_context();
+
+    // Temporaries (rewriter.cpp). A register that nobody needs after this instruction, or one whose
+    // content is parked in a frame slot until finish_temporaries() or the jump's two ends.
+    [[nodiscard]] Reg temporary();
+    void finish_temporaries();
+    /// Emits `insn` as a jump to `target`; parked registers are restored on both ways.
+    void jump_to(const Insn& insn, Label target);
+
+    [[nodiscard]] bool is_dead_after(Reg reg) const { return (live_out_ & reg_bit(reg)) == 0; }
+
+    [[nodiscard]] std::int32_t context_slot() const;
+    [[nodiscard]] std::int32_t parking_slot(std::size_t n) const;
+    [[nodiscard]] std::uint32_t frame_bytes(const std::vector<Insn>& insns) const;
+
+    const Program& program_;
+    const verifier::Proof& proof_;
+    const Flow& flow_;
+    const Plan& plan_;
+    Assembler out_;
+    std::vector<Label> label_of_;  // by slot
+    std::vector<helpers::Native> natives_;
+    std::size_t parking_slots_ = 0;  // most that one instruction needed
+
+    // The instruction being rewritten.
+    const verifier::InsnFacts* facts_ = nullptr;
+    RegSet live_out_ = 0;
+    RegSet busy_ = 0;  // its operands, and temporaries handed out
+    std::vector<Reg> parked_;
+};
+
+}  // namespace crema::ebpf::lowering
