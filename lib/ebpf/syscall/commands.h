@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The handlers behind serve(). Only this room includes it: it brings in <linux/bpf.h>, which
+// cannot meet DPDK's BPF header.
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <fmt/format.h>
+#include <string>
+#include <utility>
+
+#include <linux/bpf.h>
+
+#include "lib/base/result.h"
+#include "lib/ebpf/syscall/object_store.h"
+#include "lib/ebpf/syscall/session.h"
+
+namespace crema::ebpf::syscall {
+
+/// One call. `attr` is our zero-extended copy; outputs inside it go back through `user_attr`.
+struct Call {
+    bpf_attr attr{};
+    std::uint64_t user_attr = 0;
+};
+
+long map_create(Call& call);
+long map_lookup(Call& call);
+long map_update(Call& call);
+long map_delete(Call& call);
+long map_next_key(Call& call);
+long map_freeze(Call& call);
+long prog_load(Call& call);
+long prog_bind_map(Call& call);
+long btf_load(Call& call);
+long object_info(Call& call);
+
+/// Leaves the reason with the session, for the loader's message, and returns the negative errno.
+inline long refuse(Error why) {
+    const int code = why.code;
+    if (Session* session = Session::current(); session != nullptr) {
+        session->note_refusal(std::move(why));
+    }
+    return -code;
+}
+
+template <typename... Args>
+long refuse(int code, fmt::format_string<Args...> text, Args&&... args) {
+    return refuse(Error{code, fmt::format(text, std::forward<Args>(args)...)});
+}
+
+/// Hands an object to the store under the current session. Descriptor or negative errno. What was
+/// refused before did not matter then (libbpf retries maps without BTF).
+inline long publish(StoredObject object) {
+    Session* session = Session::current();
+    session->clear_refusal();
+    auto fd = object_store::add(std::move(object), session);
+    return fd ? *fd : refuse(fd.error());
+}
+
+/// Reads a name field of bpf_attr: letters, digits, '_' and '.', ended inside the field.
+/// False: EINVAL.
+template <std::size_t N>
+[[nodiscard]] bool read_name(const char (&field)[N], std::string& name) {
+    name.clear();
+    for (const char letter : field) {
+        if (letter == '\0') {
+            return true;
+        }
+        const bool valid = (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+                           (letter >= '0' && letter <= '9') || letter == '_' || letter == '.';
+        if (!valid) {
+            return false;
+        }
+        name.push_back(letter);
+    }
+    return false;
+}
+
+}  // namespace crema::ebpf::syscall

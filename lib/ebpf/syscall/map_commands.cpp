@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// MAP_CREATE and the element commands. Keys and values cross here between the caller's memory and
+// the map's operations; what an operation means is the map's business (lib/ebpf/maps).
+#include <memory>
+#include <mutex>
+#include <new>
+
+#include "lib/ebpf/syscall/commands.h"
+#include "lib/ebpf/syscall/user_memory.h"
+
+namespace crema::ebpf::syscall {
+namespace {
+
+// One control thread at a time on the bpf(2) side of maps (maps/map.h).
+std::mutex& element_mutex() {
+    static std::mutex the_mutex;
+    return the_mutex;
+}
+
+std::shared_ptr<maps::Map> map_for(const Call& call, int* error) {
+    const auto object = object_store::find_as<MapObject>(static_cast<int>(call.attr.map_fd), error);
+    return object != nullptr ? object->map : nullptr;
+}
+
+/// Memory for a key or value of the caller. Its size is the caller's choice, up to 2 GiB: not
+/// getting it is ENOMEM and not the end of the process.
+class Buffer {
+  public:
+    explicit Buffer(std::size_t bytes)
+        : bytes_(bytes), memory_(new (std::nothrow) std::uint8_t[bytes]) {}
+
+    [[nodiscard]] int read(std::uint64_t from) {
+        return memory_ == nullptr ? -ENOMEM : copy_in(memory_.get(), from, bytes_);
+    }
+
+    [[nodiscard]] int write(std::uint64_t to) const { return copy_out(to, memory_.get(), bytes_); }
+
+    [[nodiscard]] std::uint8_t* data() { return memory_.get(); }
+
+  private:
+    std::size_t bytes_;
+    std::unique_ptr<std::uint8_t[]> memory_;
+};
+
+/// What is asked for that maps of this version do not have.
+const char* unserved_attribute(const bpf_attr& attr) {
+    if (attr.inner_map_fd != 0) {
+        return "maps in maps";
+    }
+    if (attr.map_ifindex != 0) {
+        return "maps bound to a device";
+    }
+    if (attr.btf_vmlinux_value_type_id != 0) {
+        return "struct_ops maps";
+    }
+    if (attr.map_extra != 0) {
+        return "map_extra";
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+long map_create(Call& call) {
+    const bpf_attr& attr = call.attr;
+    maps::MapSpec spec{.type = static_cast<maps::MapType>(attr.map_type),
+                       .key_size = attr.key_size,
+                       .value_size = attr.value_size,
+                       .max_entries = attr.max_entries,
+                       .flags = attr.map_flags,
+                       .name = {}};
+    if (!read_name(attr.map_name, spec.name)) {
+        return refuse(EINVAL, "map name is not up to 15 letters, digits, '_' or '.'");
+    }
+    if (const char* what = unserved_attribute(attr); what != nullptr) {
+        return refuse(EINVAL, "map {}: {} are not served", spec.name, what);
+    }
+    MapObject object{.map = nullptr, .btf = nullptr};
+    if (attr.btf_fd != 0 || attr.btf_key_type_id != 0 || attr.btf_value_type_id != 0) {
+        int error = 0;
+        const auto btf = object_store::find_as<BtfObject>(static_cast<int>(attr.btf_fd), &error);
+        if (btf == nullptr) {
+            return refuse(-error, "map {}: {} is no BTF descriptor", spec.name, attr.btf_fd);
+        }
+        object.btf = btf->btf;
+        object.btf_key_type = attr.btf_key_type_id;
+        object.btf_value_type = attr.btf_value_type_id;
+    }
+    auto map = maps::create(spec);
+    if (!map) {
+        return refuse(map.error());
+    }
+    object.map = *map;
+    return publish(std::move(object));
+}
+
+long map_lookup(Call& call) {
+    int error = 0;
+    const auto map = map_for(call, &error);
+    if (map == nullptr) {
+        return error;
+    }
+    if (call.attr.flags != 0) {
+        return -EINVAL;  // BPF_F_LOCK needs a spin lock in the value; no map here has one
+    }
+    Buffer key(map->spec().key_size);
+    if (const int err = key.read(call.attr.key); err != 0) {
+        return err;
+    }
+    Buffer value(map->user_value_bytes());
+    if (value.data() == nullptr) {
+        return -ENOMEM;
+    }
+    {
+        const std::lock_guard lock(element_mutex());
+        error = map->lookup(key.data(), value.data());
+    }
+    return error != 0 ? error : value.write(call.attr.value);
+}
+
+long map_update(Call& call) {
+    int error = 0;
+    const auto map = map_for(call, &error);
+    if (map == nullptr) {
+        return error;
+    }
+    Buffer key(map->spec().key_size);
+    if (const int err = key.read(call.attr.key); err != 0) {
+        return err;
+    }
+    Buffer value(map->user_value_bytes());
+    if (const int err = value.read(call.attr.value); err != 0) {
+        return err;
+    }
+    const std::lock_guard lock(element_mutex());
+    return map->update(key.data(), value.data(), call.attr.flags);
+}
+
+long map_delete(Call& call) {
+    int error = 0;
+    const auto map = map_for(call, &error);
+    if (map == nullptr) {
+        return error;
+    }
+    Buffer key(map->spec().key_size);
+    if (const int err = key.read(call.attr.key); err != 0) {
+        return err;
+    }
+    const std::lock_guard lock(element_mutex());
+    return map->erase(key.data());
+}
+
+long map_next_key(Call& call) {
+    int error = 0;
+    const auto map = map_for(call, &error);
+    if (map == nullptr) {
+        return error;
+    }
+    const bool from_start = call.attr.key == 0;
+    Buffer key(map->spec().key_size);
+    if (!from_start) {
+        if (const int err = key.read(call.attr.key); err != 0) {
+            return err;
+        }
+    }
+    Buffer next(map->spec().key_size);
+    if (next.data() == nullptr) {
+        return -ENOMEM;
+    }
+    {
+        const std::lock_guard lock(element_mutex());
+        error = map->next_key(from_start ? nullptr : key.data(), next.data());
+    }
+    return error != 0 ? error : next.write(call.attr.next_key);
+}
+
+long map_freeze(Call& call) {
+    int error = 0;
+    const auto map = map_for(call, &error);
+    if (map == nullptr) {
+        return error;
+    }
+    const std::lock_guard lock(element_mutex());
+    return map->freeze();
+}
+
+}  // namespace crema::ebpf::syscall

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// PROG_LOAD: attributes and instructions become a Program (program.h, its normal form), the
+// verifier proves it, lowering and DPDK's JIT compile it, and a LoadedProgram goes to the store.
+// There is no other way to one, so nothing runs that was not proved.
+//
+// libbpf also loads tiny programs of other types to learn what the kernel can do. They are looked
+// at, get a descriptor and no code. Real programs of other types are refused.
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <ctime>
+#include <vector>
+
+#include "lib/ebpf/lowering/dpdk_jit.h"
+#include "lib/ebpf/lowering/lower.h"
+#include "lib/ebpf/syscall/commands.h"
+#include "lib/ebpf/syscall/map_references.h"
+#include "lib/ebpf/syscall/user_memory.h"
+#include "lib/ebpf/verifier/verify.h"
+
+namespace crema::ebpf::syscall {
+namespace {
+
+constexpr std::uint32_t kInsnsMax = 1'000'000;
+constexpr std::uint32_t kProbeInsnsMax = 64;
+constexpr std::uint32_t kHasFrags = 1U << 5;      // BPF_F_XDP_HAS_FRAGS
+constexpr std::uint32_t kAnyAlignment = 1U << 1;  // BPF_F_ANY_ALIGNMENT: how packets are read here
+constexpr std::uint32_t kLogLevelMask = 1 | 2 | 4 | 8;
+constexpr std::uint32_t kLogFixed = 8;  // keep the start of a log that does not fit, not its end
+
+std::atomic<std::uint32_t> next_id{1};
+
+bool is_probe_type(std::uint32_t type) {
+    return type == BPF_PROG_TYPE_SOCKET_FILTER || type == BPF_PROG_TYPE_KPROBE ||
+           type == BPF_PROG_TYPE_TRACEPOINT || type == BPF_PROG_TYPE_CGROUP_SOCK;
+}
+
+bool is_gpl(const std::string& license) {
+    constexpr std::array kCompatible = {"GPL",          "GPL v2",       "GPL and additional rights",
+                                        "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"};
+    return std::find(kCompatible.begin(), kCompatible.end(), license) != kCompatible.end();
+}
+
+Result<std::vector<Insn>> read_insns(const bpf_attr& attr, const std::string& name) {
+    if (attr.insn_cnt == 0 || attr.insn_cnt > kInsnsMax) {
+        return fail(E2BIG, "program {}: {} instructions: 1 to {} can be loaded", name,
+                    attr.insn_cnt, kInsnsMax);
+    }
+    std::vector<Insn> insns(attr.insn_cnt);
+    if (copy_in(insns.data(), attr.insns, insns.size() * sizeof(Insn)) != 0) {
+        return fail(EFAULT, "program {}: instructions cannot be read", name);
+    }
+    return insns;
+}
+
+/// What a program asks for that this version does not serve. Null: nothing.
+const char* unserved_attribute(const bpf_attr& attr) {
+    if ((attr.prog_flags & ~(kHasFrags | kAnyAlignment)) != 0) {
+        return "load flags other than frags";
+    }
+    if (attr.prog_ifindex != 0) {
+        return "programs bound to a device";
+    }
+    if (attr.attach_btf_id != 0 || attr.attach_prog_fd != 0) {
+        return "attach targets of an XDP program";
+    }
+    return nullptr;
+}
+
+struct Attributes {
+    Program program;
+    std::shared_ptr<const BtfBlob> btf;  // may be null
+};
+
+/// Source lines, from the program's BTF. Errors only for what the caller cannot have meant.
+Status read_lines(const bpf_attr& attr, Attributes& to) {
+    const std::string& name = to.program.name;
+    if (attr.prog_btf_fd != 0) {
+        int error = 0;
+        const auto btf =
+            object_store::find_as<BtfObject>(static_cast<int>(attr.prog_btf_fd), &error);
+        if (btf == nullptr) {
+            return fail(-error, "program {}: {} is no BTF descriptor", name, attr.prog_btf_fd);
+        }
+        to.btf = btf->btf;
+    }
+    if (attr.line_info_cnt == 0) {
+        return {};
+    }
+    constexpr std::uint32_t kRecordBytesMax = 252;
+    const std::uint32_t bytes = attr.line_info_rec_size;
+    if (to.btf == nullptr || attr.line_info_cnt > to.program.insns.size() ||
+        bytes < sizeof(LineRecord) || bytes > kRecordBytesMax || bytes % 4 != 0) {
+        return fail(EINVAL, "program {}: {} line records of {} bytes do not fit the program", name,
+                    attr.line_info_cnt, bytes);
+    }
+    std::vector<LineRecord> records(attr.line_info_cnt);
+    for (std::size_t i = 0; i < records.size(); ++i) {
+        if (copy_in(&records[i], attr.line_info + i * bytes, sizeof(LineRecord)) != 0) {
+            return fail(EFAULT, "program {}: line records cannot be read", name);
+        }
+    }
+    to.program.lines = source_lines(*to.btf, records, to.program.insns.size());
+    return {};
+}
+
+Result<Attributes> read_attributes(const bpf_attr& attr) {
+    constexpr std::size_t kLicenseBytesMax = 127;
+    Attributes result;
+    Program& program = result.program;
+    if (!read_name(attr.prog_name, program.name)) {
+        return fail(EINVAL, "program name is not up to 15 letters, digits, '_' or '.'");
+    }
+    const std::string& name = program.name;
+    if (const char* what = unserved_attribute(attr); what != nullptr) {
+        return fail(EINVAL, "program {}: {} are not served", name, what);
+    }
+    std::string license;
+    if (copy_in_string(license, attr.license, kLicenseBytesMax) != 0) {
+        return fail(EFAULT, "program {}: license cannot be read", name);
+    }
+    program.gpl_compatible = is_gpl(license);
+    program.expected_attach_type = attr.expected_attach_type;
+    program.has_frags = (attr.prog_flags & kHasFrags) != 0;
+    auto insns = read_insns(attr, name);
+    if (!insns) {
+        return forward_error(insns);
+    }
+    program.insns = std::move(*insns);
+    if (auto lines = read_lines(attr, result); !lines) {
+        return forward_error(lines);
+    }
+    if (auto resolved = resolve_maps(program, attr.fd_array); !resolved) {
+        return forward_error(resolved);
+    }
+    return result;
+}
+
+Result<std::shared_ptr<LoadedProgram>> prove_and_compile(Program program,
+                                                         std::uint32_t log_level,
+                                                         std::string& log) {
+    const auto proof = verifier::verify(program, {.log_level = log_level & ~kLogFixed},
+                                        log_level != 0 ? &log : nullptr);
+    if (!proof) {
+        return forward_error(proof);
+    }
+    const auto lowered = lowering::lower(program, *proof);
+    if (!lowered) {
+        return forward_error(lowered);
+    }
+    auto code = lowering::compile(*lowered);
+    if (!code) {
+        return forward_error(code);
+    }
+    auto loaded = std::make_shared<LoadedProgram>();
+    loaded->id = next_id.fetch_add(1, std::memory_order_relaxed);
+    loaded->program = std::move(program);
+    loaded->code = std::move(*code);
+    loaded->verified_insns = proof->processed_insns;
+    return loaded;
+}
+
+std::uint64_t now_since_boot_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+           static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+/// Attributes to a program in the form of the store. `log` gets what the verifier has to say.
+Result<ProgramObject> load_xdp(const bpf_attr& attr, std::string& log) {
+    auto attributes = read_attributes(attr);
+    if (!attributes) {
+        return forward_error(attributes);
+    }
+    Session& session = *Session::current();
+    const std::uint32_t log_level = attr.log_level != 0 ? attr.log_level : session.log_level();
+    auto loaded = prove_and_compile(std::move(attributes->program), log_level, log);
+    if (session.log_level() != 0) {
+        session.note_log(log, !loaded.has_value());
+    }
+    if (!loaded) {
+        return forward_error(loaded);
+    }
+    return ProgramObject{.program = std::move(*loaded),
+                         .btf = std::move(attributes->btf),
+                         .bound_maps = {},
+                         .load_time_ns = now_since_boot_ns()};
+}
+
+/// Writes the log to the caller's buffer, always ended by NUL. 0, -ENOSPC when it was cut, -EFAULT.
+long write_log(const bpf_attr& attr, const std::string& log) {
+    if (attr.log_size == 0) {
+        return 0;
+    }
+    const std::size_t room = attr.log_size - 1;
+    const std::size_t bytes = std::min(room, log.size());
+    const bool keep_start = (attr.log_level & kLogFixed) != 0;
+    const std::string shown = log.substr(keep_start ? 0 : log.size() - bytes, bytes);
+    if (const int err = copy_out(attr.log_buf, shown.c_str(), shown.size() + 1); err != 0) {
+        return err;
+    }
+    return bytes < log.size() ? -ENOSPC : 0;
+}
+
+bool log_request_valid(const bpf_attr& attr) {
+    return (attr.log_buf != 0) == (attr.log_size != 0) &&
+           (attr.log_buf == 0 || attr.log_level != 0) && (attr.log_level & ~kLogLevelMask) == 0;
+}
+
+/// A refused probe is an answer to libbpf, not a reason to tell anybody: nothing is noted.
+long load_probe(const bpf_attr& attr) {
+    Program program;
+    if (!read_name(attr.prog_name, program.name)) {
+        return -EINVAL;
+    }
+    auto insns = read_insns(attr, program.name);
+    if (!insns) {
+        return -insns.error().code;
+    }
+    if (insns->size() > kProbeInsnsMax || insns->back().code != (op::kJmp | op::kExit)) {
+        return -EINVAL;
+    }
+    program.insns = std::move(*insns);
+    if (auto resolved = resolve_maps(program, attr.fd_array); !resolved) {
+        return -resolved.error().code;
+    }
+    return publish(ProbeProgram{});
+}
+
+}  // namespace
+
+long prog_load(Call& call) {
+    const bpf_attr& attr = call.attr;
+    if (!log_request_valid(attr)) {
+        return refuse(EINVAL, "log level {:#x} with a log buffer of {} bytes", attr.log_level,
+                      attr.log_size);
+    }
+    if (is_probe_type(attr.prog_type)) {
+        return load_probe(attr);
+    }
+    if (attr.prog_type != BPF_PROG_TYPE_XDP) {
+        return refuse(EINVAL, "program type {} is not served, only XDP (6)", attr.prog_type);
+    }
+    std::string log;
+    auto object = load_xdp(attr, log);
+    const long log_written = attr.log_level != 0 ? write_log(attr, log) : 0;
+    if (!object) {
+        const long refused = refuse(object.error());
+        return log_written != 0 ? log_written : refused;
+    }
+    return log_written != 0 ? log_written : publish(std::move(*object));
+}
+
+}  // namespace crema::ebpf::syscall

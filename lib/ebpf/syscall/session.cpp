@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/ebpf/syscall/session.h"
+
+#include "lib/base/check.h"
+#include "lib/ebpf/maps/target_hooks.h"
+#include "lib/ebpf/syscall/object_store.h"
+
+namespace crema::ebpf::syscall {
+namespace {
+
+// libbpf gives no way to pass a context through its bpf(2) calls; the thread is the context.
+thread_local Session* session_of_thread = nullptr;
+
+maps::ProgramRef program_ref(int fd) {
+    auto program = program_of(fd);
+    if (program == nullptr) {
+        return {};
+    }
+    const std::uint32_t id = program->id;
+    const std::uint32_t attach_type = program->program.expected_attach_type;
+    return {.program = std::move(program), .id = id, .expected_attach_type = attach_type};
+}
+
+[[gnu::constructor]] void install_program_lookup() {
+    maps::set_program_by_fd(program_ref);
+}
+
+}  // namespace
+
+Session::Session(std::uint32_t log_level) : log_level_(log_level) {
+    CREMA_CHECK(session_of_thread == nullptr);
+    session_of_thread = this;
+}
+
+Session::~Session() {
+    session_of_thread = nullptr;
+    object_store::remove_all_of(this);
+}
+
+Session* Session::current() {
+    return session_of_thread;
+}
+
+void Session::note_log(const std::string& text, bool refused) {
+    if (refused_log_at_ != std::string::npos) {
+        log_.resize(refused_log_at_);
+    }
+    refused_log_at_ = refused ? log_.size() : std::string::npos;
+    log_ += text;
+}
+
+std::shared_ptr<const LoadedProgram> program_of(int fd) {
+    int error = 0;
+    const auto object = object_store::find_as<ProgramObject>(fd, &error);
+    return object != nullptr ? object->program : nullptr;
+}
+
+std::shared_ptr<maps::Map> map_of(int fd) {
+    int error = 0;
+    const auto object = object_store::find_as<MapObject>(fd, &error);
+    return object != nullptr ? object->map : nullptr;
+}
+
+ProgramFd::Handle::~Handle() {
+    object_store::remove_all_of(this);
+}
+
+Result<ProgramFd> ProgramFd::open(std::shared_ptr<const LoadedProgram> program) {
+    auto handle = std::make_unique<Handle>();
+    auto fd = object_store::add(ProgramObject{.program = std::move(program), .btf = nullptr},
+                                handle.get());
+    if (!fd) {
+        return forward_error(fd);
+    }
+    handle->fd.reset(*fd);
+    return ProgramFd(std::move(handle));
+}
+
+}  // namespace crema::ebpf::syscall

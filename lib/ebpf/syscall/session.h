@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The span in which one thread loads one object. libbpf closes its descriptors by close(2), which
+// the seam does not see, so objects made by bpf(2) calls of this thread belong to the session and
+// leave the store with it. Programs and maps that somebody still shares live on.
+//
+// Outside of a session nothing can be created (EPERM); element commands need none.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
+#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/syscall/loaded_program.h"
+
+namespace crema::ebpf::syscall {
+
+class Session {
+  public:
+    /// log_level: as in bpf(2), for every program of the session, besides what the caller of
+    /// PROG_LOAD asks for. One session per thread at a time.
+    explicit Session(std::uint32_t log_level = 0);
+    ~Session();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    /// The session of the calling thread, or null.
+    [[nodiscard]] static Session* current();
+
+    /// Why the last MAP_CREATE or PROG_LOAD of this session was refused, as one line. Refused
+    /// probes are not noted, and neither is refused BTF: libbpf goes on without it.
+    [[nodiscard]] const std::optional<Error>& refusal() const { return refusal_; }
+
+    /// The verifier's log of all programs so far; empty with log_level 0.
+    [[nodiscard]] const std::string& log() const { return log_; }
+
+    [[nodiscard]] std::uint32_t log_level() const { return log_level_; }
+
+    void note_refusal(Error why) { refusal_ = std::move(why); }
+
+    void clear_refusal() { refusal_.reset(); }
+
+    /// Appends the log of one PROG_LOAD. libbpf repeats a refused load with a log buffer: the log
+    /// of a refused program is replaced by the next one's.
+    void note_log(const std::string& text, bool refused);
+
+  private:
+    std::uint32_t log_level_;
+    std::optional<Error> refusal_;
+    std::string log_;
+    std::size_t refused_log_at_ = std::string::npos;
+};
+
+/// What an open descriptor of the store means; null when it is no program or map of ours.
+[[nodiscard]] std::shared_ptr<const LoadedProgram> program_of(int fd);
+[[nodiscard]] std::shared_ptr<maps::Map> map_of(int fd);
+
+/// A descriptor for a program, to be put into a devmap or cpumap value (field bpf_prog.fd) before
+/// Map::update. The map takes its own share, so the descriptor may go as soon as update returns.
+class ProgramFd {
+  public:
+    [[nodiscard]] static Result<ProgramFd> open(std::shared_ptr<const LoadedProgram> program);
+
+    [[nodiscard]] int get() const { return handle_->fd.get(); }
+
+  private:
+    /// Its address names the entry's owner in the store, so it stays in place when this moves.
+    struct Handle {
+        Handle() = default;
+        ~Handle();
+        Handle(const Handle&) = delete;
+        Handle& operator=(const Handle&) = delete;
+        UniqueFd fd;
+    };
+
+    explicit ProgramFd(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {}
+
+    std::unique_ptr<Handle> handle_;
+};
+
+}  // namespace crema::ebpf::syscall

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Reads and writes memory that a bpf(2) caller points at. The caller is this process, but its
+// pointers are still input: an unmapped address is EFAULT, as in the kernel, and not a crash. The
+// kernel does the checking (process_vm_readv on ourselves); where a sandbox forbids that call the
+// bytes are copied directly.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace crema::ebpf::syscall {
+
+/// Copies bytes from `from`, an address of the caller. 0, or -EFAULT with `to` undefined.
+[[nodiscard]] int copy_in(void* to, std::uint64_t from, std::size_t bytes);
+
+/// Copies bytes to `to`, an address of the caller. 0 or -EFAULT.
+[[nodiscard]] int copy_out(std::uint64_t to, const void* from, std::size_t bytes);
+
+/// Reads a NUL terminated string, cut after `bytes_max` bytes. 0 or -EFAULT.
+[[nodiscard]] int copy_in_string(std::string& to, std::uint64_t from, std::size_t bytes_max);
+
+/// 0 when the caller's bytes are all zero, -E2BIG when not, -EFAULT.
+[[nodiscard]] int check_zero(std::uint64_t from, std::size_t bytes);
+
+}  // namespace crema::ebpf::syscall
