@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include <rte_errno.h>
 #include <rte_mbuf.h>
@@ -126,7 +127,7 @@ Status destroy(rte_mempool* mempool) {
 }
 
 bool is_page_pool(const rte_mempool* mempool) {
-    return mempool->ops_index == our_ops_index.load(std::memory_order_relaxed) &&
+    return std::strcmp(rte_mempool_get_ops(mempool->ops_index)->name, kOpsName) == 0 &&
            pool_of(mempool).paged;
 }
 

@@ -2,6 +2,14 @@
 //
 // Object files through libbpf: opens an ELF object, lets libbpf resolve it, and takes its programs
 // and maps from the bpf(2) calls that lib/ebpf/syscall serves. No call reaches the kernel.
+//
+// Loaded are all programs of type XDP (sections xdp, xdp.frags, xdp/devmap, xdp/cpumap and their
+// kin, also section names that only begin with "xdp"); programs of other types are left out, and so
+// is what the object itself leaves out (SEC("?xdp")). One program that is refused fails the whole
+// load. Pin paths are ignored: an object here is on its own.
+//
+// To put a program into a devmap or cpumap value, take a descriptor for it: syscall::ProgramFd in
+// lib/ebpf/syscall/session.h.
 #pragma once
 
 #include <memory>
@@ -20,7 +28,8 @@ class Object {
   public:
     /// Loads all XDP programs of the object at `path`.
     /// Errors (one line each): no such file, not an ELF object, no XDP program, program refused
-    /// (with the verifier's reason), unsupported map type or section.
+    /// (with the verifier's reason), unsupported map type or section, CO-RE without kernel types.
+    /// Nothing stays behind after an error.
     /// log_level: as in bpf(2); the verifier's log goes to *log when both are set.
     [[nodiscard]] static Result<Object> load(const std::string& path,
                                              std::uint32_t log_level = 0,
@@ -36,6 +45,7 @@ class Object {
     [[nodiscard]] Result<std::shared_ptr<const LoadedProgram>> program(
         const std::string& name) const;
 
+    /// Maps of global data are called by their section: ".rodata", ".data", ".bss", ".kconfig".
     struct NamedMap {
         std::string name;
         std::shared_ptr<maps::Map> map;

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What libbpf prints while this thread loads an object. It would go to stderr, several lines per
+// failure; here it is kept, to make one line of it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace crema::ebpf::loader {
+
+/// Collects the calling thread's warnings as long as it lives. One per thread at a time.
+class LibbpfMessages {
+  public:
+    LibbpfMessages();
+    ~LibbpfMessages();
+    LibbpfMessages(const LibbpfMessages&) = delete;
+    LibbpfMessages& operator=(const LibbpfMessages&) = delete;
+
+    /// The first warning, one line; later ones mostly say that the caller failed too.
+    [[nodiscard]] std::string first_warning() const;
+
+    [[nodiscard]] bool contains(std::string_view text) const;
+
+    /// Full name of the program that libbpf could not load, or empty.
+    [[nodiscard]] std::string failed_program() const;
+
+    void add(std::string line) { lines_.push_back(std::move(line)); }
+
+  private:
+    std::vector<std::string> lines_;
+};
+
+}  // namespace crema::ebpf::loader

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/ebpf/loader/object.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include <bpf/libbpf.h>
+
+#include "lib/ebpf/loader/elf_file.h"
+#include "lib/ebpf/loader/libbpf_messages.h"
+#include "lib/ebpf/syscall/session.h"
+
+namespace crema::ebpf::loader {
+namespace {
+
+struct CloseObject {
+    void operator()(bpf_object* object) const { bpf_object__close(object); }
+};
+
+using ObjectHandle = std::unique_ptr<bpf_object, CloseObject>;
+
+/// Name by which libbpf calls the object, as if it had opened the file: without folders, cut at the
+/// first dot. Names of global-data maps are made of it.
+std::string object_name(const std::string& path) {
+    const std::string file = path.substr(path.rfind('/') + 1);
+    const std::string name = file.substr(0, file.find('.'));
+    return name.empty() ? "object" : name;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) {
+        text += (text.empty() ? "" : ", ") + name;
+    }
+    return text;
+}
+
+Result<ObjectHandle> open_object(const std::string& path,
+                                 const std::vector<std::uint8_t>& bytes,
+                                 const LibbpfMessages& messages) {
+    const std::string name = object_name(path);
+    LIBBPF_OPTS(bpf_object_open_opts, options);
+    options.object_name = name.c_str();
+    ObjectHandle object(bpf_object__open_mem(bytes.data(), bytes.size(), &options));
+    if (object == nullptr) {
+        // libbpf has error numbers of its own (4000 and up) beside errno's.
+        const int code = errno > 0 && errno < 4000 ? errno : ENOEXEC;
+        return fail(code, "{}: not an object that libbpf {} opens: {}", path,
+                    libbpf_version_string(), messages.first_warning());
+    }
+    return object;
+}
+
+/// Chooses what is loaded: XDP programs, and programs in sections that libbpf does not know but
+/// whose name says XDP ("xdp_pass", "xdp/tx"; before libbpf 1.0 any such name did).
+Status select_programs(const std::string& path, bpf_object* object) {
+    std::vector<std::string> others;
+    bool any = false;
+    bpf_program* program = nullptr;
+    while ((program = bpf_object__next_program(object, program)) != nullptr) {
+        const std::string_view section = bpf_program__section_name(program);
+        const bool says_xdp = section.substr(0, 3) == "xdp";
+        if (bpf_program__type(program) == BPF_PROG_TYPE_UNSPEC && says_xdp) {
+            bpf_program__set_type(program, BPF_PROG_TYPE_XDP);
+            bpf_program__set_expected_attach_type(program, BPF_XDP);
+        }
+        if (bpf_program__type(program) == BPF_PROG_TYPE_XDP) {
+            any = any || bpf_program__autoload(program);
+        } else {
+            bpf_program__set_autoload(program, false);
+        }
+        if (bpf_program__type(program) != BPF_PROG_TYPE_XDP || !bpf_program__autoload(program)) {
+            others.push_back(
+                fmt::format("'{}' in section '{}'", bpf_program__name(program), section));
+        }
+    }
+    if (any) {
+        return {};
+    }
+    return fail(ENOENT, "{}: no XDP program to load in it ({}): put one in SEC(\"xdp\")", path,
+                others.empty() ? "it has no program at all" : "it has " + joined(others));
+}
+
+/// Programs and maps of other processes live in a BPF file system; here an object is on its own.
+void clear_pin_paths(bpf_object* object) {
+    bpf_map* map = nullptr;
+    while ((map = bpf_object__next_map(object, map)) != nullptr) {
+        bpf_map__set_pin_path(map, nullptr);
+    }
+}
+
+/// What to do about the commonest reasons of a refusal; empty for others.
+std::string_view advice_for(std::string_view reason) {
+    struct Advice {
+        std::string_view reason;
+        std::string_view advice;
+    };
+
+    static constexpr Advice kAdvice[] = {
+        {"invalid access to packet", "compare the end of the access with data_end first"},
+        {"map_value_or_null", "compare the lookup's result with NULL first"},
+        {"invalid mem access 'scalar'", "this is no pointer here"},
+        {"unknown func", "the helper is not served by this version"},
+    };
+    for (const Advice& entry : kAdvice) {
+        if (reason.find(entry.reason) != std::string_view::npos) {
+            return entry.advice;
+        }
+    }
+    return {};
+}
+
+/// The reason of bpf(2), with the program's full name where bpf(2) had only 15 letters of it.
+std::string refusal_text(const Error& refusal, const LibbpfMessages& messages) {
+    constexpr std::size_t kNameMax = 15;
+    std::string text = refusal.message;
+    const std::string full = messages.failed_program();
+    const std::string prefix = "program " + full.substr(0, kNameMax) + ":";
+    if (full.size() > kNameMax && text.compare(0, prefix.size(), prefix) == 0) {
+        text.replace(0, prefix.size(), "program " + full + ":");
+    }
+    if (const std::string_view advice = advice_for(text); !advice.empty()) {
+        text.append(": ").append(advice);
+    }
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return text;
+}
+
+Status load_object(const std::string& path,
+                   bpf_object* object,
+                   const syscall::Session& session,
+                   const LibbpfMessages& messages) {
+    const int err = bpf_object__load(object);
+    if (err == 0) {
+        return {};
+    }
+    const int code = -err > 0 && -err < 4000 ? -err : EINVAL;
+    if (session.refusal()) {
+        return fail(session.refusal()->code, "{}: {}", path,
+                    refusal_text(*session.refusal(), messages));
+    }
+    if (messages.contains("vmlinux BTF") || messages.contains("kernel BTF")) {
+        return fail(code,
+                    "{}: its CO-RE relocations need the kernel's types and this kernel shows none: "
+                    "use a kernel with /sys/kernel/btf/vmlinux, or build the object without CO-RE",
+                    path);
+    }
+    return fail(code, "{}: libbpf {} cannot load it: {}", path, libbpf_version_string(),
+                messages.first_warning());
+}
+
+/// Global data maps are called by their section (".rodata"): libbpf's name for them is the object's
+/// name and the section, cut to 15 letters.
+std::string map_name(const bpf_map* map) {
+    const std::string name = bpf_map__name(map);
+    const std::size_t dot = name.find('.');
+    return bpf_map__is_internal(map) && dot != std::string::npos ? name.substr(dot) : name;
+}
+
+}  // namespace
+
+Result<Object> Object::load(const std::string& path, std::uint32_t log_level, std::string* log) {
+    const auto bytes = read_object(path);
+    if (!bytes) {
+        return forward_error(bytes);
+    }
+    const LibbpfMessages messages;
+    const syscall::Session session(log != nullptr ? log_level : 0);
+    const auto handle = open_object(path, *bytes, messages);
+    if (!handle) {
+        return forward_error(handle);
+    }
+    bpf_object* object = handle->get();
+    if (auto selected = select_programs(path, object); !selected) {
+        return forward_error(selected);
+    }
+    clear_pin_paths(object);
+    const auto loaded = load_object(path, object, session, messages);
+    if (log != nullptr) {
+        *log = session.log();
+    }
+    if (!loaded) {
+        return forward_error(loaded);
+    }
+
+    Object result;
+    result.path_ = path;
+    bpf_program* program = nullptr;
+    while ((program = bpf_object__next_program(object, program)) != nullptr) {
+        if (auto held = syscall::program_of(bpf_program__fd(program)); held != nullptr) {
+            result.programs_.push_back(std::move(held));
+            result.program_names_.emplace_back(bpf_program__name(program));
+        }
+    }
+    bpf_map* map = nullptr;
+    while ((map = bpf_object__next_map(object, map)) != nullptr) {
+        if (auto held = syscall::map_of(bpf_map__fd(map)); held != nullptr) {
+            result.maps_.push_back({map_name(map), std::move(held)});
+        }
+    }
+    return result;
+}
+
+Result<std::shared_ptr<const LoadedProgram>> Object::program(const std::string& name) const {
+    for (std::size_t i = 0; i < programs_.size(); ++i) {
+        const bool wanted = name.empty() ? programs_[i]->program.expected_attach_type == kAttachXdp
+                                         : program_names_[i] == name;
+        if (wanted) {
+            return programs_[i];
+        }
+    }
+    if (name.empty()) {
+        return fail(ENOENT, "{}: no program for a port (SEC(\"xdp\")), only {}", path_,
+                    joined(program_names_));
+    }
+    return fail(ENOENT, "{}: no XDP program '{}': it has {}", path_, name, joined(program_names_));
+}
+
+Result<std::shared_ptr<maps::Map>> Object::map(const std::string& name) const {
+    std::vector<std::string> names;
+    for (const NamedMap& entry : maps_) {
+        if (entry.name == name) {
+            return entry.map;
+        }
+        names.push_back(entry.name);
+    }
+    return fail(ENOENT, "{}: no map '{}': it has {}", path_, name,
+                names.empty() ? "none" : joined(names));
+}
+
+}  // namespace crema::ebpf::loader

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only
+//
+// Defines a map of a type that no room here implements (stack traces: an XDP program has none).
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+struct {
+    __uint(type, BPF_MAP_TYPE_STACK_TRACE);
+    __uint(max_entries, 4);
+    __uint(key_size, 4);
+    __uint(value_size, 64);
+} stacks SEC(".maps");
+
+SEC("xdp")
+int passes(struct xdp_md* ctx) {
+    return XDP_PASS;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
