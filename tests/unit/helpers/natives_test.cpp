@@ -12,6 +12,7 @@
 
 #include "lib/ebpf/helpers/prototypes.h"
 #include "lib/ebpf/maps/devmap.h"
+#include "tests/support/without_targets.h"
 
 namespace crema::ebpf::helpers {
 namespace {
@@ -69,6 +70,7 @@ TEST(Redirect, FlagsLeaveTheEarlierTarget) {
 }
 
 TEST(RedirectMap, FollowsTheKernelsStateMachine) {
+    const crema::test::WithoutTargets no_targets;
     auto map = *maps::create({.type = maps::MapType::devmap,
                               .key_size = 4,
                               .value_size = 4,
@@ -101,6 +103,7 @@ TEST(RedirectMap, FollowsTheKernelsStateMachine) {
 }
 
 TEST(RedirectMap, CpumapKnowsNoBroadcast) {
+    const crema::test::WithoutTargets no_targets;
     auto map = *maps::create({.type = maps::MapType::cpumap,
                               .key_size = 4,
                               .value_size = 4,
@@ -116,6 +119,7 @@ TEST(RedirectMap, CpumapKnowsNoBroadcast) {
 }
 
 TEST(Lookup, DevmapShowsTheSlotsValue) {
+    const crema::test::WithoutTargets no_targets;
     auto map = *maps::create({.type = maps::MapType::devmap_hash,
                               .key_size = 4,
                               .value_size = 8,

@@ -14,6 +14,7 @@
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/maps/percpu_array.h"
 #include "lib/ebpf/maps/target_hooks.h"
+#include "tests/support/without_targets.h"
 
 namespace crema::ebpf::maps {
 namespace {
@@ -113,6 +114,7 @@ TEST(MapCreate, NamesWhatItDoesNotServe) {
 }
 
 TEST(Devmap, HashWalksAllKeysAndKeepsThePlaceOfAReplacedOne) {
+    const crema::test::WithoutTargets no_targets;
     auto map = make(MapType::devmap_hash, 8, 4);
 
     struct Value {
