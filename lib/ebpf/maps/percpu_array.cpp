@@ -74,7 +74,7 @@ int PercpuArrayMap::do_update(const void* key, const void* value_in, std::uint64
     }
     const auto* in = static_cast<const std::uint8_t*>(value_in);
     for (const std::uint32_t cpu : possible_cpu_ids()) {
-        std::memcpy(value(cpu, index), in, spec().value_size);
+        std::memcpy(value(cpu, index), in, stride_);  // with the padding, as the kernel
         in += stride_;
     }
     return 0;
