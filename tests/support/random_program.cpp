@@ -210,6 +210,11 @@ class Generator {
             out.push_back(make(op::kAlu64 | op::kAnd, 1, 0, 0, 15));
             out.push_back(make(op::kStx | op::kMem | op::kW, 10, 1, kKeyAt, 0));
         }
+        if (chance(4)) {
+            // A later store changes one byte of the key.
+            out.push_back(
+                make(op::kSt | op::kMem | op::kB, 10, 0, kKeyAt + pick(0, 3), pick(0, 1)));
+        }
         out.push_back(make(op::kAlu64 | op::kX | op::kMov, 2, 10, 0, 0));
         out.push_back(make(op::kAlu64 | op::kAdd, 2, 0, 0, kKeyAt));
         out.push_back(make(op::kLdImm64, 1, op::kPseudoMap, 0, unit.map));

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// See kernel_bpf.h.
+#include "tests/support/kernel_bpf.h"
+
+#include <cerrno>
+#include <cstring>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/bpf.h>
+
+namespace crema::test::kernel {
+
+namespace {
+
+union Attr {
+    bpf_attr fields;
+    std::uint8_t bytes[sizeof(bpf_attr)];
+
+    Attr() { std::memset(bytes, 0, sizeof bytes); }
+};
+
+int call(int command, Attr& attr) {
+    const long rc = ::syscall(SYS_bpf, command, &attr.fields, sizeof attr.fields);
+    return rc < 0 ? -errno : static_cast<int>(rc);
+}
+
+std::uint64_t address(const void* pointer) {
+    return reinterpret_cast<std::uintptr_t>(pointer);
+}
+
+int element(int command, int map, const void* key, const void* value, std::uint64_t flags) {
+    Attr attr;
+    attr.fields.map_fd = static_cast<std::uint32_t>(map);
+    attr.fields.key = address(key);
+    attr.fields.value = address(value);
+    attr.fields.flags = flags;
+    return call(command, attr);
+}
+
+}  // namespace
+
+bool available() {
+    const int fd = create_map({.type = ebpf::maps::MapType::devmap,
+                               .key_size = 4,
+                               .value_size = 4,
+                               .max_entries = 1,
+                               .flags = 0,
+                               .name = "probe"});
+    if (fd < 0) {
+        return false;
+    }
+    ::close(fd);
+    return true;
+}
+
+int create_map(const ebpf::maps::MapSpec& spec) {
+    Attr attr;
+    attr.fields.map_type = static_cast<std::uint32_t>(spec.type);
+    attr.fields.key_size = spec.key_size;
+    attr.fields.value_size = spec.value_size;
+    attr.fields.max_entries = spec.max_entries;
+    attr.fields.map_flags = spec.flags;
+    std::memcpy(attr.fields.map_name, spec.name.data(),
+                std::min(spec.name.size(), sizeof attr.fields.map_name));
+    return call(BPF_MAP_CREATE, attr);
+}
+
+int lookup(int map, const void* key, void* value_out) {
+    return element(BPF_MAP_LOOKUP_ELEM, map, key, value_out, 0);
+}
+
+int update(int map, const void* key, const void* value, std::uint64_t flags) {
+    return element(BPF_MAP_UPDATE_ELEM, map, key, value, flags);
+}
+
+int erase(int map, const void* key) {
+    return element(BPF_MAP_DELETE_ELEM, map, key, nullptr, 0);
+}
+
+int next_key(int map, const void* key, void* next_out) {
+    return element(BPF_MAP_GET_NEXT_KEY, map, key, next_out, 0);
+}
+
+int freeze(int map) {
+    Attr attr;
+    attr.fields.map_fd = static_cast<std::uint32_t>(map);
+    return call(BPF_MAP_FREEZE, attr);
+}
+
+int load_xdp(const ebpf::Program& program, std::span<const int> map_fds, std::string* log) {
+    std::vector<ebpf::Insn> insns = program.insns;
+    for (std::size_t at = 0; at < insns.size(); at++) {
+        ebpf::Insn& insn = insns[at];
+        if (insn.code == ebpf::op::kLdImm64) {
+            if (insn.src != 0) {
+                insn.imm = map_fds[static_cast<std::size_t>(insn.imm)];
+            }
+            at++;
+        }
+    }
+    const auto load = [&](std::uint32_t level, std::string* text) {
+        Attr attr;
+        attr.fields.prog_type = BPF_PROG_TYPE_XDP;
+        attr.fields.insns = address(insns.data());
+        attr.fields.insn_cnt = static_cast<std::uint32_t>(insns.size());
+        attr.fields.license = address("GPL");
+        attr.fields.expected_attach_type = program.expected_attach_type;
+        if (level != 0) {
+            text->resize(1U << 20U);
+            attr.fields.log_level = level;
+            attr.fields.log_buf = address(text->data());
+            attr.fields.log_size = static_cast<std::uint32_t>(text->size());
+        }
+        return call(BPF_PROG_LOAD, attr);
+    };
+    const int fd = load(0, nullptr);
+    if (fd < 0 && log != nullptr) {
+        static_cast<void>(load(1, log));
+        log->resize(std::strlen(log->c_str()));
+    }
+    return fd;
+}
+
+Run test_run(int program, std::span<const std::uint8_t> packet, std::uint32_t repeat) {
+    Run run;
+    run.packet.resize(4096);
+    Attr attr;
+    attr.fields.test.prog_fd = static_cast<std::uint32_t>(program);
+    attr.fields.test.data_in = address(packet.data());
+    attr.fields.test.data_size_in = static_cast<std::uint32_t>(packet.size());
+    attr.fields.test.data_out = address(run.packet.data());
+    attr.fields.test.data_size_out = static_cast<std::uint32_t>(run.packet.size());
+    attr.fields.test.repeat = repeat;
+    run.error = call(BPF_PROG_TEST_RUN, attr);
+    run.retval = attr.fields.test.retval;
+    run.duration_ns = attr.fields.test.duration;
+    run.packet.resize(run.error == 0 ? attr.fields.test.data_size_out : 0);
+    return run;
+}
+
+}  // namespace crema::test::kernel

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// bpf(2) of the running kernel, by raw system calls: what tests compare our maps and compiled
+// programs with. Never used by the library. Results are 0 (or a fd) or a negative errno.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/program/program.h"
+
+namespace crema::test::kernel {
+
+/// False when bpf(2) may not be used here (no permission, no such call).
+[[nodiscard]] bool available();
+
+[[nodiscard]] int create_map(const ebpf::maps::MapSpec& spec);
+[[nodiscard]] int lookup(int map, const void* key, void* value_out);
+[[nodiscard]] int update(int map, const void* key, const void* value, std::uint64_t flags);
+[[nodiscard]] int erase(int map, const void* key);
+[[nodiscard]] int next_key(int map, const void* key, void* next_out);
+[[nodiscard]] int freeze(int map);
+
+/// Loads as XDP; map_fds: one per Program::maps. *log: the verifier's words when refused.
+[[nodiscard]] int load_xdp(const ebpf::Program& program,
+                           std::span<const int> map_fds,
+                           std::string* log);
+
+struct Run {
+    int error = 0;  // 0 or negative errno
+    std::uint32_t retval = 0;
+    std::uint32_t duration_ns = 0;
+    std::vector<std::uint8_t> packet;
+};
+
+[[nodiscard]] Run test_run(int program, std::span<const std::uint8_t> packet, std::uint32_t repeat);
+
+}  // namespace crema::test::kernel

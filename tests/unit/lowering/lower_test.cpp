@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What lowering refuses, and the shape of what it makes where the shape is the point: one exit,
+// no backward jump near its target, inlined lookups without calls.
+#include "lib/ebpf/lowering/lower.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <string>
+#include <vector>
+
+#include "lib/ebpf/lowering/dpdk_jit.h"
+#include "lib/ebpf/maps/map.h"
+
+namespace crema::ebpf::lowering {
+namespace {
+
+Insn make(int code, int dst, int src, int off, std::int64_t imm) {
+    return {.code = static_cast<std::uint8_t>(code),
+            .dst = static_cast<std::uint8_t>(dst & 0xf),
+            .src = static_cast<std::uint8_t>(src & 0xf),
+            .off = static_cast<std::int16_t>(off),
+            .imm = static_cast<std::int32_t>(imm)};
+}
+
+const Insn kExitInsn = make(op::kJmp | op::kExit, 0, 0, 0, 0);
+const Insn kZeroR0 = make(op::kAlu64 | op::kMov, 0, 0, 0, 0);
+
+struct Case {
+    Program program;
+    verifier::Proof proof;
+
+    explicit Case(std::vector<Insn> insns) {
+        program.name = "case";
+        program.insns = std::move(insns);
+        proof.insns.resize(program.insns.size());
+        for (auto& facts : proof.insns) {
+            facts.reachable = true;
+        }
+    }
+
+    [[nodiscard]] Result<Lowered> lower() const { return lowering::lower(program, proof); }
+};
+
+TEST(LowerRefuses, EverythingItHasNoRuleFor) {
+    const Insn refused[] = {
+        make(op::kAlu64 | op::kX | op::kMov, 1, 2, 8, 0),    // sign-extending move
+        make(op::kAlu64 | op::kX | op::kDiv, 1, 2, 1, 0),    // signed division
+        make(op::kAlu64 | op::kEnd, 1, 0, 0, 32),            // unconditional swap
+        make(op::kAlu | op::kEnd, 1, 0, 0, 24),              // odd width
+        make(op::kAlu64 | op::kDiv, 1, 0, 0, 0),             // division by constant zero
+        make(op::kAlu64 | op::kLsh, 1, 0, 0, 64),            // shift too far
+        make(op::kAlu | op::kArsh, 1, 0, 0, 32),             //
+        make(op::kAlu64 | op::kMov, 10, 0, 0, 0),            // frame pointer
+        make(op::kAlu64 | op::kMov, 11, 0, 0, 0),            // no such register
+        make(op::kAlu64 | 0xe0, 1, 0, 0, 0),                 // no such operation
+        make(op::kAlu64 | op::kAdd, 1, 2, 0, 1),             // src without X
+        make(op::kAlu64 | op::kX | op::kAdd, 1, 2, 0, 1),    // imm with X
+        make(op::kLdx | op::kMemSx | op::kW, 1, 10, -8, 0),  // sign-extending load
+        make(op::kLdx | op::kAbs | op::kW, 1, 10, -8, 0),    //
+        make(op::kLd | op::kAbs | op::kW, 0, 0, 0, 0),       // packet access of old
+        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, op::kAdd | op::kFetch),
+        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, 0xe1),  // exchange
+        make(op::kStx | op::kAtomic | op::kB, 10, 1, -8, 0),      // width
+        make(op::kSt | op::kAtomic | op::kDw, 10, 0, -8, 0),      //
+        make(op::kJmp32 | op::kJa, 0, 0, 0, 0),                   // gotol
+        make(op::kJmp32 | op::kCall, 0, 0, 0, 23),                //
+        make(op::kJmp | op::kCall, 0, 1, 0, 0),                   // bpf to bpf
+        make(op::kJmp | op::kCall, 0, 2, 0, 1),                   // kfunc
+        make(op::kJmp | op::kCall, 0, 0, 0, 2),                   // helper that is not served
+        make(op::kJmp | 0xe0, 0, 0, 0, 0),                        // may_goto
+    };
+    for (const Insn& insn : refused) {
+        const Case bad({kZeroR0, insn, kExitInsn});
+        const auto result = bad.lower();
+        ASSERT_FALSE(result) << "opcode " << unsigned{insn.code};
+        EXPECT_EQ(result.error().code, ENOTSUP);
+        EXPECT_NE(result.error().message.find("program case: instruction 1 (opcode"),
+                  std::string::npos)
+            << result.error().message;
+    }
+}
+
+TEST(LowerRefuses, WideOrOddContextAccess) {
+    for (const auto& [size, off] :
+         {std::pair{op::kDw, 0}, {op::kB, 0}, {op::kW, 24}, {op::kW, 2}}) {
+        Case bad({make(op::kLdx | op::kMem | size, 0, 1, off, 0), kExitInsn});
+        bad.proof.insns[0].access = verifier::Access::ctx;
+        EXPECT_FALSE(bad.lower());
+    }
+}
+
+TEST(LowerRefuses, AFlowThatTheProofDoesNotCover) {
+    Case bad({kZeroR0, make(op::kJmp | op::kJeq, 0, 0, 1, 0), kExitInsn, kExitInsn});
+    bad.proof.insns[3].reachable = false;
+    const auto result = bad.lower();
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, EINVAL);
+}
+
+TEST(LowerRefuses, JumpsThatDoNotFitTheirField) {
+    std::vector<Insn> insns = {kZeroR0, make(op::kJmp | op::kJeq, 0, 0, 16000, 0)};
+    for (int i = 0; i < 16000; i++) {
+        insns.push_back(make(op::kAlu | op::kArsh, 0, 0, 0, 1));  // three instructions each
+    }
+    insns.push_back(kExitInsn);
+    const auto result = Case(std::move(insns)).lower();
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, E2BIG);
+}
+
+TEST(LowerLayout, DropsWhatWasNotProvedAndWhatIsNeverTaken) {
+    Case made({kZeroR0, make(op::kJmp | op::kJeq, 0, 0, 1, 0),
+               make(op::kJmp | op::kCall, 0, 0, 0, 12345), kExitInsn});
+    made.proof.insns[1].branch = verifier::Branch::always_taken;
+    made.proof.insns[2].reachable = false;
+    const auto result = made.lower();
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(result->insns, (std::vector<Insn>{kZeroR0, kExitInsn}));
+}
+
+TEST(LowerLayout, HasOneExit) {
+    const Case made({kZeroR0, make(op::kJmp | op::kJeq, 0, 0, 1, 7), kExitInsn,
+                     make(op::kAlu64 | op::kMov, 0, 0, 0, 2), kExitInsn});
+    const auto result = made.lower();
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(std::count(result->insns.begin(), result->insns.end(), kExitInsn), 1);
+}
+
+class LowerLookup : public testing::TestWithParam<maps::MapType> {
+  protected:
+    // r0 = lookup(map, key); if it is there: *r0 += 1, r0 = value; else r0 = 99.
+    // constant: the key is an immediate; else ingress_ifindex.
+    static Case lookup_program(const std::shared_ptr<maps::Map>& map, bool constant, int key) {
+        Case made({constant ? make(op::kSt | op::kMem | op::kW, 10, 0, -4, key)
+                            : make(op::kLdx | op::kMem | op::kW, 3, 1, 12, 0),
+                   constant ? make(op::kAlu64 | op::kMov, 3, 0, 0, 0)
+                            : make(op::kStx | op::kMem | op::kW, 10, 3, -4, 0),
+                   make(op::kAlu64 | op::kX | op::kMov, 2, 10, 0, 0),
+                   make(op::kAlu64 | op::kAdd, 2, 0, 0, -4),
+                   make(op::kLdImm64, 1, op::kPseudoMap, 0, 0), make(0, 0, 0, 0, 0),
+                   make(op::kJmp | op::kCall, 0, 0, 0, 1), make(op::kJmp | op::kJeq, 0, 0, 4, 0),
+                   make(op::kAlu64 | op::kMov, 1, 0, 0, 1),
+                   make(op::kStx | op::kAtomic | op::kDw, 0, 1, 0, 0),
+                   make(op::kLdx | op::kMem | op::kDw, 0, 0, 0, 0), kExitInsn,
+                   make(op::kAlu64 | op::kMov, 0, 0, 0, 99), kExitInsn});
+        made.program.maps = {map};
+        made.proof.stack_bytes = 8;
+        made.proof.insns[6].map = 0;
+        made.proof.insns[0].access = constant ? verifier::Access::memory : verifier::Access::ctx;
+        return made;
+    }
+};
+
+TEST_P(LowerLookup, CountsInTheRightPlaceWithoutACall) {
+    for (const std::uint32_t value_size : {8U, 24U}) {
+        auto map = *maps::create({.type = GetParam(),
+                                  .key_size = 4,
+                                  .value_size = value_size,
+                                  .max_entries = 5,
+                                  .flags = 0,
+                                  .name = "m"});
+        XdpBuff buff{};
+        buff.cpu = maps::possible_cpu_ids().back();
+        for (std::uint32_t key = 0; key < 7; key++) {
+            for (const bool constant : {true, false}) {
+                const auto result = lookup_program(map, constant, static_cast<int>(key)).lower();
+                ASSERT_TRUE(result) << result.error().message;
+                EXPECT_TRUE(result->natives.empty());
+                auto code = compile(*result);
+                ASSERT_TRUE(code) << code.error().message;
+                buff.ingress_ifindex = key;
+                const std::uint64_t wanted = key >= 5 ? 99 : constant ? 1 : 2;
+                EXPECT_EQ(code->entry()(&buff), wanted) << "key " << key;
+            }
+        }
+        const maps::ValueLayout layout = map->layout();
+        std::uint64_t counted = 0;
+        std::memcpy(&counted, layout.base + buff.cpu * layout.percpu_stride + 4 * layout.stride, 8);
+        EXPECT_EQ(counted, 2U);
+    }
+}
+
+TEST_P(LowerLookup, ConstantKeyLeavesNoBranch) {
+    auto map = *maps::create({.type = GetParam(),
+                              .key_size = 4,
+                              .value_size = 8,
+                              .max_entries = 5,
+                              .flags = 0,
+                              .name = "m"});
+    const auto result = lookup_program(map, true, 3).lower();
+    ASSERT_TRUE(result) << result.error().message;
+    for (const Insn& insn : result->insns) {
+        EXPECT_NE(insn.code, op::kJmp | op::kK | op::kJeq) << "the null check is gone";
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(ArrayLike,
+                         LowerLookup,
+                         testing::Values(maps::MapType::array, maps::MapType::percpu_array));
+
+TEST(LowerContext, ReadsEveryField) {
+    XdpBuff buff{};
+    std::uint8_t page[64] = {};
+    buff.data = page + 8;
+    buff.data_end = page + 64;
+    buff.data_meta = page + 4;
+    buff.ingress_ifindex = 0xfffffff1;
+    buff.rx_queue_index = 0xfffffff2;
+    buff.egress_ifindex = 0xfffffff3;
+    const std::uint64_t wanted[] = {reinterpret_cast<std::uintptr_t>(buff.data),
+                                    reinterpret_cast<std::uintptr_t>(buff.data_end),
+                                    reinterpret_cast<std::uintptr_t>(buff.data_meta),
+                                    0xfffffff1,
+                                    0xfffffff2,
+                                    0xfffffff3};
+    for (int field = 0; field < 6; field++) {
+        Case made({make(op::kLdx | op::kMem | op::kW, 0, 1, 4 * field, 0), kExitInsn});
+        made.proof.insns[0].access = verifier::Access::ctx;
+        const auto result = made.lower();
+        ASSERT_TRUE(result) << result.error().message;
+        auto code = compile(*result);
+        ASSERT_TRUE(code) << code.error().message;
+        EXPECT_EQ(code->entry()(&buff), wanted[field]) << "field " << field;
+    }
+}
+
+}  // namespace
+}  // namespace crema::ebpf::lowering
