@@ -4,7 +4,6 @@
 // libbpf nor our own bpf(2) service is between the test and the kernel.
 #include "tests/support/kernel_verifier.h"
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <sys/syscall.h>
@@ -22,26 +21,6 @@ namespace {
 long bpf(int command, union bpf_attr& attr) {
     return ::syscall(SYS_bpf, command, &attr, sizeof(attr));
 }
-
-class Fds {
-  public:
-    Fds() = default;
-    Fds(const Fds&) = delete;
-    Fds& operator=(const Fds&) = delete;
-
-    ~Fds() {
-        for (const int fd : fds_) {
-            ::close(fd);
-        }
-    }
-
-    void add(int fd) { fds_.push_back(fd); }
-
-    [[nodiscard]] int at(std::size_t i) const { return fds_[i]; }
-
-  private:
-    std::vector<int> fds_;
-};
 
 int create_map(ebpf::maps::Map& map) {
     const auto& spec = map.spec();
@@ -96,28 +75,33 @@ bool kernel_verifier_available() {
     ebpf::Program program;
     program.insns = {{.code = 0xb7, .dst = 0, .src = 0, .off = 0, .imm = 2},
                      {.code = 0x95, .dst = 0, .src = 0, .off = 0, .imm = 0}};
-    return ask_kernel(program).accepted;
+    return KernelVerifier({}).judge(program).accepted;
 }
 
-KernelVerdict ask_kernel(const ebpf::Program& program) {
-    Fds fds;
-    std::vector<ebpf::Insn> insns = program.insns;
-    for (const auto& map : program.maps) {
-        const int fd = create_map(*map);
-        if (fd < 0) {
-            return {false, errno, "map " + map->spec().name + ": " + std::strerror(errno)};
-        }
-        fds.add(fd);
+KernelVerifier::KernelVerifier(const std::vector<std::shared_ptr<ebpf::maps::Map>>& maps) {
+    for (const auto& map : maps) {
+        fds_.push_back(create_map(*map));
     }
+}
+
+KernelVerifier::~KernelVerifier() {
+    for (const int fd : fds_) {
+        if (fd >= 0) {
+            ::close(fd);
+        }
+    }
+}
+
+KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
+    std::vector<ebpf::Insn> insns = program.insns;
     for (std::size_t i = 0; i < insns.size(); ++i) {
         if (insns[i].code != 0x18) {
             continue;
         }
         const bool map_ref =
             insns[i].src == BPF_PSEUDO_MAP_FD || insns[i].src == BPF_PSEUDO_MAP_VALUE;
-        if (map_ref && insns[i].imm >= 0 &&
-            static_cast<std::size_t>(insns[i].imm) < program.maps.size()) {
-            insns[i].imm = fds.at(static_cast<std::size_t>(insns[i].imm));
+        if (map_ref && insns[i].imm >= 0 && static_cast<std::size_t>(insns[i].imm) < fds_.size()) {
+            insns[i].imm = fds_[static_cast<std::size_t>(insns[i].imm)];
         }
         ++i;
     }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The running kernel's verdict on a program, by bpf(2) directly: creates the program's maps anew,
-// loads it as XDP, closes everything. The oracle of the verifier's conformance tests; never used
-// by the library.
+// The running kernel's verdict on a program, by bpf(2) directly: the program's maps are created
+// anew in the kernel, the program is loaded as XDP and closed. The oracle of the verifier's
+// conformance tests; never used by the library.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "lib/ebpf/program/program.h"
 
@@ -20,6 +22,18 @@ struct KernelVerdict {
 /// False when bpf(2) may not be used here (no permission, no such call).
 [[nodiscard]] bool kernel_verifier_available();
 
-[[nodiscard]] KernelVerdict ask_kernel(const ebpf::Program& program);
+/// Keeps kernel copies of a set of maps, for any number of programs over them.
+class KernelVerifier {
+  public:
+    explicit KernelVerifier(const std::vector<std::shared_ptr<ebpf::maps::Map>>& maps);
+    ~KernelVerifier();
+    KernelVerifier(const KernelVerifier&) = delete;
+    KernelVerifier& operator=(const KernelVerifier&) = delete;
+
+    [[nodiscard]] KernelVerdict judge(const ebpf::Program& program) const;
+
+  private:
+    std::vector<int> fds_;
+};
 
 }  // namespace crema::test

@@ -110,6 +110,9 @@ Status Machine::explore() {
     for (;;) {
         Status done;
         bool pruned = false;
+        if (observer_) {
+            observer_(insn_, cur_);
+        }
         if (++proof_.processed_insns > options_.insns_max) {
             done =
                 fail(E2BIG, "BPF program is too large. Processed {} insn", proof_.processed_insns);
@@ -235,7 +238,7 @@ Status Machine::visit(bool& pruned) {
             if (jumps < kLoopJumpsBetween && insns < kLoopInsnsBetween) {
                 keep = false;
             }
-        } else if (covers(old, cur_, live_[insn_])) {
+        } else if (prune_ && covers(old, cur_, live_[insn_])) {
             ++old.hits;
             propagate(old);
             pruned = true;

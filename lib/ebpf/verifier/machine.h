@@ -15,6 +15,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -62,6 +63,15 @@ class Machine {
   public:
     Machine(const Program& program, const Options& options, std::string* log);
     [[nodiscard]] Result<Proof> run();
+
+    /// For tests of soundness: `observer` sees every state before its instruction; without pruning
+    /// each path is walked to its end, so that the states seen are all there are.
+    using Observer = std::function<void(std::uint32_t insn, const State& state)>;
+
+    void observe(Observer observer) {
+        observer_ = std::move(observer);
+        prune_ = false;
+    }
 
   private:
     struct Pending {
@@ -175,6 +185,8 @@ class Machine {
     const Program& program_;
     const Options& options_;
     std::string* log_;
+    Observer observer_;
+    bool prune_ = true;
     Proof proof_;
     std::vector<bool> taken_seen_;
     std::vector<bool> fallen_seen_;

@@ -352,7 +352,7 @@ Scalar alu(std::uint8_t operation, bool wide, const Scalar& dst, const Scalar& s
     }
     const auto bits = bits_of(operation, wide, wide ? dst.bits : tnum_cast(dst.bits, 4), src);
     if (!bits) {
-        return Scalar::unknown_bytes(wide ? 8 : 4);
+        return Scalar::unknown();  // as the kernel, also for the 32-bit forms
     }
     if (!wide) {
         return zero_extended(*bits, range_of(operation, dst.half, src.half));
@@ -378,12 +378,15 @@ Scalar alu(std::uint8_t operation, bool wide, const Scalar& dst, const Scalar& s
 }
 
 Scalar byte_swap(const Scalar& value, std::int32_t width, bool to_big_endian) {
-    if (!value.is_const()) {
-        return Scalar::unknown();
+    Scalar s = value;
+    if (to_big_endian) {
+        // Only the bits survive the swap.
+        const auto shift = static_cast<unsigned>(64 - width);
+        s = Scalar{};
+        s.bits = {__builtin_bswap64(value.bits.value) >> shift,
+                  __builtin_bswap64(value.bits.mask) >> shift};
+        return settled(s);
     }
-    const std::uint64_t v =
-        to_big_endian ? __builtin_bswap64(value.bits.value) >> (64 - width) : value.bits.value;
-    Scalar s = Scalar::constant(v);
     s.truncate(static_cast<std::uint32_t>(width / 8));
     return s;
 }
