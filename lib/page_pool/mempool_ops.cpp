@@ -22,6 +22,7 @@
 namespace crema::page_pool {
 
 const char paged_pool_tag = 0;
+constinit std::atomic<std::int32_t> our_ops_index{-1};
 
 namespace {
 
@@ -47,6 +48,7 @@ int alloc(rte_mempool* mempool) {
         return -rte_errno;
     }
     mempool->pool_data = pool;
+    our_ops_index.store(mempool->ops_index, std::memory_order_relaxed);
     return 0;
 }
 

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include <rte_errno.h>
 #include <rte_mbuf.h>
@@ -127,7 +126,7 @@ Status destroy(rte_mempool* mempool) {
 }
 
 bool is_page_pool(const rte_mempool* mempool) {
-    return std::strcmp(rte_mempool_get_ops(mempool->ops_index)->name, kOpsName) == 0 &&
+    return mempool->ops_index == our_ops_index.load(std::memory_order_relaxed) &&
            pool_of(mempool).paged;
 }
 

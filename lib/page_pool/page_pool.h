@@ -68,7 +68,7 @@ void set_owner(rte_mempool* pool, unsigned lcore_id);
 /// Gives pages of this pool back. Owner: array cache first; any other thread: the ring.
 void recycle_bulk(rte_mempool* pool, rte_mbuf* const* pages, std::uint32_t n);
 
-/// Gives pages of any page_pools back, pool by pool. n: 0..64.
+/// Gives pages of any page_pools back, pool by pool; also unshared mbufs of any other mempool.
 void recycle_mixed(rte_mbuf* const* pages, std::uint32_t n);
 
 [[nodiscard]] Stats stats(const rte_mempool* pool);

@@ -18,35 +18,10 @@
 #include <rte_mempool.h>
 #include <rte_ring.h>
 
+#include "lib/base/counter.h"
 #include "lib/page_pool/page_pool.h"
 
 namespace crema::page_pool {
-
-/// One writer, racy readers.
-class OwnerCounter {
-  public:
-    void add(std::uint64_t n) {
-        value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-    }
-
-    [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
-
-  private:
-    std::atomic<std::uint64_t> value_{0};
-};
-
-/// Any writer; one add per bulk.
-class SharedCounter {
-  public:
-    void add(std::uint64_t n) { value_.fetch_add(n, std::memory_order_relaxed); }
-
-    void reset() { value_.store(0, std::memory_order_relaxed); }
-
-    [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
-
-  private:
-    std::atomic<std::uint64_t> value_{0};
-};
 
 struct Pool {
     rte_ring* ring;
@@ -89,6 +64,9 @@ struct Pool {
     }
     return &mempool->local_cache[lcore];
 }
+
+/// Index of our ops in this process's table; -1 before the first pool.
+extern std::atomic<std::int32_t> our_ops_index;
 
 /// Notes that `n` pages left the ring. True when the first of them was never used before.
 inline bool take_unused(Pool& pool, std::uint32_t n) {

@@ -111,7 +111,12 @@ void recycle_mixed(rte_mbuf* const* pages, std::uint32_t n) {
         while (end < n && pages[end]->pool == mempool) {
             ++end;
         }
-        recycle_bulk(mempool, pages + first, end - first);
+        if (is_page_pool(mempool)) [[likely]] {
+            recycle_bulk(mempool, pages + first, end - first);
+        } else {  // a frame that a port of another driver received
+            rte_mempool_put_bulk(mempool, reinterpret_cast<void* const*>(pages + first),
+                                 end - first);
+        }
         first = end;
     }
 }

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A port's life: open, configure, start, stop, close; MTU; what the device can do; and the face it
+// shows to XDP programs. Pages in = pages out is checked at close: what an application still holds
+// is named in one error line and its memory stays.
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <rte_malloc.h>
+
+#include "drivers/net/neta/eal_memory.h"
+#include "drivers/net/neta/port.h"
+#include "lib/base/log.h"
+
+namespace crema::neta_pmd {
+namespace {
+
+int refuse(const Error& error) {
+    log::error("{}", error.message);
+    return -error.code;
+}
+
+int configure(rte_eth_dev* ethdev) {
+    Port& port = port_of(ethdev);
+    if (auto fits = port_check_mtu(port, ethdev->data->mtu); !fits) {
+        return refuse(fits.error());
+    }
+    port.frame_bytes_max.store(ethdev->data->mtu + kFrameOverhead, std::memory_order_relaxed);
+    return 0;
+}
+
+int start(rte_eth_dev* ethdev) {
+    Port& port = port_of(ethdev);
+    if (auto filled = queues_fill(port); !filled) {
+        chip_stop(port);
+        queues_drain(port);
+        return refuse(filled.error());
+    }
+    filters_program(port);
+    chip_start(port);
+    port.started.store(true, std::memory_order_release);
+    link_update(ethdev, 0);
+    link_watch_start(port);
+    return 0;
+}
+
+int stop(rte_eth_dev* ethdev) {
+    Port& port = port_of(ethdev);
+    link_watch_stop(port);
+    port.started.store(false, std::memory_order_release);
+    for (auto& queue : port.xdp_tx) {  // whoever sends now sees it, whoever was sending is done
+        rte_spinlock_lock(&queue->lock);
+        rte_spinlock_unlock(&queue->lock);
+    }
+    if (!chip_stop(port)) {
+        log::warning("{}: a queue did not come to rest; its DMA was reset", name_of(port));
+    }
+    queues_drain(port);
+    link_update(ethdev, 0);
+    return 0;
+}
+
+int close(rte_eth_dev* ethdev) {
+    Port& port = port_of(ethdev);
+    port_close(port);
+    port.~Port();  // ethdev frees the memory
+    return 0;
+}
+
+int reset(rte_eth_dev* ethdev) {
+    Port& port = port_of(ethdev);
+    chip_init(port);
+    filters_program(port);
+    return 0;
+}
+
+int info(rte_eth_dev* ethdev, rte_eth_dev_info* info) {
+    info->if_index = 0;
+    info->min_mtu = kMtuMin;
+    info->max_mtu = kMtuMax;
+    info->min_rx_bufsize = RTE_ETHER_MIN_LEN;  // of a mempool that is not used
+    info->max_rx_pktlen = kMtuMax + kFrameOverhead + neta::kFcsBytes;
+    info->max_rx_queues = kRxQueuesMax;
+    info->max_tx_queues = kAppTxQueues;
+    info->max_mac_addrs = kUnicastMax;
+    info->speed_capa = RTE_ETH_LINK_SPEED_FIXED | RTE_ETH_LINK_SPEED_1G;
+    info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    for (rte_eth_desc_lim* limits : {&info->rx_desc_lim, &info->tx_desc_lim}) {
+        limits->nb_max = kRingMax;
+        limits->nb_min = kRingMin;
+        limits->nb_align = 2;
+    }
+    info->default_rxportconf = {.burst_size = 32, .ring_size = kRingDefault, .nb_queues = 1};
+    info->default_txportconf = {.burst_size = 32, .ring_size = kRingDefault, .nb_queues = 1};
+    info->device = ethdev->device;
+    return 0;
+}
+
+int mtu_set(rte_eth_dev* ethdev, std::uint16_t mtu) {
+    Port& port = port_of(ethdev);
+    if (auto fits = port_check_mtu(port, mtu); !fits) {
+        return refuse(fits.error());
+    }
+    port.frame_bytes_max.store(mtu + kFrameOverhead, std::memory_order_relaxed);
+    if (port.started.load(std::memory_order_relaxed)) {
+        chip_change_frame_size(port, mtu + kFrameOverhead);
+        link_update(ethdev, 0);
+    }
+    return 0;
+}
+
+constexpr eth_dev_ops make_ops() {
+    eth_dev_ops ops{};
+    ops.dev_configure = configure;
+    ops.dev_start = start;
+    ops.dev_stop = stop;
+    ops.dev_close = close;
+    ops.dev_reset = reset;
+    ops.dev_infos_get = info;
+    ops.mtu_set = mtu_set;
+    ops.link_update = link_update;
+    ops.dev_set_link_up = link_set_up;
+    ops.dev_set_link_down = link_set_down;
+    return ops;
+}
+
+bool program_attached(const Port& port) {
+    return port.hooks != nullptr && port.hooks[0].active.load(std::memory_order_acquire);
+}
+
+Status xdp_attach_check(void* pointer, bool has_frags) {
+    Port& port = *static_cast<Port*>(pointer);
+    const std::uint32_t mtu = port.ethdev->data->mtu;
+    if (!has_frags && mtu > kXdpMtuMax) {
+        return fail(EINVAL,
+                    "{}: MTU {} is too large for a program without frags support, at most {}: "
+                    "lower the MTU first",
+                    name_of(port), mtu, kXdpMtuMax);
+    }
+    port.frags_program = has_frags;
+    return {};
+}
+
+std::uint32_t xdp_frame_bytes_max(void* pointer) {
+    return static_cast<Port*>(pointer)->frame_bytes_max.load(std::memory_order_relaxed);
+}
+
+bool xdp_is_up(void* pointer) {
+    return static_cast<Port*>(pointer)->started.load(std::memory_order_acquire);
+}
+
+constexpr xdp::PortOps kXdpOps = {.mode = "native",
+                                  .xmit = transmit_frames,
+                                  .attach_check = xdp_attach_check,
+                                  .frame_bytes_max = xdp_frame_bytes_max,
+                                  .is_up = xdp_is_up};
+
+rte_ether_addr first_address(const Port& port) {
+    if (port.args.mac) {
+        return *port.args.mac;
+    }
+    const std::uint32_t high = port.registers().read(neta::kMacHigh);
+    const std::uint32_t low = port.registers().read(neta::kMacLow);
+    rte_ether_addr address{};
+    for (unsigned i = 0; i < 4; ++i) {
+        address.addr_bytes[i] = static_cast<std::uint8_t>(high >> (24 - 8 * i));
+    }
+    address.addr_bytes[4] = static_cast<std::uint8_t>(low >> 8U);
+    address.addr_bytes[5] = static_cast<std::uint8_t>(low);
+    if (rte_is_valid_assigned_ether_addr(&address) == 0) {
+        rte_eth_random_addr(static_cast<std::uint8_t*>(address.addr_bytes));
+    }
+    return address;
+}
+
+Status open_device(Port& port) {
+    if (port.args.pool && *port.args.pool < kRingMin + kPoolSlack) {
+        return fail(EINVAL,
+                    "{}: pool={} is too small: the shortest ring, {} descriptors, needs at least "
+                    "{} pages",
+                    name_of(port), *port.args.pool, kRingMin, kRingMin + kPoolSlack);
+    }
+    auto device =
+        vfio::open(port.args.device, "neta",
+                   {.instance = name_of(port), .wire = port.args.wire, .engine = port.args.engine});
+    if (!device) {
+        return fail(device.error().code, "{}: {}", name_of(port), device.error().message);
+    }
+    port.device = std::move(*device);
+    if (auto mapped = eal_memory_acquire(); !mapped) {
+        return fail(mapped.error().code, "{}: cannot map DPDK memory for the device: {}",
+                    name_of(port), mapped.error().message);
+    }
+    port.memory_mapped = true;
+    return {};
+}
+
+}  // namespace
+
+const eth_dev_ops& device_ops() {
+    static const eth_dev_ops kAll = [] {
+        eth_dev_ops ops = make_ops();
+        queues_add_ops(ops);
+        filters_add_ops(ops);
+        counters_add_ops(ops);
+        return ops;
+    }();
+    return kAll;
+}
+
+Status port_check_mtu(Port& port, std::uint32_t mtu) {
+    const bool single_page = program_attached(port) && !port.frags_program;
+    const std::uint32_t most = single_page ? kXdpMtuMax : kMtuMax;
+    if (mtu >= kMtuMin && mtu <= most) {
+        return {};
+    }
+    return fail(EINVAL, "{}: MTU {} is outside {} to {}{}", name_of(port), mtu, kMtuMin, most,
+                single_page ? ", the limit with an XDP program attached" : "");
+}
+
+Status port_open(Port& port) {
+    rte_eth_dev_data* data = port.ethdev->data;
+    port.id = data->port_id;
+    if (auto opened = open_device(port); !opened) {
+        return opened;
+    }
+    auto hooks = xdp::register_port(port.id, kXdpOps, &port);
+    if (!hooks) {
+        return fail(hooks.error().code, "{}: {}", name_of(port), hooks.error().message);
+    }
+    port.hooks = *hooks;
+    data->mac_addrs = static_cast<rte_ether_addr*>(
+        rte_zmalloc("neta_addresses", kUnicastMax * sizeof(rte_ether_addr), 0));
+    if (data->mac_addrs == nullptr) {
+        return fail(ENOMEM, "{}: no DPDK memory for its addresses", name_of(port));
+    }
+    port.address = first_address(port);
+    data->mac_addrs[0] = port.address;
+    if (auto made = queues_make_xdp(port); !made) {
+        return made;
+    }
+    chip_init(port);
+    filters_program(port);
+    return {};
+}
+
+void port_close(Port& port) {
+    if (port.hooks != nullptr) {
+        xdp::unregister_port(port.id);
+        port.hooks = nullptr;
+    }
+    queues_release_all(port);
+    port.device.reset();
+    if (port.memory_mapped) {
+        eal_memory_release();
+        port.memory_mapped = false;
+    }
+}
+
+}  // namespace crema::neta_pmd

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What --vdev net_neta0,... may say about a port. Unknown keys, doubled keys and values that make
+// no sense are refused with one line that names them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <rte_ether.h>
+
+#include "lib/base/result.h"
+
+namespace crema::neta_pmd {
+
+struct Devargs {
+    std::string device = "model";         // as vfio::open() takes it
+    std::string wire{};                   // of the model; empty: null
+    std::string engine{};                 // of the model: "inline" or "thread[:CPU]"
+    std::string xdp{};                    // OBJECT[:PROGRAM] to attach when the port exists
+    std::optional<std::uint32_t> pool{};  // pages per RX queue
+    std::optional<rte_ether_addr> mac{};
+};
+
+/// The keys, for RTE_PMD_REGISTER_PARAM_STRING and messages.
+#define CREMA_NETA_DEVARGS                                                                 \
+    "device=model|user:SOCKET|platform:NAME|pci:BDF wire=WIRE engine=inline|thread[:CPU] " \
+    "pool=PAGES mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM]"
+
+/// text: what follows the vdev's name; may be null. Errors: EINVAL.
+[[nodiscard]] Result<Devargs> parse_devargs(const char* port_name, const char* text);
+
+}  // namespace crema::neta_pmd

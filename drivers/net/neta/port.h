@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// One NETA port as the driver sees it: the device, its queues, and what the application asked for.
+// Lives in rte_eth_dev_data::dev_private of the one process that drives the port; secondary
+// processes are refused at probe, so ordinary C++ objects may be in here.
+//
+// Threads: everything but the queues belongs to control threads. A RX queue has one polling
+// thread; TX queues 0-3 have one thread each (the ethdev rule); TX queues 4-7 carry frames of XDP
+// programs from any thread, under a lock taken once per call.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <ethdev_driver.h>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <rte_ether.h>
+#include <rte_spinlock.h>
+
+#include "drivers/net/neta/devargs.h"
+#include "drivers/net/neta/queue.h"
+#include "lib/neta/registers.h"
+#include "lib/page_pool/page_pool.h"
+#include "lib/vfio/device.h"
+#include "lib/xdp/hook.h"
+
+namespace crema::neta_pmd {
+
+inline constexpr unsigned kRxQueuesMax = neta::kQueues;
+inline constexpr unsigned kAppTxQueues = 4;  // hardware queues 0-3
+inline constexpr unsigned kXdpTxQueues = 4;  // hardware queues 4-7
+inline constexpr std::uint16_t kRingMin = 64;
+inline constexpr std::uint16_t kRingMax = 4096;
+inline constexpr std::uint16_t kRingDefault = 512;
+inline constexpr std::uint32_t kPoolDefault = 2048;
+/// Pages a pool needs beside those in the ring: the owner's cache and one burst on the way.
+inline constexpr std::uint32_t kPoolSlack = page_pool::kCacheMax + xdp::kBurstMax;
+
+// Ethernet header and one VLAN tag around the MTU.
+inline constexpr std::uint32_t kFrameOverhead = RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
+inline constexpr std::uint32_t kMtuMin = 68;
+inline constexpr std::uint32_t kMtuMax = page_pool::kFrameBytesMax - kFrameOverhead;
+inline constexpr std::uint32_t kXdpMtuMax = page_pool::kXdpFrameBytesMax - kFrameOverhead;
+
+inline constexpr std::size_t kUnicastMax = 16;  // one entry per value of the last four bits
+inline constexpr std::size_t kMibWords = neta::kMibBytes / 4;
+
+/// MIB and drop counters, which reading clears, added up.
+struct HardwareCounters {
+    std::array<std::uint64_t, kMibWords> mib{};
+    std::uint64_t rx_discard = 0;
+    std::uint64_t rx_overrun = 0;
+    std::uint64_t eee_wakeup = 0;
+    std::uint64_t tx_bad_fcs = 0;
+    std::uint64_t tx_drop = 0;  // sent while the link was down
+};
+
+struct Port {
+    explicit Port(Devargs given) : args(std::move(given)) {}
+
+    [[nodiscard]] const vfio::Registers& registers() const { return device->registers(); }
+
+    Devargs args;
+    rte_eth_dev* ethdev = nullptr;
+    std::uint16_t id = 0;
+    std::unique_ptr<vfio::Device> device;
+    bool memory_mapped = false;  // holds a reference on the process's mapping of EAL memory
+    xdp::RxHook* hooks = nullptr;
+
+    std::array<std::unique_ptr<RxQueue>, kRxQueuesMax> rx;
+    std::array<std::unique_ptr<TxQueue>, kAppTxQueues> tx;
+    std::array<std::unique_ptr<TxQueue>, kXdpTxQueues> xdp_tx;
+    std::array<RxCounters, kRxQueuesMax> rx_counters;
+    std::array<TxCounters, kAppTxQueues + kXdpTxQueues> tx_counters;  // by hardware queue
+    std::uint32_t pools_made = 0;                                     // makes pool names unique
+
+    bool link_forced_down = false;
+    bool frags_program = false;  // the program checked last can take frames in fragments
+    std::atomic<std::uint32_t> frame_bytes_max{RTE_ETHER_MTU + kFrameOverhead};
+    std::atomic<bool> started{false};
+
+    rte_ether_addr address{};
+    std::array<rte_ether_addr, kUnicastMax> more_addresses{};  // zero: unused
+    std::vector<rte_ether_addr> multicast;
+
+    rte_spinlock_t counters_lock = RTE_SPINLOCK_INITIALIZER;
+    HardwareCounters hardware;
+    // Values at the last reset.
+    std::vector<std::uint64_t> xstats_base;
+    rte_eth_stats stats_base{};
+};
+
+[[nodiscard]] inline Port& port_of(const rte_eth_dev* ethdev) {
+    return *static_cast<Port*>(ethdev->data->dev_private);
+}
+
+/// Name of the port, for messages.
+[[nodiscard]] inline const char* name_of(const Port& port) {
+    return static_cast<const char*>(port.ethdev->data->name);
+}
+
+// chip.cpp: sequences on the registers.
+void chip_init(Port& port);
+void chip_program_rx_queue(Port& port, unsigned queue);
+void chip_program_tx_queue(Port& port, unsigned queue, const TxQueue* ring);
+void chip_start(Port& port);
+/// False when a queue or the FIFO did not come to rest; DMA is reset in any case.
+bool chip_stop(Port& port);
+void chip_set_frame_size(Port& port, std::uint32_t frame_bytes);
+/// Moves to another frame size while queues keep their buffers.
+void chip_change_frame_size(Port& port, std::uint32_t frame_bytes);
+
+// link.cpp
+void link_force(Port& port, bool up);
+int link_update(rte_eth_dev* ethdev, int wait);
+int link_set_up(rte_eth_dev* ethdev);
+int link_set_down(rte_eth_dev* ethdev);
+void link_watch_start(Port& port);
+void link_watch_stop(Port& port);
+
+// filters.cpp
+[[nodiscard]] Status filters_check_address(const Port& port, const rte_ether_addr& address);
+void filters_program(Port& port);
+void filters_add_ops(eth_dev_ops& ops);
+
+// queues.cpp
+void queues_add_ops(eth_dev_ops& ops);
+[[nodiscard]] Status queues_make_xdp(Port& port);
+[[nodiscard]] Status queues_fill(Port& port);
+void queues_drain(Port& port);
+void queues_release_all(Port& port);
+/// Pools whose pages were still with the application when their port closed.
+void queues_reap_orphans();
+
+// counters.cpp
+void counters_add_ops(eth_dev_ops& ops);
+void counters_collect_hardware(Port& port);
+
+// control.cpp
+[[nodiscard]] const eth_dev_ops& device_ops();
+[[nodiscard]] Status port_open(Port& port);
+void port_close(Port& port);
+[[nodiscard]] Status port_check_mtu(Port& port, std::uint32_t mtu);
+
+// rx.cpp, tx.cpp: the path.
+std::uint16_t receive(void* queue, rte_mbuf** mbufs, std::uint16_t n);
+std::uint16_t transmit(void* queue, rte_mbuf** mbufs, std::uint16_t n);
+std::uint32_t transmit_frames(void* port,
+                              std::uint32_t slot,
+                              const xdp::Frame* frames,
+                              std::uint32_t n);
+
+}  // namespace crema::neta_pmd

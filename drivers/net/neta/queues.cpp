@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Making and releasing queues. A RX queue brings its own page pool: the mempool that the
+// application names is accepted, as ethdev demands one, and not used. All memory comes from the
+// EAL and so is mapped for the device already; that every page of a pool has an address is
+// checked once here and never on the path.
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include <rte_malloc.h>
+
+#include "drivers/net/neta/port.h"
+#include "lib/base/log.h"
+#include "lib/page_pool/page_pool.h"
+
+namespace crema::neta_pmd {
+namespace {
+
+constexpr std::uint32_t kRefillBatch = 32;
+
+struct Orphans {
+    std::mutex lock;
+    std::vector<rte_mempool*> pools;
+};
+
+Orphans& orphans() {
+    static Orphans list;
+    return list;
+}
+
+int refuse(const Error& error) {
+    log::error("{}", error.message);
+    return -error.code;
+}
+
+template <typename T>
+Result<T*> ring_memory(const Port& port, const char* what, std::uint32_t n, unsigned node) {
+    void* memory = rte_zmalloc_socket("neta_ring", n * sizeof(T), neta::kRingAlign * 2,
+                                      static_cast<int>(node));
+    if (memory == nullptr) {
+        return fail(ENOMEM,
+                    "{}: no DPDK memory for {} of {} descriptors: give the EAL more with -m",
+                    name_of(port), what, n);
+    }
+    return static_cast<T*>(memory);
+}
+
+Status check_size(const Port& port, const char* kind, unsigned queue, std::uint32_t n) {
+    if (n < kRingMin || n > kRingMax || n % 2 != 0) {
+        return fail(EINVAL, "{}: {} queue {}: {} descriptors; want an even number from {} to {}",
+                    name_of(port), kind, queue, n, kRingMin, kRingMax);
+    }
+    return {};
+}
+
+/// A pool that must stay for now is kept, and tried again whenever a port comes or goes.
+void retire_pool(const Port& port, rte_mempool* pool) {
+    if (auto gone = page_pool::destroy(pool); !gone) {
+        log::error("{}: {}; the pool stays until then", name_of(port), gone.error().message);
+        Orphans& list = orphans();
+        const std::scoped_lock lock(list.lock);
+        list.pools.push_back(pool);
+    }
+}
+
+Status check_mapped(const Port& port, const rte_mempool* pool) {
+    const page_pool::Memory memory = page_pool::memory_of(pool);
+    Translator translator;
+    translator.attach(port.device->dma());
+    auto* page = static_cast<std::uint8_t*>(memory.start);
+    for (std::size_t offset = 0; offset < memory.bytes; offset += page_pool::kPageBytes) {
+        if (translator.iova_of(page + offset, page_pool::kPageBytes) == vfio::DmaSpace::kNoIova) {
+            return fail(ENOSPC,
+                        "{}: the device cannot reach page pool {}: DPDK memory beyond 4 GiB of "
+                        "device addresses; give the EAL less",
+                        name_of(port), static_cast<const char*>(pool->name));
+        }
+    }
+    return {};
+}
+
+Result<rte_mempool*> make_pool(Port& port,
+                               unsigned queue,
+                               std::uint32_t descriptors,
+                               unsigned node) {
+    const std::uint32_t least = descriptors + kPoolSlack;
+    const std::uint32_t pages = port.args.pool.value_or(std::max(kPoolDefault, 4 * descriptors));
+    if (pages < least) {
+        return fail(EINVAL,
+                    "{}: RX queue {}: pool={} is too small: {} descriptors need at least {} pages",
+                    name_of(port), queue, pages, descriptors, least);
+    }
+    auto pool =
+        page_pool::create({.name = fmt::format("neta{}q{}n{}", port.id, queue, port.pools_made++),
+                           .pages = pages,
+                           .numa_node = static_cast<int>(node)});
+    if (!pool) {
+        return fail(pool.error().code, "{}: RX queue {}: {}", name_of(port), queue,
+                    pool.error().message);
+    }
+    if (auto reachable = check_mapped(port, *pool); !reachable) {
+        retire_pool(port, *pool);
+        return forward_error(reachable);
+    }
+    return *pool;
+}
+
+void free_rx(Port& port, unsigned index) {
+    RxQueue* queue = port.rx.at(index).get();
+    if (queue == nullptr) {
+        return;
+    }
+    if (queue->pages != nullptr) {
+        rx_drain(*queue);
+    }
+    retire_pool(port, queue->pool);
+    rte_free(queue->ring);
+    rte_free(queue->pages);
+    port.rx.at(index).reset();
+}
+
+void free_tx(std::unique_ptr<TxQueue>& queue) {
+    if (queue == nullptr) {
+        return;
+    }
+    if (queue->owners != nullptr) {
+        tx_drain(*queue);
+    }
+    rte_free(queue->ring);
+    rte_free(queue->owners);
+    queue.reset();
+}
+
+Status make_rx(Port& port, unsigned index, std::uint32_t descriptors, unsigned node) {
+    if (auto right = check_size(port, "RX", index, descriptors); !right) {
+        return right;
+    }
+    free_rx(port, index);
+    queues_reap_orphans();
+    port.rx.at(index) = std::make_unique<RxQueue>();
+    RxQueue& queue = *port.rx.at(index);
+    queue.registers = port.registers();
+    queue.hook = &port.hooks[index];
+    queue.size = queue.empty = descriptors;
+    queue.batch = std::min(kRefillBatch, descriptors / 4);
+    queue.index = static_cast<std::uint16_t>(index);
+    queue.port_id = port.id;
+    queue.coherent = port.device->coherent();
+    queue.frame_bytes_max = &port.frame_bytes_max;
+    queue.translator.attach(port.device->dma());
+    queue.counters = &port.rx_counters.at(index);
+    auto pool = make_pool(port, index, descriptors, node);
+    if (!pool) {
+        return forward_error(pool);
+    }
+    queue.pool = *pool;
+    auto ring = ring_memory<neta::RxDescriptor>(port, "a RX ring", descriptors, node);
+    if (!ring) {
+        return forward_error(ring);
+    }
+    queue.ring = *ring;
+    auto pages = ring_memory<rte_mbuf*>(port, "a RX ring", descriptors, node);
+    if (!pages) {
+        return forward_error(pages);
+    }
+    queue.pages = *pages;
+    return {};
+}
+
+Status make_tx(Port& port,
+               std::unique_ptr<TxQueue>& place,
+               unsigned hardware_queue,
+               std::uint32_t descriptors,
+               unsigned node) {
+    if (auto right = check_size(port, "TX", hardware_queue, descriptors); !right) {
+        return right;
+    }
+    free_tx(place);
+    place = std::make_unique<TxQueue>();
+    place->registers = port.registers();
+    place->size = descriptors;
+    place->hardware_queue = static_cast<std::uint16_t>(hardware_queue);
+    place->frames = hardware_queue >= kAppTxQueues;
+    place->coherent = port.device->coherent();
+    place->translator.attach(port.device->dma());
+    place->counters = &port.tx_counters.at(hardware_queue);
+    auto ring = ring_memory<neta::TxDescriptor>(port, "a TX ring", descriptors, node);
+    if (!ring) {
+        return forward_error(ring);
+    }
+    place->ring = *ring;
+    auto owners = ring_memory<TxOwner>(port, "a TX ring", descriptors, node);
+    if (!owners) {
+        return forward_error(owners);
+    }
+    place->owners = *owners;
+    return {};
+}
+
+int rx_queue_setup(rte_eth_dev* ethdev,
+                   std::uint16_t index,
+                   std::uint16_t descriptors,
+                   unsigned node,
+                   const rte_eth_rxconf* /*config*/,
+                   rte_mempool* /*pool*/) {
+    Port& port = port_of(ethdev);
+    ethdev->data->rx_queues[index] = nullptr;
+    if (auto made = make_rx(port, index, descriptors, node); !made) {
+        free_rx(port, index);
+        return refuse(made.error());
+    }
+    ethdev->data->rx_queues[index] = port.rx.at(index).get();
+    return 0;
+}
+
+int tx_queue_setup(rte_eth_dev* ethdev,
+                   std::uint16_t index,
+                   std::uint16_t descriptors,
+                   unsigned node,
+                   const rte_eth_txconf* /*config*/) {
+    Port& port = port_of(ethdev);
+    ethdev->data->tx_queues[index] = nullptr;
+    if (auto made = make_tx(port, port.tx.at(index), index, descriptors, node); !made) {
+        free_tx(port.tx.at(index));
+        return refuse(made.error());
+    }
+    ethdev->data->tx_queues[index] = port.tx.at(index).get();
+    return 0;
+}
+
+void rx_queue_release(rte_eth_dev* ethdev, std::uint16_t index) {
+    free_rx(port_of(ethdev), index);
+    ethdev->data->rx_queues[index] = nullptr;
+}
+
+void tx_queue_release(rte_eth_dev* ethdev, std::uint16_t index) {
+    free_tx(port_of(ethdev).tx.at(index));
+    ethdev->data->tx_queues[index] = nullptr;
+}
+
+void rx_queue_info(rte_eth_dev* ethdev, std::uint16_t index, rte_eth_rxq_info* info) {
+    const RxQueue& queue = *port_of(ethdev).rx.at(index);
+    info->mp = queue.pool;  // ours, whatever the application named
+    info->nb_desc = static_cast<std::uint16_t>(queue.size);
+    info->rx_buf_size = static_cast<std::uint16_t>(page_pool::kDmaBytes);
+}
+
+void tx_queue_info(rte_eth_dev* ethdev, std::uint16_t index, rte_eth_txq_info* info) {
+    info->nb_desc = static_cast<std::uint16_t>(port_of(ethdev).tx.at(index)->size);
+}
+
+int tx_done_cleanup(void* queue, std::uint32_t free_count) {
+    auto& own = *static_cast<TxQueue*>(queue);
+    static_cast<void>(free_count);  // all that was sent costs no more than a part of it
+    return static_cast<int>(tx_reclaim(own));
+}
+
+}  // namespace
+
+Status queues_make_xdp(Port& port) {
+    for (unsigned i = 0; i < kXdpTxQueues; ++i) {
+        const auto node = static_cast<unsigned>(std::max(port.ethdev->data->numa_node, 0));
+        if (auto made = make_tx(port, port.xdp_tx.at(i), kAppTxQueues + i, kRingDefault, node);
+            !made) {
+            return made;
+        }
+    }
+    return {};
+}
+
+Status queues_fill(Port& port) {
+    for (unsigned i = 0; i < port.ethdev->data->nb_rx_queues; ++i) {
+        RxQueue& queue = *port.rx.at(i);
+        chip_program_rx_queue(port, i);
+        rx_refill(queue);
+        if (queue.with_chip() == 0) {
+            return fail(ENOBUFS,
+                        "{}: RX queue {}: all {} pages of its pool are in use; free mbufs first",
+                        name_of(port), i, queue.pool->size);
+        }
+    }
+    for (unsigned i = 0; i < kAppTxQueues; ++i) {
+        chip_program_tx_queue(port, i,
+                              i < port.ethdev->data->nb_tx_queues ? port.tx.at(i).get() : nullptr);
+    }
+    for (unsigned i = 0; i < kXdpTxQueues; ++i) {
+        chip_program_tx_queue(port, kAppTxQueues + i, port.xdp_tx.at(i).get());
+    }
+    return {};
+}
+
+void queues_drain(Port& port) {
+    for (auto& queue : port.rx) {
+        if (queue != nullptr) {
+            rx_drain(*queue);
+        }
+    }
+    for (auto& queue : port.tx) {
+        if (queue != nullptr) {
+            tx_drain(*queue);
+        }
+    }
+    for (auto& queue : port.xdp_tx) {
+        tx_drain(*queue);
+    }
+}
+
+void queues_release_all(Port& port) {
+    for (auto& queue : port.tx) {
+        free_tx(queue);
+    }
+    for (auto& queue : port.xdp_tx) {
+        free_tx(queue);
+    }
+    for (unsigned i = 0; i < kRxQueuesMax; ++i) {
+        free_rx(port, i);
+    }
+    queues_reap_orphans();
+}
+
+void queues_reap_orphans() {
+    Orphans& list = orphans();
+    const std::scoped_lock lock(list.lock);
+    std::erase_if(list.pools,
+                  [](rte_mempool* pool) { return page_pool::destroy(pool).has_value(); });
+}
+
+void queues_add_ops(eth_dev_ops& ops) {
+    ops.rx_queue_setup = rx_queue_setup;
+    ops.tx_queue_setup = tx_queue_setup;
+    ops.rx_queue_release = rx_queue_release;
+    ops.tx_queue_release = tx_queue_release;
+    ops.rxq_info_get = rx_queue_info;
+    ops.txq_info_get = tx_queue_info;
+    ops.tx_done_cleanup = tx_done_cleanup;
+}
+
+}  // namespace crema::neta_pmd

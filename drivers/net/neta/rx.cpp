@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Receiving: read the chip's count, look at that many descriptors, run the program over the burst
+// if there is one, make mbufs of what passes, give the chip new pages. One register read and one
+// register write per burst; nothing per packet but descriptor, page and frame.
+//
+// Order (hardware page 4.5, 7.3): status register, barrier, descriptor lines synced and read,
+// frame synced and read. A descriptor that still holds the poison was counted before it reached
+// memory: stop there and come back. Descriptors go back in even-aligned pairs only (7.4), because
+// two of them share a cache line.
+//
+// A device may lie: counts are clamped to what it was given, sizes to the page.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include <rte_branch_prediction.h>
+#include <rte_lcore.h>
+#include <rte_prefetch.h>
+
+#include "drivers/net/neta/port.h"
+#include "lib/page_pool/page_pool.h"
+#include "lib/vfio/dma_sync.h"
+
+namespace crema::neta_pmd {
+namespace {
+
+using page_pool::kDataOffset;
+using page_pool::kDmaOffset;
+
+constexpr std::uint32_t kAround = page_pool::kMarvellHeaderBytes + page_pool::kFcsBytes;
+constexpr std::uint32_t kSingle = neta::kRxFirst | neta::kRxLast;
+
+/// How many descriptors the chip has filled and nobody looked at.
+void look_at_count(RxQueue& queue) {
+    const std::uint32_t status = queue.registers.read(neta::rxq_status(queue.index));
+    vfio::consume_barrier();
+    const std::uint32_t occupied = neta::kRxqStatusOccupied.get(status);
+    const std::uint32_t ready = occupied > queue.unreported ? occupied - queue.unreported : 0;
+    if (ready > queue.with_chip()) [[unlikely]] {
+        queue.counters->lies.add(1);
+        queue.ready = queue.with_chip();
+        return;
+    }
+    queue.ready = ready;
+}
+
+void sync_descriptors(const RxQueue& queue, std::uint32_t n) {
+    if (queue.coherent) [[likely]] {
+        return;
+    }
+    const std::uint32_t first = std::min(n, queue.size - queue.next);
+    vfio::sync_for_cpu(&queue.ring[queue.next], first * neta::kDescriptorBytes, false);
+    if (first < n) {
+        vfio::sync_for_cpu(&queue.ring[0], (n - first) * neta::kDescriptorBytes, false);
+    }
+}
+
+RxFault fault_of(std::uint32_t status) {
+    if ((status & neta::kRxError) == 0) {
+        return (status & kSingle) == kSingle ? RxFault::bad_size : RxFault::fragment;
+    }
+    return static_cast<RxFault>(neta::kRxErrorCode.get(status));
+}
+
+/// Takes up to `n` ready descriptors; good frames go to `frames`, bad ones home.
+std::uint32_t take_frames(RxQueue& queue, xdp::Frame* frames, std::uint32_t n) {
+    const std::uint32_t len_max = queue.frame_bytes_max->load(std::memory_order_relaxed);
+    std::uint32_t good = 0;
+    std::uint32_t taken = 0;
+    std::uint64_t bytes = 0;
+    std::uint32_t slot = queue.next;
+    sync_descriptors(queue, n);
+    for (; taken < n; ++taken) {
+        const neta::RxDescriptor& descriptor = queue.ring[slot];
+        const std::uint32_t status = __atomic_load_n(&descriptor.status, __ATOMIC_RELAXED);
+        const std::uint32_t size = __atomic_load_n(&descriptor.data_size, __ATOMIC_RELAXED);
+        if (size == kPoisonSize) [[unlikely]] {
+            queue.counters->late.add(1);
+            break;
+        }
+        rte_mbuf* page = queue.pages[slot];
+        queue.pages[slot] = nullptr;
+        slot = queue.after(slot);
+        const std::uint32_t len = size - kAround;  // wraps for sizes below: too large then
+        if ((status & (kSingle | neta::kRxError)) != kSingle ||
+            len - RTE_ETHER_HDR_LEN > len_max - RTE_ETHER_HDR_LEN) [[unlikely]] {
+            queue.counters->faults[static_cast<std::size_t>(fault_of(status))].add(1);
+            page_pool::recycle_bulk(queue.pool, &page, 1);
+            continue;
+        }
+        std::uint8_t* buffer = page_pool::buffer_of(page);
+        vfio::sync_for_cpu(buffer + kDmaOffset, size, queue.coherent);
+        rte_prefetch0(buffer + kDataOffset);
+        rte_prefetch0(page);
+        bytes += len;
+        frames[good++] = {.page = page, .data = buffer + kDataOffset, .len = len, .meta_len = 0};
+    }
+    queue.next = slot;
+    queue.ready -= taken;
+    queue.empty += taken;
+    queue.unreported += taken;
+    queue.counters->packets.add(good);
+    queue.counters->bytes.add(bytes);
+    return good;
+}
+
+/// Gives up to 64 pages to the chip, in pairs; returns how many descriptors became new.
+std::uint32_t fill_slots(RxQueue& queue) {
+    std::array<rte_mbuf*, xdp::kBurstMax> pages{};
+    const std::uint32_t wanted =
+        std::min<std::uint32_t>(queue.empty, static_cast<std::uint32_t>(pages.size())) & ~1U;
+    std::uint32_t got = page_pool::alloc_bulk(queue.pool, pages.data(), wanted);
+    if (got < wanted) [[unlikely]] {
+        queue.counters->refill_short.add(wanted - got);
+        if ((got & 1U) != 0) {
+            page_pool::recycle_bulk(queue.pool, &pages[--got], 1);
+        }
+    }
+    std::uint32_t slot = queue.refill_next;
+    for (std::uint32_t i = 0; i < got; ++i) {
+        std::uint8_t* dma = page_pool::buffer_of(pages[i]) + kDmaOffset;
+        // Whoever had the page may have written anywhere in it; no dirty line may be left.
+        vfio::sync_for_device(dma, page_pool::kDmaBytes, queue.coherent);
+        neta::RxDescriptor& descriptor = queue.ring[slot];
+        descriptor.status = 0;
+        descriptor.pnc_info = kPoisonInfo;
+        descriptor.data_size = kPoisonSize;
+        descriptor.buf_addr = queue.translator.iova_of(dma, page_pool::kDmaBytes);
+        if ((slot & 1U) != 0) {
+            vfio::sync_for_device(&queue.ring[slot - 1], 2 * neta::kDescriptorBytes,
+                                  queue.coherent);
+        }
+        queue.pages[slot] = pages[i];
+        slot = queue.after(slot);
+    }
+    queue.refill_next = slot;
+    queue.empty -= got;
+    return got;
+}
+
+void make_mbufs(const RxQueue& queue, const xdp::Frame* frames, rte_mbuf** mbufs, std::uint32_t n) {
+    for (std::uint32_t i = 0; i < n; ++i) {
+        page_pool::to_mbuf(frames[i].page, frames[i].data, frames[i].len, queue.port_id);
+        mbufs[i] = frames[i].page;
+    }
+}
+
+}  // namespace
+
+void rx_refill(RxQueue& queue) {
+    queue.translator.begin_burst();
+    std::uint32_t fresh = 0;
+    while (queue.empty >= 2) {
+        const std::uint32_t got = fill_slots(queue);
+        if (got == 0) {
+            break;
+        }
+        fresh += got;
+    }
+    vfio::publish_barrier();
+    while (fresh != 0 || queue.unreported != 0) {
+        const std::uint32_t processed = std::min(queue.unreported, neta::kUpdateMax);
+        const std::uint32_t added = std::min(fresh, neta::kUpdateMax);
+        queue.registers.write(
+            neta::rxq_status_update(queue.index),
+            neta::kRxqUpdateProcessed.of(processed) | neta::kRxqUpdateNew.of(added));
+        queue.unreported -= processed;
+        fresh -= added;
+    }
+}
+
+void rx_drain(RxQueue& queue) {
+    for (std::uint32_t slot = 0; slot < queue.size; ++slot) {
+        if (queue.pages[slot] != nullptr) {
+            page_pool::recycle_bulk(queue.pool, &queue.pages[slot], 1);
+            queue.pages[slot] = nullptr;
+        }
+    }
+    queue.next = queue.refill_next = queue.ready = queue.unreported = 0;
+    queue.empty = queue.size;
+}
+
+std::uint16_t receive(void* queue_pointer, rte_mbuf** mbufs, std::uint16_t n) {
+    RxQueue& queue = *static_cast<RxQueue*>(queue_pointer);
+    const unsigned lcore = rte_lcore_id();
+    if (lcore != queue.owner) [[unlikely]] {
+        // Whoever polls owns the pool's cache: start and a first flush run on another core.
+        queue.owner = lcore;
+        page_pool::set_owner(queue.pool, lcore);
+    }
+    const std::uint32_t wanted = std::min<std::uint32_t>(n, xdp::kBurstMax);
+    if (queue.ready < wanted) {
+        look_at_count(queue);
+    }
+    std::array<xdp::Frame, xdp::kBurstMax> frames;  // NOLINT(*-init-variables): filled below
+    const std::uint32_t ready = std::min(queue.ready, wanted);
+    std::uint32_t count = 0;
+    if (ready != 0) {
+        count = take_frames(queue, frames.data(), ready);
+        if (count != 0 && queue.hook->active.load(std::memory_order_acquire)) {
+            count = queue.hook->run(queue.hook, frames.data(), count);
+        }
+        make_mbufs(queue, frames.data(), mbufs, count);
+    }
+    if (queue.empty >= queue.batch) {
+        rx_refill(queue);
+    }
+    return static_cast<std::uint16_t>(count);
+}
+
+}  // namespace crema::neta_pmd

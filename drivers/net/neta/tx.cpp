@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Sending: free what the chip has sent, write descriptors, ring the doorbell once per burst.
+// Two kinds of caller share all of it but the buffers: applications send mbufs (also chains, shared
+// and indirect ones, from any pool in DPDK memory), XDP programs send pages.
+//
+// A buffer that no mapped range covers is refused and counted, never sent wrong. Rules of the chip:
+// all words of a frame's descriptors are in memory before the doorbell covers them (hardware page
+// 3.5, 4.5); SENT counts descriptors; both counter fields take at most 255 per write (4.2).
+//
+// RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE is not offered: frames that were received lie in our page
+// pools, not in the pool the application named, so "all from one pool" cannot be promised to us.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include <rte_branch_prediction.h>
+#include <rte_mbuf.h>
+
+#include "drivers/net/neta/port.h"
+#include "lib/base/check.h"
+#include "lib/page_pool/page_pool.h"
+#include "lib/vfio/dma_sync.h"
+
+namespace crema::neta_pmd {
+namespace {
+
+/// The count of sent descriptors is read (an uncached access) when this many may have been.
+constexpr std::uint32_t kReclaimAt = 32;
+constexpr std::uint32_t kFrameBytesLimit = 9700;  // TX checksum buffer of the chip, 1.2
+constexpr std::uint32_t kHomeBatch = 64;
+
+/// Collects mbufs that go home to the same pool.
+class Homebound {
+  public:
+    void add(rte_mbuf* mbuf) {
+        if (count_ == kHomeBatch || (count_ != 0 && mbuf->pool != pool_)) {
+            flush();
+        }
+        pool_ = mbuf->pool;
+        mbufs_[count_++] = mbuf;
+    }
+
+    void flush() {
+        if (count_ != 0) {
+            rte_mempool_put_bulk(pool_, reinterpret_cast<void* const*>(mbufs_.data()), count_);
+            count_ = 0;
+        }
+    }
+
+  private:
+    rte_mempool* pool_ = nullptr;
+    std::uint32_t count_ = 0;
+    std::array<rte_mbuf*, kHomeBatch> mbufs_;  // NOLINT(*-member-init): [0, count_) is set
+};
+
+void free_mbuf(Homebound& home, TxOwner owner) {
+    if ((owner & kTxChain) != 0) {
+        rte_pktmbuf_free(reinterpret_cast<rte_mbuf*>(owner & ~kTxChain));
+        return;
+    }
+    auto* mbuf = reinterpret_cast<rte_mbuf*>(owner);
+    // One segment: `next` is null by the mbuf's rules and its cache line need not be read.
+    if (rte_mbuf_refcnt_read(mbuf) == 1 && RTE_MBUF_DIRECT(mbuf)) [[likely]] {
+        home.add(mbuf);
+        return;
+    }
+    if (rte_mbuf* rest = rte_pktmbuf_prefree_seg(mbuf); rest != nullptr) {
+        home.add(rest);
+    }
+}
+
+void release_mbufs(TxQueue& queue, std::uint32_t n) {
+    Homebound home;
+    std::uint32_t slot = queue.oldest;
+    for (std::uint32_t i = 0; i < n; ++i) {
+        const TxOwner owner = queue.owners[slot];
+        if (owner != 0) [[likely]] {
+            free_mbuf(home, owner);
+            queue.owners[slot] = 0;
+        }
+        slot = queue.after(slot);
+    }
+    home.flush();
+    queue.oldest = slot;
+}
+
+void release_pages(TxQueue& queue, std::uint32_t n) {
+    while (n != 0) {
+        const std::uint32_t part = std::min({n, kHomeBatch, queue.size - queue.oldest});
+        page_pool::recycle_mixed(reinterpret_cast<rte_mbuf**>(&queue.owners[queue.oldest]), part);
+        std::memset(&queue.owners[queue.oldest], 0, part * sizeof(TxOwner));
+        queue.oldest += part;
+        queue.oldest = queue.oldest == queue.size ? 0 : queue.oldest;
+        n -= part;
+    }
+}
+
+void release(TxQueue& queue, std::uint32_t n) {
+    if (queue.frames) {
+        release_pages(queue, n);
+    } else {
+        release_mbufs(queue, n);
+    }
+    queue.in_use -= n;
+}
+
+/// Tells the chip of `added` new descriptors and of those given back since.
+void doorbell(TxQueue& queue, std::uint32_t added) {
+    vfio::publish_barrier();
+    do {
+        const std::uint32_t sent = std::min(queue.unacknowledged, neta::kUpdateMax);
+        const std::uint32_t pending = std::min(added, neta::kUpdateMax);
+        queue.registers.write(
+            neta::txq_update(queue.hardware_queue),
+            neta::kTxqUpdateAddPending.of(pending) | neta::kTxqUpdateDecSent.of(sent));
+        queue.unacknowledged -= sent;
+        added -= pending;
+    } while (added != 0 || queue.unacknowledged != 0);
+}
+
+void make_room(TxQueue& queue, std::uint32_t wanted) {
+    if (queue.in_use >= kReclaimAt || queue.room() < wanted) {
+        tx_reclaim(queue);
+    }
+}
+
+/// Writes one descriptor; false when no mapped range covers the data.
+bool write_descriptor(TxQueue& queue,
+                      std::uint32_t slot,
+                      std::uint32_t command,
+                      const void* data,
+                      std::uint32_t len) {
+    const std::uint32_t iova = queue.translator.iova_of(data, len);
+    if (iova == vfio::DmaSpace::kNoIova) [[unlikely]] {
+        return false;
+    }
+    vfio::sync_for_device(data, len, queue.coherent);
+    neta::TxDescriptor& descriptor = queue.ring[slot];
+    descriptor.command = command;
+    descriptor.csum_l4 = 0;
+    descriptor.data_size = static_cast<std::uint16_t>(len);
+    descriptor.buf_addr = iova;
+    descriptor.hw_command = 0;
+    vfio::sync_for_device(&descriptor, neta::kDescriptorBytes, queue.coherent);
+    return true;
+}
+
+/// Descriptors used for the chain `first`; 0 when it cannot be sent. Segments without data take
+/// none. The caller has checked that every segment would find a slot.
+std::uint32_t write_chain(TxQueue& queue, rte_mbuf* first) {
+    std::uint32_t slot = queue.next;
+    std::uint32_t last = slot;
+    std::uint32_t used = 0;
+    std::uint32_t bytes = 0;
+    std::uint32_t command = neta::kTxL4Csum.of(neta::kTxL4CsumNone) | neta::kTxFirst;
+    for (const rte_mbuf* segment = first; segment != nullptr; segment = segment->next) {
+        if (segment->data_len == 0) {
+            continue;
+        }
+        if (used == queue.room() ||
+            !write_descriptor(queue, slot, command, rte_pktmbuf_mtod(segment, const void*),
+                              segment->data_len)) {
+            return 0;
+        }
+        bytes += segment->data_len;
+        queue.owners[slot] = 0;
+        last = slot;
+        slot = queue.after(slot);
+        ++used;
+        command = 0;
+    }
+    if (used == 0 || bytes > kFrameBytesLimit) {
+        return 0;
+    }
+    queue.ring[last].command |= neta::kTxLast | neta::kTxZeroPad;
+    vfio::sync_for_device(&queue.ring[last], neta::kDescriptorBytes, queue.coherent);
+    queue.owners[last] = reinterpret_cast<TxOwner>(first) | kTxChain;
+    queue.next = slot;
+    return used;
+}
+
+/// As write_chain(), for the usual mbuf of one segment.
+std::uint32_t write_single(TxQueue& queue, rte_mbuf* mbuf) {
+    const std::uint32_t len = mbuf->data_len;
+    if (len - 1 >= kFrameBytesLimit || !write_descriptor(queue, queue.next, neta::kTxSingle,
+                                                         rte_pktmbuf_mtod(mbuf, const void*), len))
+        [[unlikely]] {
+        return 0;
+    }
+    queue.owners[queue.next] = reinterpret_cast<TxOwner>(mbuf);
+    queue.next = queue.after(queue.next);
+    return 1;
+}
+
+}  // namespace
+
+std::uint32_t tx_reclaim(TxQueue& queue) {
+    const std::uint32_t status = queue.registers.read(neta::txq_status(queue.hardware_queue));
+    vfio::consume_barrier();
+    const std::uint32_t sent = neta::kTxqStatusSent.get(status);
+    std::uint32_t done = sent > queue.unacknowledged ? sent - queue.unacknowledged : 0;
+    if (done > queue.in_use) [[unlikely]] {
+        queue.counters->lies.add(1);
+        done = queue.in_use;
+    }
+    release(queue, done);
+    queue.unacknowledged += done;
+    return done;
+}
+
+void tx_drain(TxQueue& queue) {
+    release(queue, queue.in_use);
+    queue.next = queue.oldest = queue.unacknowledged = 0;
+}
+
+std::uint16_t transmit(void* queue_pointer, rte_mbuf** mbufs, std::uint16_t n) {
+    TxQueue& queue = *static_cast<TxQueue*>(queue_pointer);
+    make_room(queue, n);
+    queue.translator.begin_burst();
+    std::uint32_t added = 0;
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+    std::uint16_t taken = 0;
+    for (; taken < n; ++taken) {
+        rte_mbuf* mbuf = mbufs[taken];
+        const std::uint32_t segments = mbuf->nb_segs;
+        // A chain longer than the ring can never be sent: it is refused, not kept waiting.
+        if (segments > queue.room() && segments <= queue.size) [[unlikely]] {
+            queue.counters->full.add(n - taken);
+            break;
+        }
+        const std::uint32_t len = mbuf->pkt_len;
+        const std::uint32_t used =
+            segments == 1 ? write_single(queue, mbuf) : write_chain(queue, mbuf);
+        if (used == 0) [[unlikely]] {
+            queue.counters->errors.add(1);
+            rte_pktmbuf_free(mbuf);
+            continue;
+        }
+        queue.in_use += used;
+        added += used;
+        bytes += len;
+        ++packets;
+    }
+    if (added != 0) {
+        queue.counters->packets.add(packets);
+        queue.counters->bytes.add(bytes);
+        doorbell(queue, added);
+    }
+    return taken;
+}
+
+std::uint32_t transmit_frames(void* port_pointer,
+                              std::uint32_t slot,
+                              const xdp::Frame* frames,
+                              std::uint32_t n) {
+    Port& port = *static_cast<Port*>(port_pointer);
+    TxQueue* queue = port.xdp_tx[slot % kXdpTxQueues].get();
+    if (queue == nullptr) {
+        return 0;
+    }
+    rte_spinlock_lock(&queue->lock);
+    std::uint32_t taken = 0;
+    // A stopping port clears `started` before it takes the locks once: nobody sends after that.
+    if (port.started.load(std::memory_order_relaxed)) {
+        make_room(*queue, n);
+        queue->translator.begin_burst();
+        const std::uint32_t room = std::min(n, queue->room());
+        std::uint64_t bytes = 0;
+        for (; taken < room; ++taken) {
+            const xdp::Frame& frame = frames[taken];
+            if (frame.len - 1 >= kFrameBytesLimit ||
+                !write_descriptor(*queue, queue->next, neta::kTxSingle, frame.data, frame.len)) {
+                break;
+            }
+            queue->owners[queue->next] = reinterpret_cast<TxOwner>(frame.page);
+            queue->next = queue->after(queue->next);
+            bytes += frame.len;
+        }
+        if (taken != 0) {
+            queue->in_use += taken;
+            queue->counters->packets.add(taken);
+            queue->counters->bytes.add(bytes);
+            doorbell(*queue, taken);
+        }
+    }
+    queue->counters->errors.add(n - taken);
+    rte_spinlock_unlock(&queue->lock);
+    return taken;
+}
+
+}  // namespace crema::neta_pmd
