@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Construction, the engine's thread, and registration of the model. Registers: model_registers.cpp.
+#include "drivers/model/neta/model.h"
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <sched.h>
+#include <time.h>
+
+#include "drivers/model/neta/gmac.h"
+#include "drivers/model/neta/register_map.h"
+#include "lib/base/check.h"
+
+namespace crema::neta::model {
+namespace {
+
+constexpr std::uint32_t kThreadBurst = 64;
+constexpr unsigned kIdleRoundsMax = 4096;  // then the thread naps
+constexpr long kNapNs = 20'000;
+
+// A locally administered address that follows from the instance's name, as firmware would have
+// left one in the registers.
+MacAddress power_on_address(const std::string& instance) {
+    std::uint64_t hash = 0xcbf29ce484222325;
+    for (const char c : instance) {
+        hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+    }
+    MacAddress mac{0x02};
+    for (unsigned i = 1; i < mac.size(); ++i) {
+        mac[i] = static_cast<std::uint8_t>(hash >> (8 * i));
+    }
+    return mac;
+}
+
+Result<std::unique_ptr<vfio::Device>> make_device(vfio::DmaSpace& dma,
+                                                  const vfio::ModelArgs& args) {
+    auto device = NetaModel::create(dma, args);
+    if (!device) {
+        return forward_error(device);
+    }
+    return std::unique_ptr<vfio::Device>(std::move(*device));
+}
+
+[[gnu::constructor]] void register_with_vfio() {
+    vfio::register_model("neta", make_device);
+}
+
+}  // namespace
+
+Result<NetaModel::EngineChoice> NetaModel::parse_engine(const std::string& text) {
+    if (text.empty() || text == "inline") {
+        return EngineChoice{};
+    }
+    if (text == "thread") {
+        return EngineChoice{true, -1};
+    }
+    constexpr std::string_view kPrefix = "thread:";
+    if (text.starts_with(kPrefix)) {
+        EngineChoice choice{true, -1};
+        const char* const end = text.data() + text.size();
+        const auto [rest, error] = std::from_chars(text.data() + kPrefix.size(), end, choice.cpu);
+        if (error == std::errc{} && rest == end && choice.cpu >= 0 && choice.cpu < CPU_SETSIZE) {
+            return choice;
+        }
+    }
+    return fail(EINVAL, "engine={}: want inline, thread or thread:CPU", text);
+}
+
+NetaModel::NetaModel(vfio::DmaSpace& dma, const vfio::ModelArgs& args, EngineChoice engine)
+    : chip_(args.instance), engine_(engine), rx_(chip_, dma), tx_(chip_, dma) {
+    registers_.device = this;
+    registers_.read_fn = read_fn;
+    registers_.write_fn = write_fn;
+    dma_ = &dma;
+}
+
+Result<std::unique_ptr<NetaModel>> NetaModel::create(vfio::DmaSpace& dma,
+                                                     const vfio::ModelArgs& args) {
+    const auto engine = parse_engine(args.engine);
+    if (!engine) {
+        return forward_error(engine);
+    }
+    const MacAddress mac = power_on_address(args.instance);
+    auto wire = open_wire(args.wire, mac);
+    if (!wire) {
+        return forward_error(wire);
+    }
+    auto loopback = open_loop_wire("");
+    if (!loopback) {
+        return forward_error(loopback);
+    }
+    std::unique_ptr<NetaModel> model(new NetaModel(dma, args, *engine));
+    model->wire_ = std::move(*wire);
+    model->loopback_ = std::move(*loopback);
+    power_on(model->chip_, mac);
+    if (engine->threaded) {
+        const auto started = model->start_thread();
+        if (!started) {
+            return forward_error(started);
+        }
+    }
+    return model;
+}
+
+NetaModel::~NetaModel() {
+    if (thread_started_) {
+        stop_.store(true, std::memory_order_release);
+        CREMA_CHECK(::pthread_join(thread_, nullptr) == 0);
+    }
+}
+
+std::string NetaModel::describe() const {
+    std::string engine = engine_.threaded ? "thread" : "inline";
+    if (engine_.cpu >= 0) {
+        engine += fmt::format(":{}", engine_.cpu);
+    }
+    return fmt::format("model, wire {}, engine {}", wire_->describe(), engine);
+}
+
+Status NetaModel::start_thread() {
+    pthread_attr_t attributes;
+    if (const int error = ::pthread_attr_init(&attributes); error != 0) {
+        return fail(error, "engine=thread: {}", std::strerror(error));
+    }
+    // The creator may be pinned (a DPDK worker is): the engine must not share its core by accident.
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (engine_.cpu < 0 || engine_.cpu == cpu) {
+            CPU_SET(static_cast<unsigned>(cpu), &cpus);
+        }
+    }
+    int error = ::pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
+    if (error == 0) {
+        error = ::pthread_create(&thread_, &attributes, thread_main, this);
+    }
+    (void)::pthread_attr_destroy(&attributes);
+    if (error != 0) {
+        return fail(error, "engine=thread{}: {}{}",
+                    engine_.cpu < 0 ? "" : fmt::format(":{}", engine_.cpu), std::strerror(error),
+                    error == EINVAL ? "; is that CPU online and allowed?" : "");
+    }
+    thread_started_ = true;
+    return {};
+}
+
+void* NetaModel::thread_main(void* self) {
+    static_cast<NetaModel*>(self)->run_thread();
+    return nullptr;
+}
+
+void NetaModel::run_thread() {
+    unsigned idle_rounds = 0;
+    while (!stop_.load(std::memory_order_acquire)) {
+        while (lock_.contended()) {
+            rte_pause();
+        }
+        lock_.lock();
+        follow_link();
+        Wire& wire = active_wire();
+        std::uint32_t moved = tx_.run(wire, kThreadBurst);
+        moved += rx_.run(wire, kThreadBurst);
+        lock_.unlock();
+        idle_rounds = moved != 0 ? 0 : idle_rounds + 1;
+        if (idle_rounds >= kIdleRoundsMax) {
+            const timespec nap{0, kNapNs};
+            (void)::nanosleep(&nap, nullptr);
+        }
+    }
+}
+
+Wire& NetaModel::active_wire() {
+    return loops_back(chip_) ? *loopback_ : *wire_;
+}
+
+void NetaModel::follow_link() {
+    update_link(chip_, wire_->link());
+}
+
+}  // namespace crema::neta::model

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A NETA port in software, behind the device surface of lib/vfio: registers with their side
+// effects, eight RX and eight TX queues, and a wire. Written from the hardware page, never from
+// the driver. Registered as the model of chip "neta" when its module is loaded.
+//
+// Engines: `inline` runs them inside the driver's register accesses (reading RXQ_STATUS takes
+// frames from the wire, writing TXQ_UPDATE sends); `thread[:CPU]` gives them a thread. Registers
+// may be used by any number of threads; two may use different queues at once.
+// Does not: deliver interrupts, model the buffer manager, big-endian mode, shaping, or time.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <pthread.h>
+#include <string>
+
+#include "drivers/model/neta/chip.h"
+#include "drivers/model/neta/engine_lock.h"
+#include "drivers/model/neta/rx_engine.h"
+#include "drivers/model/neta/tx_engine.h"
+#include "drivers/model/neta/wires/wire.h"
+#include "lib/vfio/device.h"
+
+namespace crema::neta::model {
+
+class NetaModel final : public vfio::Device {
+  public:
+    /// Errors: EINVAL for the engine argument, and what the wire says.
+    [[nodiscard]] static Result<std::unique_ptr<NetaModel>> create(vfio::DmaSpace& dma,
+                                                                   const vfio::ModelArgs& args);
+    ~NetaModel() override;
+    NetaModel(const NetaModel&) = delete;
+    NetaModel& operator=(const NetaModel&) = delete;
+
+    [[nodiscard]] std::string describe() const override;
+
+    /// For tests: what the driver did wrong, the counters without clearing, the wire's losses.
+    [[nodiscard]] const Diagnostics& diagnostics() const { return chip_.diagnostics; }
+
+    [[nodiscard]] const Chip& chip() const { return chip_; }
+
+    [[nodiscard]] const WireLosses& wire_losses() const { return wire_->losses(); }
+
+  private:
+    struct EngineChoice {
+        bool threaded = false;
+        int cpu = -1;
+    };
+
+    NetaModel(vfio::DmaSpace& dma, const vfio::ModelArgs& args, EngineChoice engine);
+
+    static Result<EngineChoice> parse_engine(const std::string& text);
+    [[nodiscard]] Status start_thread();
+    static void* thread_main(void* self);
+    void run_thread();
+
+    static std::uint32_t read_fn(void* self, std::uint32_t offset);
+    static void write_fn(void* self, std::uint32_t offset, std::uint32_t value);
+    std::uint32_t read(std::uint32_t offset);
+    std::uint32_t read_special(std::uint32_t offset);
+    void write(std::uint32_t offset, std::uint32_t value);
+    void write_control(std::uint32_t offset, std::uint32_t value);
+    void write_special(std::uint32_t offset, std::uint32_t value);
+    void write_ring(std::uint32_t offset, std::uint32_t value);
+    void write_queue_command(std::uint32_t offset, std::uint32_t value);
+    void write_gmac(std::uint32_t offset, std::uint32_t value);
+    void update_rx(unsigned queue, std::uint32_t value);
+    void update_tx(unsigned queue, std::uint32_t value);
+
+    [[nodiscard]] Wire& active_wire();
+    void follow_link();
+    void poll_rx(unsigned queue);
+    void release();
+
+    Chip chip_;
+    EngineLock lock_;
+    EngineChoice engine_;
+    std::unique_ptr<Wire> wire_;
+    std::unique_ptr<Wire> loopback_;  // stands in for the wire while a loopback bit is set
+    RxEngine rx_;
+    TxEngine tx_;
+    pthread_t thread_{};
+    bool thread_started_ = false;
+    std::atomic<bool> stop_{false};
+};
+
+}  // namespace crema::neta::model

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The receive engine: frames from the wire are checked, counted, filtered and written through the
+// address windows into the buffers of the chosen queue; then the descriptors, then the counters.
+// Runs under the engine lock, in bursts; each burst reads the configuration once.
+// Source: hardware page 3.2-3.4, 4.1-4.5, appendix B point 2.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "drivers/model/neta/chip.h"
+#include "drivers/model/neta/dma_port.h"
+#include "drivers/model/neta/filter.h"
+#include "drivers/model/neta/wires/wire.h"
+#include "lib/neta/descriptors.h"
+
+namespace crema::neta::model {
+
+class RxEngine {
+  public:
+    static constexpr std::uint32_t kBurst = 64;
+
+    RxEngine(Chip& chip, const vfio::DmaSpace& space);
+
+    /// Takes up to min(budget, kBurst) frames from the wire; returns how many it took.
+    std::uint32_t run(Wire& wire, std::uint32_t budget);
+
+  private:
+    // One queue as of this burst. `free` and `index` advance with each descriptor; the counters
+    // that software sees move once, at the end.
+    struct Ring {
+        RxDescriptor* descriptors = nullptr;  // null: queue cannot take frames
+        std::uint32_t size = 0;
+        std::uint32_t index = 0;
+        std::uint32_t free = 0;
+        std::uint32_t filled = 0;
+        std::uint32_t buffer_bytes = 0;
+        std::uint32_t offset = 0;
+
+        RxDescriptor& take() {
+            RxDescriptor& descriptor = descriptors[index];
+            index = index + 1 == size ? 0 : index + 1;
+            --free;
+            ++filled;
+            return descriptor;
+        }
+    };
+
+    // A frame on its way into memory: the Marvell header, then what is stored of frame and FCS.
+    struct Stored {
+        const std::uint8_t* data = nullptr;
+        std::uint32_t data_bytes = 0;
+        std::array<std::uint8_t, kFcsBytes> fcs{};
+        std::uint32_t fcs_bytes = 0;
+
+        [[nodiscard]] std::uint32_t total() const {
+            return kMarvellHeader + data_bytes + fcs_bytes;
+        }
+    };
+
+    [[nodiscard]] bool ready() const;
+    [[nodiscard]] std::uint32_t room_for_patient() const;
+    void one(const WireFrame& frame);
+    [[nodiscard]] bool is_mac_control(const WireFrame& frame, const FrameFacts& facts, bool good);
+    Ring& ring(std::uint32_t queue);
+    void discard(std::uint32_t queue, bool no_descriptor);
+    void deliver(std::uint32_t queue, std::uint32_t status, const Stored& stored);
+    void scatter(Ring& ring, std::uint32_t status, const Stored& stored);
+    void publish();
+
+    Chip& chip_;
+    DmaPort ring_dma_;
+    DmaPort data_dma_;
+    Filter filter_;
+    MibDelta delta_;
+    std::array<Ring, kQueues> rings_;
+    std::array<WireFrame, kBurst> frames_;
+    std::uint32_t loaded_ = 0;  // queues of rings_ that belong to this burst
+    std::uint32_t wire_max_ = 0;
+    std::uint32_t wire_min_ = 0;
+};
+
+}  // namespace crema::neta::model
