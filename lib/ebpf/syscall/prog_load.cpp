@@ -245,6 +245,9 @@ long prog_load(Call& call) {
     }
     std::string log;
     auto object = load_xdp(attr, log);
+    if (!object && log.empty()) {
+        log = object.error().message + "\n";  // refused before or behind the verifier
+    }
     const long log_written = attr.log_level != 0 ? write_log(attr, log) : 0;
     if (!object) {
         const long refused = refuse(object.error());

@@ -21,7 +21,7 @@ namespace {
 
 int rounds_wanted() {
     const char* wanted = std::getenv("CREMA_FUZZ_ROUNDS");
-    return wanted != nullptr ? std::atoi(wanted) : 1500;
+    return wanted != nullptr ? std::atoi(wanted) : 1000;
 }
 
 class Mutation : public testing::TestWithParam<const char*> {

@@ -10,7 +10,10 @@
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <string>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/ebpf/syscall/object_store.h"
@@ -265,14 +268,36 @@ TEST(Refused, LegacyMapSection) {
     EXPECT_THAT(error.message, HasSubstr("legacy map definitions in section 'maps'"));
 }
 
-TEST(Refused, CoreRelocationWithoutKernelTypes) {
-    if (access("/sys/kernel/btf/vmlinux", R_OK) == 0) {
-        const auto object = Object::load(object_path("core_relocation"));
-        EXPECT_TRUE(object) << object.error().message;
-        GTEST_SKIP() << "this kernel has BTF: the relocation is resolved";
+TEST(Load, CoreRelocationsAreResolvedFromTheKernelsTypes) {
+    if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
+        GTEST_SKIP() << "this kernel shows no BTF";
     }
-    EXPECT_THAT(refusal_of(object_path("core_relocation")).message,
-                testing::AllOf(HasSubstr("CO-RE"), HasSubstr("/sys/kernel/btf/vmlinux")));
+    const auto object = Object::load(object_path("core_relocation"));
+    EXPECT_TRUE(object) << object.error().message;
+}
+
+TEST(Refused, CoreRelocationWithoutKernelTypes) {
+    // A child hides the kernel's BTF from itself.
+    constexpr int kCannotHide = 77;
+    const pid_t child = fork();
+    if (child == 0) {
+        if (access("/sys/kernel/btf/vmlinux", R_OK) == 0 &&
+            (unshare(CLONE_NEWNS) != 0 ||
+             mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+             mount("none", "/sys/kernel/btf", "tmpfs", 0, nullptr) != 0)) {
+            _exit(kCannotHide);
+        }
+        const std::string message = refusal_of(object_path("core_relocation")).message;
+        EXPECT_THAT(message,
+                    testing::AllOf(HasSubstr("CO-RE"), HasSubstr("/sys/kernel/btf/vmlinux")));
+        _exit(HasFailure() ? 1 : 0);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == kCannotHide) {
+        GTEST_SKIP() << "hiding the kernel's BTF from a child needs the right to mount";
+    }
+    EXPECT_EQ(status, 0);
 }
 
 }  // namespace
