@@ -12,28 +12,12 @@
 namespace crema::ebpf::loader {
 namespace {
 
-enum Kind : std::uint8_t {
-    kInt = 1,
-    kPtr = 2,
-    kArray = 3,
-    kStruct = 4,
-    kUnion = 5,
-    kEnum = 6,
-    kFwd = 7,
-    kTypedef = 8,
-    kVolatile = 9,
-    kConst = 10,
-    kRestrict = 11,
-    kFunc = 12,
-    kFuncProto = 13,
-    kVar = 14,
-    kDatasec = 15,
-    kFloat = 16,
-    kDeclTag = 17,
-    kTypeTag = 18,
-    kEnum64 = 19,
-    kKinds = 20,
-};
+// Kinds, bits 28:24 of a type's second word.
+constexpr std::uint8_t kInt = 1, kPtr = 2, kArray = 3, kStruct = 4, kUnion = 5, kEnum = 6,
+                       kTypedef = 8, kVolatile = 9, kConst = 10, kRestrict = 11, kFunc = 12,
+                       kFuncProto = 13, kVar = 14, kDatasec = 15, kDeclTag = 17, kTypeTag = 18,
+                       kEnum64 = 19;
+constexpr std::size_t kKinds = 20;  // 7 (forward) and 16 (float) are three words, no more
 
 /// What follows a type's three words, and which of the words are type indices.
 struct Shape {
@@ -51,7 +35,7 @@ constexpr std::array<Shape, kKinds> kShapes = [] {
     for (Shape& shape : shapes) {
         shape = {0, 0, false, 0, -1, false, false};
     }
-    for (const Kind kind : {kTypedef, kVolatile, kConst, kRestrict, kTypeTag}) {
+    for (const std::uint8_t kind : {kTypedef, kVolatile, kConst, kRestrict, kTypeTag}) {
         shapes[kind] = {0, 0, true, 0, -1, false, true};
     }
     shapes[kInt].fixed_words = 1;
@@ -168,7 +152,7 @@ class Checker {
         return nullptr;
     }
 
-    const char* check_references(const Type& type) const {
+    [[nodiscard]] const char* check_references(const Type& type) const {
         for (const std::uint32_t index : type.types) {
             if (index >= types_.size()) {
                 return "a BTF type refers to one that does not exist";

@@ -17,6 +17,8 @@ class LibbpfMessages {
     ~LibbpfMessages();
     LibbpfMessages(const LibbpfMessages&) = delete;
     LibbpfMessages& operator=(const LibbpfMessages&) = delete;
+    LibbpfMessages(LibbpfMessages&&) = delete;
+    LibbpfMessages& operator=(LibbpfMessages&&) = delete;
 
     /// The first warning, one line; later ones mostly say that the caller failed too.
     [[nodiscard]] std::string first_warning() const;

@@ -13,6 +13,7 @@
 
 #include "lib/ebpf/syscall/serve.h"
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the names are the linker's, see --wrap in ld(1)
 extern "C" {
 long __real_syscall(long number, ...);
 extern FILE* __real_stderr;
@@ -20,6 +21,8 @@ extern FILE* __real_stderr;
 [[gnu::visibility("hidden")]] long __wrap_syscall(long number, ...);
 [[gnu::visibility("hidden")]] FILE* __wrap_stderr = nullptr;
 }
+
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace {
 

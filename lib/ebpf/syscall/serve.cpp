@@ -13,25 +13,25 @@ namespace crema::ebpf::syscall {
 namespace {
 
 struct Command {
-    int number;
     long (*handler)(Call& call);
     std::size_t used_bytes;  // end of the last field the command reads; zeros behind it
-    bool creates;            // makes an object: needs a session
+    int number;
+    bool creates;  // makes an object: needs a session
 };
 
 #define FIELD_END(field) (offsetof(bpf_attr, field) + sizeof(bpf_attr::field))
 
 constexpr Command kCommands[] = {
-    {BPF_MAP_CREATE, map_create, FIELD_END(map_extra), true},
-    {BPF_MAP_LOOKUP_ELEM, map_lookup, FIELD_END(flags), false},
-    {BPF_MAP_UPDATE_ELEM, map_update, FIELD_END(flags), false},
-    {BPF_MAP_DELETE_ELEM, map_delete, FIELD_END(key), false},
-    {BPF_MAP_GET_NEXT_KEY, map_next_key, FIELD_END(next_key), false},
-    {BPF_MAP_FREEZE, map_freeze, FIELD_END(map_fd), false},
-    {BPF_PROG_LOAD, prog_load, FIELD_END(core_relo_rec_size), true},
-    {BPF_PROG_BIND_MAP, prog_bind_map, FIELD_END(prog_bind_map), false},
-    {BPF_BTF_LOAD, btf_load, FIELD_END(btf_log_level), true},
-    {BPF_OBJ_GET_INFO_BY_FD, object_info, FIELD_END(info), false},
+    {map_create, FIELD_END(map_extra), BPF_MAP_CREATE, true},
+    {map_lookup, FIELD_END(flags), BPF_MAP_LOOKUP_ELEM, false},
+    {map_update, FIELD_END(flags), BPF_MAP_UPDATE_ELEM, false},
+    {map_delete, FIELD_END(key), BPF_MAP_DELETE_ELEM, false},
+    {map_next_key, FIELD_END(next_key), BPF_MAP_GET_NEXT_KEY, false},
+    {map_freeze, FIELD_END(map_fd), BPF_MAP_FREEZE, false},
+    {prog_load, FIELD_END(core_relo_rec_size), BPF_PROG_LOAD, true},
+    {prog_bind_map, FIELD_END(prog_bind_map), BPF_PROG_BIND_MAP, false},
+    {btf_load, FIELD_END(btf_log_level), BPF_BTF_LOAD, true},
+    {object_info, FIELD_END(info), BPF_OBJ_GET_INFO_BY_FD, false},
 };
 
 /// Copies the caller's attributes by the kernel's size rules. 0 or a negative errno.

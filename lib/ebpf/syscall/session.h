@@ -28,6 +28,8 @@ class Session {
     ~Session();
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
+    Session(Session&&) = delete;
+    Session& operator=(Session&&) = delete;
 
     /// The session of the calling thread, or null.
     [[nodiscard]] static Session* current();
@@ -75,6 +77,8 @@ class ProgramFd {
         ~Handle();
         Handle(const Handle&) = delete;
         Handle& operator=(const Handle&) = delete;
+        Handle(Handle&&) = delete;
+        Handle& operator=(Handle&&) = delete;
         UniqueFd fd;
     };
 

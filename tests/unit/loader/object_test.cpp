@@ -45,6 +45,8 @@ class ScratchFile {
 
     ScratchFile(const ScratchFile&) = delete;
     ScratchFile& operator=(const ScratchFile&) = delete;
+    ScratchFile(ScratchFile&&) = delete;
+    ScratchFile& operator=(ScratchFile&&) = delete;
 
     [[nodiscard]] const std::string& path() const { return path_; }
 
