@@ -98,7 +98,8 @@ std::uint64_t redirect_map_any(
         case maps::MapType::percpu_array:
             break;
     }
-    CREMA_CHECK(!"redirect to a map type that the verifier refuses");
+    constexpr bool kVerifierAdmitsThisMapType = false;
+    CREMA_CHECK(kVerifierAdmitsThisMapType);
     return 0;
 }
 

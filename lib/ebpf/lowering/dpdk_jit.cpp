@@ -64,6 +64,7 @@ int accept_pending_load(rte_bpf* bpf) {
 
 // The linker sends librte_bpf's calls of its validator here (--wrap). Names: up to 22.11,
 // since 23.03.
+// NOLINTBEGIN(bugprone-reserved-identifier): the names are the linker's.
 extern "C" {
 [[gnu::visibility("hidden")]] int __wrap_bpf_validate(rte_bpf* bpf) {
     return accept_pending_load(bpf);
@@ -73,6 +74,8 @@ extern "C" {
     return accept_pending_load(bpf);
 }
 }
+
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace crema::ebpf::lowering {
 

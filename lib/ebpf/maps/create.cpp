@@ -68,7 +68,7 @@ Status check_devmap_hash(const MapSpec& spec) {
 }
 
 Status check_cpumap(const MapSpec& spec) {
-    const Status value = check_redirect_value(spec);
+    Status value = check_redirect_value(spec);
     if (!value) {
         return value;
     }
