@@ -103,6 +103,30 @@ Status Machine::check_sane_offset(const Reg& reg, RegType type) const {
     return {};
 }
 
+/// `ptr` after `offset` was added or subtracted; both were judged sane.
+Reg Machine::moved_pointer(const Reg& ptr, const Reg& offset, bool adds) {
+    Reg result = ptr;
+    const std::int64_t known = offset.s.wide.smin;
+    const std::int64_t moved = adds ? ptr.off + known : ptr.off - known;
+    // Past data_end stays past it only when the pointer moves up.
+    if (result.range < 0 && (adds ? known < 0 : offset.s.wide.smax > 0)) {
+        result.range = 0;
+    }
+    if (offset.s.is_const() && fits_off(moved)) {
+        result.off = static_cast<std::int32_t>(moved);
+    } else {
+        // The kernel keeps no 32-bit ranges of pointers; neither do we rely on them.
+        result.s = alu(adds ? op::kAdd : op::kSub, true, ptr.s, offset.s);
+        if (ptr.is_packet()) {
+            result.id = ++ids_;
+            if (adds || known < 0) {
+                result.range = 0;
+            }
+        }
+    }
+    return result;
+}
+
 Status Machine::do_pointer_math(const Insn& insn, const Reg& ptr, const Reg& offset) {
     const std::uint8_t operation = op::operation(insn.code);
     Reg& dst = cur_.regs[insn.dst];
@@ -144,25 +168,7 @@ Status Machine::do_pointer_math(const Insn& insn, const Reg& ptr, const Reg& off
     if (!adds && ptr.type == RegType::stack) {
         return fail(EACCES, "R{} subtraction from stack pointer prohibited", unsigned{insn.dst});
     }
-    Reg result = ptr;
-    const std::int64_t known = offset.s.wide.smin;
-    const std::int64_t moved = adds ? ptr.off + known : ptr.off - known;
-    // Past data_end stays past it only when the pointer moves up.
-    if (result.range < 0 && (adds ? known < 0 : offset.s.wide.smax > 0)) {
-        result.range = 0;
-    }
-    if (offset.s.is_const() && fits_off(moved)) {
-        result.off = static_cast<std::int32_t>(moved);
-    } else {
-        // The kernel keeps no 32-bit ranges of pointers; neither do we rely on them.
-        result.s = alu(operation, true, ptr.s, offset.s);
-        if (ptr.is_packet()) {
-            result.id = ++ids_;
-            if (adds || known < 0) {
-                result.range = 0;
-            }
-        }
-    }
+    const Reg result = moved_pointer(ptr, offset, adds);
     if (auto sane = check_sane_offset(result, ptr.type); !sane) {
         return sane;
     }

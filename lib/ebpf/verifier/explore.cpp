@@ -18,18 +18,14 @@ namespace {
 constexpr std::uint64_t kJumpsBetween = 2, kInsnsBetween = 8;
 constexpr std::uint64_t kLoopJumpsBetween = 20, kLoopInsnsBetween = 100;
 
-const SourceLine* source_line(const Program& program, std::uint32_t insn) {
-    const SourceLine* found = nullptr;
-    for (const SourceLine& line : program.lines) {
-        if (line.insn > insn) {
-            break;
-        }
-        found = &line;
-    }
-    return found;
-}
-
 }  // namespace
+
+const SourceLine* source_line(const Program& program, std::uint32_t insn) {
+    const auto after =
+        std::upper_bound(program.lines.begin(), program.lines.end(), insn,
+                         [](std::uint32_t at, const SourceLine& line) { return at < line.insn; });
+    return after == program.lines.begin() ? nullptr : &*(after - 1);
+}
 
 Machine::Machine(const Program& program, const Options& options, std::string* log)
     : program_(program), options_(options), log_(log) {}
@@ -145,7 +141,7 @@ bool Machine::next_path() {
     insn_ = top.insn;
     from_ = top.from;
     if (logging() && (options_.log_level & 2) == 0) {
-        log_->resize(top.log_length);
+        log_rewind(top.log_length);
     }
     pending_.pop_back();
     path_starts_ = true;
@@ -181,7 +177,8 @@ Status Machine::fork(State other, std::uint32_t insn) {
     if (other.parent >= 0) {
         ++checkpoints_[static_cast<std::size_t>(other.parent)]->branches;
     }
-    pending_.push_back({std::move(other), insn, insn_, logging() ? log_->size() : 0});
+    pending_.push_back(
+        {std::move(other), insn, insn_, logging() ? log_dropped_ + log_->size() : 0});
     return {};
 }
 

@@ -3,13 +3,33 @@
 // The verifier's log in the kernel's manner. Level 1 keeps the path being walked and forgets it
 // when it ends well, so that after a refusal the failing path stands there; level 2 keeps all;
 // level 4 writes only the statistics.
+#include <algorithm>
+
 #include "lib/ebpf/program/disassemble.h"
 #include "lib/ebpf/verifier/machine.h"
 
 namespace crema::ebpf::verifier {
 
+namespace {
+
+/// A longer log loses its beginning, as the kernel's rolling log does.
+constexpr std::size_t kLogBytesMax = std::size_t{16} << 20;
+
+}  // namespace
+
 void Machine::log_text(const std::string& text) {
+    if (log_->size() + text.size() > kLogBytesMax) {
+        const std::size_t half = log_->size() / 2;
+        log_->erase(0, half);
+        log_dropped_ += half;
+    }
     log_->append(text);
+}
+
+/// Back to where the log stood when a branch was left pending.
+void Machine::log_rewind(std::size_t length) {
+    log_->resize(length > log_dropped_ ? length - log_dropped_ : 0);
+    log_dropped_ = std::min(log_dropped_, length);
 }
 
 void Machine::log_path_start() {
@@ -27,13 +47,7 @@ void Machine::log_path_start() {
 }
 
 void Machine::log_insn() {
-    const SourceLine* found = nullptr;
-    for (const SourceLine& line : program_.lines) {
-        if (line.insn > insn_) {
-            break;
-        }
-        found = &line;
-    }
+    const SourceLine* found = source_line(program_, insn_);
     if (found != nullptr && found != line_logged_) {
         log_text(fmt::format("; {} @ {}:{}\n", found->text, found->file, found->line));
         line_logged_ = found;

@@ -53,6 +53,8 @@ void find_zero_upper_halves(const Program& program, Proof& proof);
 [[nodiscard]] std::string describe_state(const State& state, const Program& program);
 [[nodiscard]] std::string describe_reg(const Reg& reg, const Program& program);
 [[nodiscard]] std::string describe_bits(Tnum bits);
+/// Where the instruction comes from, or null.
+[[nodiscard]] const SourceLine* source_line(const Program& program, std::uint32_t insn);
 /// True when a program in state `cur` can do nothing that one in complete checkpoint `old` could
 /// not.
 [[nodiscard]] bool covers(const Checkpoint& old, const State& cur, std::uint16_t live);
@@ -104,6 +106,7 @@ class Machine {
     [[nodiscard]] Status do_arithmetic(const Insn& insn);
     void do_move(const Insn& insn);
     [[nodiscard]] Status do_pointer_math(const Insn& insn, const Reg& ptr, const Reg& offset);
+    [[nodiscard]] Reg moved_pointer(const Reg& ptr, const Reg& offset, bool adds);
     [[nodiscard]] Status check_sane_offset(const Reg& reg, RegType type) const;
     void give_id(Reg& reg);
     [[nodiscard]] Status do_ld_imm64(const Insn& insn);
@@ -173,6 +176,7 @@ class Machine {
 
     // log
     void log_text(const std::string& text);
+    void log_rewind(std::size_t length);
     void log_path_start();
     void log_insn();
     void log_result(const Insn& insn);
@@ -208,6 +212,7 @@ class Machine {
     std::uint64_t jumps_ = 0;
     std::uint64_t jumps_at_checkpoint_ = 0;
     std::uint64_t insns_at_checkpoint_ = 0;
+    std::size_t log_dropped_ = 0;  // characters no longer in the log
     const SourceLine* line_logged_ = nullptr;
     std::uint64_t states_now_ = 0;
     std::uint64_t states_total_ = 0;
