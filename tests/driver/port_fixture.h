@@ -37,6 +37,8 @@ class EthPort {
     EthPort() = default;
     EthPort(const EthPort&) = delete;
     EthPort& operator=(const EthPort&) = delete;
+    EthPort(EthPort&&) = delete;
+    EthPort& operator=(EthPort&&) = delete;
 
     ~EthPort() { close(); }
 

@@ -36,6 +36,11 @@ class ScriptedDevice : public vfio::Device {
 
     ~ScriptedDevice() override { last = nullptr; }
 
+    ScriptedDevice(const ScriptedDevice&) = delete;
+    ScriptedDevice& operator=(const ScriptedDevice&) = delete;
+    ScriptedDevice(ScriptedDevice&&) = delete;
+    ScriptedDevice& operator=(ScriptedDevice&&) = delete;
+
     [[nodiscard]] std::string describe() const override { return "scripted"; }
 
     /// Completes the next RX descriptor of queue 0 with `status` and `size`; the frame area is

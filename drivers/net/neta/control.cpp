@@ -30,6 +30,12 @@ int configure(rte_eth_dev* ethdev) {
     return 0;
 }
 
+/// Applications skip queues that do not say they run.
+void set_queue_states(rte_eth_dev_data* data, std::uint8_t state) {
+    std::fill_n(data->rx_queue_state, data->nb_rx_queues, state);
+    std::fill_n(data->tx_queue_state, data->nb_tx_queues, state);
+}
+
 int start(rte_eth_dev* ethdev) {
     Port& port = port_of(ethdev);
     if (auto filled = queues_fill(port); !filled) {
@@ -40,6 +46,7 @@ int start(rte_eth_dev* ethdev) {
     filters_program(port);
     chip_start(port);
     port.started.store(true, std::memory_order_release);
+    set_queue_states(ethdev->data, RTE_ETH_QUEUE_STATE_STARTED);
     link_update(ethdev, 0);
     link_watch_start(port);
     return 0;
@@ -57,6 +64,7 @@ int stop(rte_eth_dev* ethdev) {
         log::warning("{}: a queue did not come to rest; its DMA was reset", name_of(port));
     }
     queues_drain(port);
+    set_queue_states(ethdev->data, RTE_ETH_QUEUE_STATE_STOPPED);
     link_update(ethdev, 0);
     return 0;
 }
@@ -199,14 +207,14 @@ Status open_device(Port& port) {
 }  // namespace
 
 const eth_dev_ops& device_ops() {
-    static const eth_dev_ops kAll = [] {
+    static const eth_dev_ops ops_table = [] {
         eth_dev_ops ops = make_ops();
         queues_add_ops(ops);
         filters_add_ops(ops);
         counters_add_ops(ops);
         return ops;
     }();
-    return kAll;
+    return ops_table;
 }
 
 Status port_check_mtu(Port& port, std::uint32_t mtu) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 
 #include <rte_mbuf.h>
@@ -95,7 +96,9 @@ struct RxQueue {
     rte_mbuf** pages = nullptr;  // page at each slot; null when the slot is empty
     rte_mempool* pool = nullptr;
     xdp::RxHook* hook = nullptr;
-    std::uint32_t size = 0;  // even
+    const std::atomic<std::uint32_t>* frame_bytes_max = nullptr;
+    RxCounters* counters = nullptr;  // of the port: they outlive the queue
+    std::uint32_t size = 0;          // even
     std::uint16_t index = 0;
     std::uint16_t port_id = 0;
     bool coherent = true;
@@ -108,8 +111,6 @@ struct RxQueue {
     std::uint32_t unreported = 0;                         // looked at, PROCESSED not written yet
     std::uint32_t batch = 0;  // slots to collect before the chip is told
     Translator translator;
-    const std::atomic<std::uint32_t>* frame_bytes_max = nullptr;
-    RxCounters* counters = nullptr;  // of the port: they outlive the queue
 
     [[nodiscard]] std::uint32_t with_chip() const { return size - empty; }
 
@@ -131,12 +132,12 @@ struct TxQueue {
     std::uint16_t hardware_queue = 0;
     bool coherent = true;
     bool frames = false;                                  // XDP queue: owners are pages, not mbufs
+    TxCounters* counters = nullptr;                       // of the port
     alignas(RTE_CACHE_LINE_SIZE) std::uint32_t next = 0;  // slot to fill next
     std::uint32_t oldest = 0;                             // first slot not given back
     std::uint32_t in_use = 0;
     std::uint32_t unacknowledged = 0;  // given back, DEC_SENT not written yet
     Translator translator;
-    TxCounters* counters = nullptr;
     rte_spinlock_t lock = RTE_SPINLOCK_INITIALIZER;  // XDP queues
 
     [[nodiscard]] std::uint32_t room() const { return size - in_use; }

@@ -38,8 +38,9 @@ int refuse(const Error& error) {
 
 template <typename T>
 Result<T*> ring_memory(const Port& port, const char* what, std::uint32_t n, unsigned node) {
-    void* memory = rte_zmalloc_socket("neta_ring", n * sizeof(T), neta::kRingAlign * 2,
-                                      static_cast<int>(node));
+    constexpr std::size_t kBytes = sizeof(T);  // NOLINT(bugprone-sizeof-expression): also pointers
+    void* memory =
+        rte_zmalloc_socket("neta_ring", n * kBytes, neta::kRingAlign * 2, static_cast<int>(node));
     if (memory == nullptr) {
         return fail(ENOMEM,
                     "{}: no DPDK memory for {} of {} descriptors: give the EAL more with -m",

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The driver on the model's wires, through the ethdev API: frames arrive whole, in order and once,
+// pages in = pages out, filters and counters do what an application expects.
+#include <array>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lib/page_pool/page_pool.h"
+#include "lib/xdp/hook.h"
+#include "tests/driver/port_fixture.h"
+#include "tests/support/eal.h"
+
+namespace crema::test {
+namespace {
+
+const auto* const eal_environment = with_eal({"-m", "128", "-l", "0"});
+
+constexpr rte_ether_addr kOwn{{2, 0, 0, 0, 0, 0x10}};
+constexpr rte_ether_addr kOther{{2, 0, 0, 0, 0, 0x20}};
+constexpr rte_ether_addr kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+
+rte_mbuf* numbered_frame(const rte_ether_addr& to, std::uint32_t number, std::uint16_t len = 64) {
+    rte_mbuf* mbuf = EthPort::app_mbuf(len, 0);
+    auto* data = rte_pktmbuf_mtod(mbuf, std::uint8_t*);
+    std::memcpy(data, &to, 6);
+    data[6] = 2;
+    data[12] = 0x88;
+    data[13] = 0xb5;  // local experimental
+    std::memcpy(data + 14, &number, 4);
+    data[len - 1] = static_cast<std::uint8_t>(number);
+    return mbuf;
+}
+
+std::uint32_t number_of(const rte_mbuf* mbuf) {
+    std::uint32_t number = 0;
+    std::memcpy(&number, rte_pktmbuf_mtod_offset(mbuf, const std::uint8_t*, 14), 4);
+    return number;
+}
+
+class ModelPort : public NoLeftovers {
+  protected:
+    void up(const std::string& wire, const std::string& more = "") {
+        ASSERT_EQ(port_.plug("net_neta0", "device=model,mac=02:00:00:00:00:10,wire=" + wire + more),
+                  0);
+        ASSERT_EQ(port_.configure(), 0);
+        ASSERT_EQ(port_.start(), 0);
+    }
+
+    void TearDown() override {
+        if (port_.id != RTE_MAX_ETHPORTS && rte_eth_dev_is_valid_port(port_.id) != 0) {
+            rte_eth_dev_stop(port_.id);
+            EXPECT_EQ(port_.xstat("rx_pp_in_flight"), 0U);
+            EXPECT_EQ(port_.xstat("device_count_errors"), 0U);
+        }
+        port_.close();
+        NoLeftovers::TearDown();
+    }
+
+    std::vector<rte_mbuf*> receive(const EthPort& port) {
+        std::vector<rte_mbuf*> mbufs(32);
+        mbufs.resize(rte_eth_rx_burst(port.id, 0, mbufs.data(), 32));
+        return mbufs;
+    }
+
+    std::uint32_t receive_and_free(const EthPort& port) {
+        std::uint32_t n = 0;
+        for (;;) {
+            const auto mbufs = receive(port);
+            if (mbufs.empty()) {
+                return n;
+            }
+            n += static_cast<std::uint32_t>(mbufs.size());
+            rte_pktmbuf_free_bulk(const_cast<rte_mbuf**>(mbufs.data()),
+                                  static_cast<unsigned>(mbufs.size()));
+        }
+    }
+
+    bool send(const EthPort& port, rte_mbuf* mbuf) {
+        return rte_eth_tx_burst(port.id, 0, &mbuf, 1) == 1;
+    }
+
+    EthPort port_;
+};
+
+TEST_F(ModelPort, MillionFramesOnceInOrderAndForwardedInPlace) {
+    up("loop");
+    constexpr std::uint32_t kRounds = 1'000'000;
+    // 256 numbered frames go round: received pages are sent again as they are.
+    for (std::uint32_t i = 0; i < 256; ++i) {
+        ASSERT_TRUE(send(port_, numbered_frame(kOwn, i)));
+        if (i % 32 == 31) {
+            rte_eth_tx_done_cleanup(port_.id, 0, 0);
+        }
+    }
+    std::uint32_t expected = 0;
+    std::uint32_t seen = 0;
+    for (std::uint32_t polls = 0; seen < kRounds && polls < kRounds; ++polls) {
+        std::array<rte_mbuf*, 32> mbufs{};
+        const std::uint16_t n = rte_eth_rx_burst(port_.id, 0, mbufs.data(), 32);
+        for (std::uint16_t i = 0; i < n; ++i) {
+            ASSERT_EQ(number_of(mbufs.at(i)), expected) << "after " << seen;
+            ASSERT_EQ(mbufs.at(i)->pkt_len, 64U);
+            expected = (expected + 1) % 256;
+            ++seen;
+        }
+        const std::uint16_t sent = rte_eth_tx_burst(port_.id, 0, mbufs.data(), n);
+        ASSERT_EQ(sent, n);
+    }
+    EXPECT_GE(seen, kRounds);
+    EXPECT_EQ(port_.stats().ipackets, seen);
+    EXPECT_EQ(port_.stats().imissed, 0U);
+    EXPECT_EQ(port_.stats().opackets, seen + 256);
+    rte_eth_tx_done_cleanup(port_.id, 0, 0);
+    const std::uint32_t left = receive_and_free(port_);
+    EXPECT_EQ(left, 256U);
+}
+
+TEST_F(ModelPort, GeneratedFramesKeepTheirPagesInCirculation) {
+    up("gen");
+    rte_eth_promiscuous_enable(port_.id);
+    std::uint64_t received = 0;
+    for (int i = 0; i < 10000; ++i) {
+        const auto mbufs = receive(port_);
+        received += mbufs.size();
+        for (rte_mbuf* mbuf : mbufs) {
+            rte_pktmbuf_free(mbuf);
+        }
+    }
+    EXPECT_GT(received, 100'000U);
+    // After the first round every page came out of the cache.
+    EXPECT_LE(port_.xstat("rx_pp_alloc_slow"), 2048U / 64U + 1);
+    EXPECT_EQ(port_.xstat("refill_error"), 0U);
+    EXPECT_EQ(port_.stats().ierrors, 0U);
+}
+
+TEST_F(ModelPort, FiltersFollowTheApplication) {
+    up("loop");
+    const auto comes_back = [&](const rte_ether_addr& to) {
+        EXPECT_TRUE(send(port_, numbered_frame(to, 1)));
+        return receive_and_free(port_) == 1;
+    };
+    const rte_ether_addr group{{0x33, 0x33, 0, 0, 0, 1}};
+    EXPECT_TRUE(comes_back(kOwn));
+    EXPECT_TRUE(comes_back(kBroadcast));
+    EXPECT_FALSE(comes_back(kOther));
+    EXPECT_FALSE(comes_back(group));
+    rte_eth_promiscuous_enable(port_.id);
+    EXPECT_TRUE(comes_back(kOther));
+    EXPECT_TRUE(comes_back(group));
+    rte_eth_promiscuous_disable(port_.id);
+    EXPECT_FALSE(comes_back(kOther));
+    rte_eth_allmulticast_enable(port_.id);
+    EXPECT_TRUE(comes_back(group));
+    EXPECT_FALSE(comes_back(kOther));
+    rte_eth_allmulticast_disable(port_.id);
+    rte_ether_addr added{{2, 0, 0, 0, 0, 0x1f}};
+    EXPECT_FALSE(comes_back(added));
+    EXPECT_EQ(rte_eth_dev_mac_addr_add(port_.id, &added, 0), 0);
+    EXPECT_TRUE(comes_back(added));
+    rte_ether_addr list = group;
+    EXPECT_EQ(rte_eth_dev_set_mc_addr_list(port_.id, &list, 1), 0);
+    EXPECT_TRUE(comes_back(group));
+}
+
+TEST_F(ModelPort, MtuLimitsWhatIsReceivedAlsoWhileRunning) {
+    up("loop");
+    ASSERT_EQ(rte_eth_dev_set_mtu(port_.id, 1000), 0);
+    ASSERT_TRUE(send(port_, numbered_frame(kOwn, 1, 1018)));
+    EXPECT_EQ(receive_and_free(port_), 1U);
+    ASSERT_TRUE(send(port_, numbered_frame(kOwn, 1, 1100)));
+    EXPECT_EQ(receive_and_free(port_), 0U);
+    EXPECT_EQ(port_.stats().ierrors, 1U);
+    ASSERT_EQ(rte_eth_dev_set_mtu(port_.id, 1500), 0);
+    ASSERT_TRUE(send(port_, numbered_frame(kOwn, 1, 1518)));
+    EXPECT_EQ(receive_and_free(port_), 1U);
+}
+
+TEST_F(ModelPort, ShortFramesArePadded) {
+    up("loop");
+    ASSERT_TRUE(send(port_, numbered_frame(kOwn, 1, 20)));
+    const auto mbufs = receive(port_);
+    ASSERT_EQ(mbufs.size(), 1U);
+    EXPECT_EQ(mbufs[0]->pkt_len, 60U);
+    rte_pktmbuf_free(mbufs[0]);
+}
+
+TEST_F(ModelPort, StatisticsHaveTheNamesPeopleKnow) {
+    up("loop");
+    for (int i = 0; i < 10; ++i) {
+        ASSERT_TRUE(send(port_, numbered_frame(i < 3 ? kBroadcast : kOwn, 1, 100)));
+    }
+    EXPECT_EQ(receive_and_free(port_), 10U);
+    EXPECT_EQ(port_.xstat("good_frames_received"), 10U);
+    EXPECT_EQ(port_.xstat("good_frames_sent"), 10U);
+    EXPECT_EQ(port_.xstat("good_octets_received"), 1040U);
+    EXPECT_EQ(port_.xstat("good_octets_sent"), 1040U);
+    EXPECT_EQ(port_.xstat("broadcast_frames_received"), 3U);
+    EXPECT_EQ(port_.xstat("good_frames_received"), 10U);  // reading the chip cleared it
+    EXPECT_EQ(port_.xstat("rx_q0_packets"), 10U);
+    for (const char* name : {"bad_octets_received",
+                             "internal_mac_transmit_err",
+                             "bad_frames_received",
+                             "multicast_frames_received",
+                             "frames_64_octets",
+                             "frames_1024_to_max_octets",
+                             "excessive_collision",
+                             "unrec_mac_control_received",
+                             "fc_sent",
+                             "undersize_received",
+                             "jabber_received",
+                             "late_collision",
+                             "rx_discard",
+                             "rx_overrun",
+                             "refill_error",
+                             "rx_xdp_redirect",
+                             "rx_xdp_pass",
+                             "rx_xdp_drop",
+                             "rx_xdp_tx",
+                             "rx_xdp_tx_errors",
+                             "tx_xdp_xmit",
+                             "tx_xdp_xmit_errors",
+                             "rx_pp_alloc_fast",
+                             "rx_pp_alloc_slow",
+                             "rx_pp_alloc_slow_ho",
+                             "rx_pp_alloc_empty",
+                             "rx_pp_alloc_refill",
+                             "rx_pp_alloc_waive",
+                             "rx_pp_recycle_cached",
+                             "rx_pp_recycle_cache_full",
+                             "rx_pp_recycle_ring",
+                             "rx_pp_recycle_ring_full",
+                             "rx_pp_recycle_released_ref"}) {
+        static_cast<void>(port_.xstat(name));  // fails when there is none
+    }
+    ASSERT_EQ(rte_eth_xstats_reset(port_.id), 0);
+    EXPECT_EQ(port_.xstat("good_frames_received"), 0U);
+    EXPECT_EQ(port_.stats().ipackets, 0U);
+    ASSERT_TRUE(send(port_, numbered_frame(kOwn, 1, 100)));
+    EXPECT_EQ(receive_and_free(port_), 1U);
+    EXPECT_EQ(port_.xstat("good_frames_received"), 1U);
+    EXPECT_EQ(port_.stats().ipackets, 1U);
+}
+
+TEST_F(ModelPort, FramesOfProgramsLeaveByQueuesOfTheirOwn) {
+    up("loop");
+    const xdp::Port* port = xdp::port_by_ifindex(xdp::ifindex_of(port_.id));
+    ASSERT_NE(port, nullptr);
+    EXPECT_TRUE(port->ops->is_up(port->port));
+    EXPECT_EQ(port->ops->frame_bytes_max(port->port), 1518U);
+    auto pool = page_pool::create({.name = "frames", .pages = 512, .numa_node = -1});
+    ASSERT_TRUE(pool);
+    std::array<rte_mbuf*, 64> pages{};
+    for (std::uint32_t slot = 0; slot < 20; ++slot) {
+        ASSERT_EQ(page_pool::alloc_bulk(*pool, pages.data(), 64), 64U);
+        std::array<xdp::Frame, 64> frames{};
+        for (std::size_t i = 0; i < 64; ++i) {
+            std::uint8_t* data = page_pool::buffer_of(pages.at(i)) + page_pool::kDataOffset;
+            std::memcpy(data, &kOwn, 6);
+            frames.at(i) = {.page = pages.at(i), .data = data, .len = 60, .meta_len = 0};
+        }
+        EXPECT_EQ(port->ops->xmit(port->port, slot, frames.data(), 64), 64U);
+        EXPECT_EQ(receive_and_free(port_), 64U);
+    }
+    EXPECT_EQ(port_.xstat("tx_xdp_xmit"), 20U * 64U);
+    EXPECT_EQ(port_.xstat("tx_xdp_xmit_errors"), 0U);
+    ASSERT_EQ(rte_eth_dev_stop(port_.id), 0);
+    EXPECT_FALSE(port->ops->is_up(port->port));
+    xdp::Frame frame{.page = pages[0], .data = nullptr, .len = 60, .meta_len = 0};
+    EXPECT_EQ(port->ops->xmit(port->port, 0, &frame, 1), 0U);
+    EXPECT_TRUE(page_pool::destroy(*pool));  // all pages came home
+}
+
+TEST_F(ModelPort, ProgramsAndLargeMtusExcludeEachOther) {
+    up("null");
+    const xdp::Port* port = xdp::port_by_ifindex(xdp::ifindex_of(port_.id));
+    ASSERT_NE(port, nullptr);
+    const std::uint16_t most = page_pool::kXdpFrameBytesMax - 18;
+    ASSERT_EQ(rte_eth_dev_set_mtu(port_.id, most), 0);
+    EXPECT_TRUE(port->ops->attach_check(port->port, false));
+    ASSERT_EQ(rte_eth_dev_set_mtu(port_.id, most + 1), 0);
+    const auto refused = port->ops->attach_check(port->port, false);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find(std::to_string(most + 1)), std::string::npos);
+    EXPECT_NE(refused.error().message.find(std::to_string(most)), std::string::npos);
+    EXPECT_TRUE(port->ops->attach_check(port->port, true));
+}
+
+TEST_F(ModelPort, PairOfPortsAndManyQueues) {
+    ASSERT_EQ(port_.plug("net_neta0", "device=model,mac=02:00:00:00:00:10,wire=pair:p"), 0);
+    EthPort peer;
+    ASSERT_EQ(
+        peer.plug("net_neta1", "device=model,mac=02:00:00:00:00:20,wire=pair:p,engine=thread"), 0);
+    ASSERT_EQ(port_.configure(8, 4, 64, 64), 0);
+    ASSERT_EQ(peer.configure(), 0);
+    ASSERT_EQ(port_.start(), 0);
+    ASSERT_EQ(peer.start(), 0);
+    // VLAN priority p arrives in queue p of eight.
+    for (std::uint16_t priority = 0; priority < 8; ++priority) {
+        rte_mbuf* mbuf = numbered_frame(kOwn, priority, 64);
+        auto* data = rte_pktmbuf_mtod(mbuf, std::uint8_t*);
+        data[12] = 0x81;
+        data[13] = 0x00;
+        data[14] = static_cast<std::uint8_t>(priority << 5U);
+        ASSERT_TRUE(send(peer, mbuf));
+        rte_mbuf* got = nullptr;
+        for (int polls = 0; polls < 2000 && got == nullptr; ++polls) {
+            if (rte_eth_rx_burst(port_.id, priority, &got, 1) == 0) {
+                rte_delay_us_block(100);
+            }
+        }
+        ASSERT_NE(got, nullptr) << "priority " << priority;
+        rte_pktmbuf_free(got);
+    }
+    for (std::uint16_t queue = 0; queue < 4; ++queue) {
+        rte_mbuf* mbuf = numbered_frame(kOther, queue);
+        ASSERT_EQ(rte_eth_tx_burst(port_.id, queue, &mbuf, 1), 1);
+    }
+    std::uint32_t arrived = 0;
+    for (int polls = 0; polls < 2000 && arrived < 4; ++polls) {
+        arrived += receive_and_free(peer);
+        rte_delay_us_block(100);
+    }
+    EXPECT_EQ(arrived, 4U);
+    rte_eth_dev_stop(peer.id);
+}
+
+}  // namespace
+}  // namespace crema::test
