@@ -65,7 +65,11 @@ int bad(struct xdp_md* ctx) {
 #elif defined(BAD_FRAME_POINTER_WRITE)
     asm volatile("r10 += 8");
 #elif defined(BAD_UNINITIALISED_REGISTER)
-    asm volatile("call 5; %0 = r3" : "=r"(key)::"r0", "r1", "r2", "r3", "r4", "r5");
+    // A helper call leaves r1 to r5 without value.
+    asm volatile("r1 = %1; r2 = 0; call 44; %0 = r4"
+                 : "=r"(key)
+                 : "r"(ctx)
+                 : "r0", "r1", "r2", "r3", "r4", "r5");
     return key;
 #elif defined(BAD_ENDLESS_LOOP)
     asm volatile("again_%=: r0 = 0; if r0 == 0 goto again_%=" ::: "r0");

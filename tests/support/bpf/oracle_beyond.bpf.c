@@ -23,6 +23,21 @@ int beyond(struct xdp_md* ctx) {
 
     return bpf_map_lookup_elem(&table, &key) ? XDP_DROP : XDP_PASS;
 }
+#elif defined(BEYOND_MERGED_MAPS)
+struct {
+    __uint(type, BPF_MAP_TYPE_DEVMAP);
+    __uint(max_entries, 4);
+    __type(key, __u32);
+    __type(value, __u32);
+} left SEC(".maps"), right SEC(".maps");
+
+SEC("xdp")
+
+int beyond(struct xdp_md* ctx) {
+    void* map = ctx->rx_queue_index ? (void*)&left : (void*)&right;
+
+    return bpf_redirect_map(map, ctx->ingress_ifindex, 0);
+}
 #elif defined(BEYOND_HELPER)
 SEC("xdp")
 

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Crema as a Machine: the loader, the maps' bpf(2) side and xdp::test_run, as any program of ours
+// uses them. No EAL, no packet path, no privileges.
+#include <cerrno>
+
+#include "lib/ebpf/loader/object.h"
+#include "lib/xdp/hook.h"
+#include "lib/xdp/test_run.h"
+#include "tests/support/machine.h"
+
+namespace crema::test {
+namespace {
+
+std::uint32_t g_cpu = 0;
+
+class CremaMachine : public Machine {
+  public:
+    CremaMachine(ebpf::loader::Object object, std::shared_ptr<const ebpf::LoadedProgram> program)
+        : object_(std::move(object)), program_(std::move(program)) {}
+
+    Status update(const MapUpdate& update) override {
+        for (const auto& named : object_.maps()) {
+            if (canonical_map_name(named.name) == update.map) {
+                const int error = named.map->update(update.key.data(), update.value.data(), 0);
+                if (error != 0) {
+                    return fail(-error, "crema: update of map {} gives {}", update.map, error);
+                }
+                return {};
+            }
+        }
+        return fail(ENOENT, "crema: no map {} in the object", update.map);
+    }
+
+    Outcome run(const Bytes& packet, std::uint32_t ingress_ifindex) override {
+        auto result = xdp::test_run(*program_, packet, ingress_ifindex, 1);
+        if (!result) {
+            return {.error = result.error().code, .retval = 0, .bytes = {}};
+        }
+        return {.error = 0, .retval = result->retval, .bytes = std::move(result->bytes)};
+    }
+
+    MapState maps() override {
+        MapState state;
+        for (const auto& named : object_.maps()) {
+            ebpf::maps::Map& map = *named.map;
+            const std::string name = canonical_map_name(named.name);
+            const bool is_per_cpu = map.spec().type == ebpf::maps::MapType::percpu_array;
+            Bytes values(map.user_value_bytes());
+            Bytes key(map.spec().key_size);
+            Bytes next(key.size());
+            const std::uint8_t* at = nullptr;
+            while (map.next_key(at, next.data()) == 0) {
+                key = next;
+                at = key.data();
+                if (map.lookup(key.data(), values.data()) == 0) {
+                    add_entry(state, name, key, values, map.spec().value_size, is_per_cpu, g_cpu);
+                }
+            }
+        }
+        return state;
+    }
+
+  private:
+    ebpf::loader::Object object_;
+    std::shared_ptr<const ebpf::LoadedProgram> program_;
+};
+
+}  // namespace
+
+Status prepare_crema() {
+    g_cpu = pin_to_one_cpu();
+    static const xdp::PortOps ops = {
+        .mode = "test",
+        .xmit = [](void*, std::uint32_t, const xdp::Frame*, std::uint32_t) { return 0U; },
+        .attach_check = [](void*, bool) { return Status(); },
+        .frame_bytes_max = [](void*) { return 1518U; },
+        .is_up = [](void*) { return false; },
+    };
+    for (std::uint16_t port = 0; port < kIfindexes; ++port) {
+        const auto registered = xdp::register_port(port, ops, nullptr);
+        if (!registered) {
+            return forward_error(registered);
+        }
+    }
+    return {};
+}
+
+LoadedMachine load_into_crema(const std::string& path, const std::string& program) {
+    auto object = ebpf::loader::Object::load(path);
+    if (!object) {
+        return forward_error(object);
+    }
+    auto found = object->program(program);
+    if (!found) {
+        return forward_error(found);
+    }
+    return std::make_unique<CremaMachine>(std::move(*object), std::move(*found));
+}
+
+}  // namespace crema::test
