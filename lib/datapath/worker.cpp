@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/datapath/worker.h"
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <utility>
+
+#include <rte_pause.h>
+
+#include "lib/xdp/counter.h"
+
+namespace crema::datapath {
+namespace {
+
+constexpr std::uint32_t kEmptyRoundsBeforeSleep = 64;
+
+void sleep_us(std::uint32_t us) {
+    const timespec span = {.tv_sec = us / 1'000'000, .tv_nsec = (us % 1'000'000) * 1'000L};
+    nanosleep(&span, nullptr);
+}
+
+}  // namespace
+
+Worker::Worker(WorkerConfig config, const ForwardTable& table, const std::atomic<bool>& stop)
+    : config_(std::move(config)), table_(table), stop_(stop) {
+    for (std::uint16_t port = 0; port < xdp::kPortsMax; ++port) {
+        if (config_.ports[port] != nullptr) {
+            outs_.push_back(port);
+        }
+    }
+}
+
+Result<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config,
+                                               const ForwardTable& table,
+                                               const std::atomic<bool>& stop) {
+    auto worker = std::unique_ptr<Worker>(new Worker(config, table, stop));
+    auto poller = redirect::CpuPoller::create(config.cpu);
+    if (!poller) {
+        return fail(poller.error().code, "lcore {}: {}", config.lcore, poller.error().message);
+    }
+    worker->cpumap_ = std::move(*poller);
+    for (const RxSource& source : config.sources) {
+        source.port->set_poller(source.queue, config.lcore);
+    }
+    return worker;
+}
+
+Worker::~Worker() = default;
+
+void Worker::run() {
+    std::uint32_t empty = 0;
+    while (!stop_.load(std::memory_order_relaxed)) {
+        const std::uint32_t work = round();
+        xdp::bump(counters_.rounds, 1);
+        if (work != 0) [[likely]] {
+            empty = 0;
+            continue;
+        }
+        xdp::bump(counters_.idle_rounds, 1);
+        rte_pause();
+        if (config_.idle_sleep_us != 0 && ++empty >= kEmptyRoundsBeforeSleep) {
+            sleep_us(config_.idle_sleep_us);
+        }
+    }
+}
+
+std::uint32_t Worker::round() {
+    std::array<rte_mbuf*, xdp::kBurstMax> mbufs;
+    std::uint32_t work = 0;
+    for (const RxSource& source : config_.sources) {
+        std::uint32_t received = 0;
+        const std::uint32_t passed =
+            source.port->receive(source.queue, mbufs.data(), config_.burst, &received);
+        work += received;
+        if (passed != 0) {
+            xdp::bump(counters_.received, passed);
+            forward(source.port->port_id(), mbufs.data(), passed);
+        }
+    }
+    if (const std::uint32_t n = cpumap_->poll(mbufs.data(), config_.burst)) {
+        work += n;
+        xdp::bump(counters_.from_cpus, n);
+        forward_mixed(mbufs.data(), n);
+    }
+    flush_all();
+    return work;
+}
+
+void Worker::forward_mixed(rte_mbuf** mbufs, std::uint32_t n) {
+    for (std::uint32_t first = 0; first < n;) {
+        const std::uint16_t in = mbufs[first]->port;
+        std::uint32_t end = first + 1;
+        while (end < n && mbufs[end]->port == in) {
+            ++end;
+        }
+        forward(in, mbufs + first, end - first);
+        first = end;
+    }
+}
+
+void Worker::forward(std::uint16_t in, rte_mbuf** mbufs, std::uint32_t n) {
+    if (table_.mode == ForwardMode::rxonly) {
+        rte_pktmbuf_free_bulk(mbufs, n);
+        return;
+    }
+    const std::uint16_t out = in < xdp::kPortsMax ? table_.out[in] : ForwardTable::kNowhere;
+    if (out >= xdp::kPortsMax || config_.ports[out] == nullptr) [[unlikely]] {
+        rte_pktmbuf_free_bulk(mbufs, n);
+        xdp::bump(counters_.tx_dropped, n);
+        return;
+    }
+    prepare(table_, out, mbufs, n);
+    TxBuffer& buffer = buffers_[out];
+    if (buffer.n + n > buffer.mbufs.size()) {
+        flush(out);
+    }
+    std::memcpy(&buffer.mbufs[buffer.n], mbufs, n * sizeof(mbufs[0]));
+    buffer.n += n;
+}
+
+void Worker::flush(std::uint16_t out) {
+    TxBuffer& buffer = buffers_[out];
+    std::uint32_t sent = 0;
+    while (sent < buffer.n) {
+        const auto part =
+            static_cast<std::uint16_t>(std::min<std::uint32_t>(buffer.n - sent, xdp::kBurstMax));
+        const std::uint16_t taken =
+            config_.ports[out]->send(config_.lcore, &buffer.mbufs[sent], part);
+        sent += taken;
+        if (taken != part) {
+            break;
+        }
+    }
+    if (sent != buffer.n) [[unlikely]] {
+        rte_pktmbuf_free_bulk(&buffer.mbufs[sent], buffer.n - sent);
+        xdp::bump(counters_.tx_dropped, buffer.n - sent);
+    }
+    xdp::bump(counters_.forwarded, sent);
+    buffer.n = 0;
+}
+
+void Worker::flush_all() {
+    for (const std::uint16_t out : outs_) {
+        if (buffers_[out].n != 0) {
+            flush(out);
+        }
+    }
+}
+
+WorkerCounters Worker::counters() const {
+    return {
+        .received = xdp::peek(counters_.received),
+        .from_cpus = xdp::peek(counters_.from_cpus),
+        .forwarded = xdp::peek(counters_.forwarded),
+        .tx_dropped = xdp::peek(counters_.tx_dropped),
+        .rounds = xdp::peek(counters_.rounds),
+        .idle_rounds = xdp::peek(counters_.idle_rounds),
+    };
+}
+
+}  // namespace crema::datapath
