@@ -103,7 +103,11 @@ Status Port::configure(const PortConfig& config, std::uint16_t tx_queues) {
 
 Status Port::set_up_queues(const PortConfig& config, std::uint16_t tx_queues) {
     const int node = rte_eth_dev_socket_id(port_id_);
-    const std::uint32_t mbufs = config.mbufs != 0 ? config.mbufs : buffers_for(config);
+    // A native driver brings its own page pools; ethdev still asks for a pool to name.
+    constexpr std::uint32_t kMbufsForForm = 64;
+    const std::uint32_t mbufs = is_native(port_id_) ? kMbufsForForm
+                                : config.mbufs != 0 ? config.mbufs
+                                                    : buffers_for(config);
     rx_pool_ = rte_pktmbuf_pool_create(fmt::format("{}{}", kRxPoolPrefix, port_id_).c_str(), mbufs,
                                        std::min(kLcoreCache, mbufs * 2 / 3), 0,
                                        RTE_MBUF_DEFAULT_BUF_SIZE, node);
@@ -125,8 +129,8 @@ Status Port::set_up_queues(const PortConfig& config, std::uint16_t tx_queues) {
         if (const int rc =
                 rte_eth_rx_queue_setup(port_id_, queue, rx_descriptors, socket, nullptr, rx_pool_);
             rc != 0) {
-            return fail(-rc, "port {} ({}): RX queue {} of {} descriptors, {} buffers: {}",
-                        port_id_, name_, queue, rx_descriptors, mbufs, rte_strerror(-rc));
+            return fail(-rc, "port {} ({}): RX queue {} of {} descriptors: {}", port_id_, name_,
+                        queue, rx_descriptors, rte_strerror(-rc));
         }
     }
     for (std::uint16_t queue = 0; queue < tx_queues; ++queue) {
