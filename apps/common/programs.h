@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Programs and maps of a running data path as its user names them: OBJECT[:PROGRAM] on a port, and
+// map settings MAP:KEY=VALUE that stay in force, so that an object that replaces another finds the
+// same devmap and cpumap entries. Control thread only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/base/result.h"
+#include "lib/ebpf/loader/object.h"
+
+namespace crema::app {
+
+/// [PORT=]OBJECT[:PROGRAM]
+struct ProgramSpec {
+    std::optional<std::string> port;  // number or ethdev name; none: every port
+    std::string object;
+    std::string program;  // empty: the first that attaches to a port
+
+    /// EINVAL: not of that form.
+    [[nodiscard]] static Result<ProgramSpec> parse(std::string_view text);
+};
+
+/// MAP:KEY=VALUE, VALUE as the map's type wants it:
+///   devmap, devmap_hash   PORT[@PROGRAM]     number or ethdev name; program of section xdp/devmap
+///   cpumap                QSIZE[@PROGRAM]    frames; program of section xdp/cpumap
+///   array                 N                  integer, decimal or 0x; values of 1, 2, 4 or 8 bytes
+///   per-CPU array         N                  the same on every CPU
+struct MapSetting {
+    std::string map;
+    std::string key;
+    std::string value;
+
+    [[nodiscard]] static Result<MapSetting> parse(std::string_view text);
+};
+
+/// Number or name of an ethdev port.
+[[nodiscard]] Result<std::uint16_t> port_of(std::string_view text);
+
+class Programs {
+  public:
+    /// Loads the object (once per call) and attaches its program to all of `ports`, replacing what
+    /// runs there. Nothing changes on ports that come after a failing one.
+    [[nodiscard]] Status attach(const ProgramSpec& spec, const std::vector<std::uint16_t>& ports);
+    [[nodiscard]] Status detach(std::uint16_t port_id);
+    void detach_all();
+
+    /// Keeps the setting for objects loaded later and applies it to those that are loaded. ENOENT:
+    /// objects are loaded and none has the map.
+    [[nodiscard]] Status set(const MapSetting& setting);
+
+    /// Only for later loads.
+    void keep(MapSetting setting) { settings_.push_back(std::move(setting)); }
+
+    /// ENOENT: no loaded object has the map of some setting.
+    [[nodiscard]] Status check_settings() const;
+
+    /// Contents, one line per entry. ENOENT: no loaded object has it.
+    [[nodiscard]] Result<std::string> dump(const std::string& map) const;
+
+    /// "OBJECT:PROGRAM", or empty.
+    [[nodiscard]] std::string name_on(std::uint16_t port_id) const;
+
+  private:
+    struct Loaded {
+        std::string path;
+        ebpf::loader::Object object;
+    };
+
+    struct OnPort {
+        std::shared_ptr<Loaded> loaded;
+        std::string program;
+    };
+
+    [[nodiscard]] Status apply(const MapSetting& setting, const Loaded& loaded) const;
+    [[nodiscard]] std::vector<std::shared_ptr<Loaded>> loaded() const;
+
+    std::map<std::uint16_t, OnPort> ports_;
+    std::vector<MapSetting> settings_;
+};
+
+}  // namespace crema::app

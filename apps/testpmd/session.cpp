@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "apps/testpmd/session.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include <rte_errno.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+#include "lib/base/log.h"
+#include "lib/topology/this_cpu.h"
+#include "lib/xdp/attach.h"
+
+namespace crema::testpmd {
+namespace {
+
+/// 02:00:00:00:00:NN, the peer that dpdk-testpmd assumes behind port NN.
+rte_ether_addr peer_address(std::uint16_t port_id) {
+    return {.addr_bytes = {0x02, 0, 0, 0, 0, static_cast<std::uint8_t>(port_id)}};
+}
+
+int run_worker(void* worker) {
+    static_cast<datapath::Worker*>(worker)->run();
+    return 0;
+}
+
+std::size_t next_port(Topology topology, std::size_t i, std::size_t n) {
+    switch (topology) {
+        case Topology::loop:
+            return i;
+        case Topology::chained:
+            return (i + 1) % n;
+        case Topology::paired:
+            break;
+    }
+    return (i ^ 1U) < n ? i ^ 1U : i;  // an odd one out pairs with itself
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Session>> Session::open(const Options& options) {
+    auto session = std::unique_ptr<Session>(new Session(options));
+    for (const auto step : {&Session::choose_workers, &Session::open_ports, &Session::load_programs,
+                            &Session::make_workers}) {
+        if (const Status done = (session.get()->*step)(); !done) {
+            return forward_error(done);
+        }
+    }
+    return session;
+}
+
+Status Session::choose_workers() {
+    const auto cpus = topology::cpus();
+    if (!cpus) {
+        return forward_error(cpus);
+    }
+    unsigned lcore = 0;
+    RTE_LCORE_FOREACH_WORKER(lcore) {
+        const int number = topology::cpu_of_lcore(lcore);
+        if (number < 0) {
+            return fail(EINVAL,
+                        "lcore {} may run on several CPUs, a worker needs one: see "
+                        "--lcores, for example --lcores 0@0,1@1",
+                        lcore);
+        }
+        topology::Worker place = {.lcore = lcore, .cpu = {}};
+        place.cpu.number = static_cast<std::uint32_t>(number);
+        for (const topology::Cpu& cpu : *cpus) {
+            if (cpu.number == place.cpu.number) {
+                place.cpu = cpu;
+            }
+        }
+        places_.push_back(place);
+    }
+    topology::sort_best_first(places_);
+    const std::size_t wanted = options_.workers == 0 ? places_.size() : options_.workers;
+    if (places_.empty() || wanted > places_.size()) {
+        return fail(EINVAL,
+                    "{} workers asked for, {} lcores besides the main one: give the EAL "
+                    "more, for example -l 0-{} or --lcores 0@0,1@0",
+                    std::max<std::size_t>(wanted, 1), places_.size(),
+                    std::max<std::size_t>(wanted, 1));
+    }
+    places_.resize(wanted);
+    return {};
+}
+
+Status Session::open_ports() {
+    std::vector<unsigned> senders;
+    senders.reserve(places_.size());
+    for (const topology::Worker& place : places_) {
+        senders.push_back(place.lcore);
+    }
+    static_assert(xdp::kPortsMax >= RTE_MAX_ETHPORTS);
+    for (std::uint16_t port_id = 0; port_id < RTE_MAX_ETHPORTS; ++port_id) {
+        if (rte_eth_dev_is_valid_port(port_id) == 0) {
+            continue;
+        }
+        auto port = datapath::Port::open({.port_id = port_id,
+                                          .rx_queues = options_.rx_queues,
+                                          .senders = senders,
+                                          .rx_descriptors = options_.rx_descriptors,
+                                          .tx_descriptors = options_.tx_descriptors,
+                                          .mbufs = options_.mbufs,
+                                          .mtu = options_.mtu,
+                                          .promiscuous = options_.promiscuous});
+        if (!port) {
+            return forward_error(port);
+        }
+        ports_.push_back(std::move(*port));
+    }
+    if (ports_.empty()) {
+        return fail(ENODEV,
+                    "no ports: give the EAL a device, for example --vdev "
+                    "net_neta0,device=model,wire=gen");
+    }
+    aborted_.assign(ports_.size(), 0);
+    return {};
+}
+
+Status Session::load_programs() {
+    for (const app::MapSetting& setting : options_.settings) {
+        programs_.keep(setting);
+    }
+    for (const app::ProgramSpec& spec : options_.programs) {
+        if (const Status done = attach(spec); !done) {
+            return done;
+        }
+    }
+    return programs_.check_settings();
+}
+
+Status Session::attach(const app::ProgramSpec& spec) {
+    std::vector<std::uint16_t> where = port_ids();
+    if (spec.port) {
+        const auto port_id = app::port_of(*spec.port);
+        if (!port_id) {
+            return forward_error(port_id);
+        }
+        where = {*port_id};
+    }
+    return programs_.attach(spec, where);
+}
+
+void Session::fill_table() {
+    table_.mode = options_.mode;
+    table_.out.fill(datapath::ForwardTable::kNowhere);
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+        const datapath::Port& in = *ports_[i];
+        table_.out[in.port_id()] =
+            ports_[next_port(options_.topology, i, ports_.size())]->port_id();
+        table_.own[in.port_id()] = in.address();
+        table_.peer[in.port_id()] = peer_address(in.port_id());
+    }
+}
+
+Status Session::make_workers() {
+    fill_table();
+    std::vector<datapath::RxSource> sources;
+    std::vector<int> nodes;
+    for (const auto& port : ports_) {
+        for (std::uint16_t queue = 0; queue < port->rx_queues(); ++queue) {
+            sources.push_back({.port = port.get(), .queue = queue});
+            nodes.push_back(rte_eth_dev_socket_id(port->port_id()));
+        }
+    }
+    const auto chosen = topology::assign_queues(nodes, places_);
+    for (std::size_t w = 0; w < places_.size(); ++w) {
+        datapath::WorkerConfig config = {.lcore = places_[w].lcore,
+                                         .cpu = places_[w].cpu.number,
+                                         .burst = options_.burst,
+                                         .idle_sleep_us = options_.idle_sleep_us,
+                                         .sources = {}};
+        for (std::size_t s = 0; s < sources.size(); ++s) {
+            if (chosen[s] == w) {
+                config.sources.push_back(sources[s]);
+            }
+        }
+        for (const auto& port : ports_) {
+            config.ports[port->port_id()] = port.get();
+        }
+        auto worker = datapath::Worker::create(config, table_, stop_);
+        if (!worker) {
+            return forward_error(worker);
+        }
+        workers_.push_back(std::move(*worker));
+    }
+    return {};
+}
+
+Status Session::start() {
+    if (forwarding_) {
+        return {};
+    }
+    for (const auto& port : ports_) {
+        if (const Status done = port->start(); !done) {
+            return done;
+        }
+    }
+    stop_.store(false, std::memory_order_relaxed);
+    for (const auto& worker : workers_) {
+        const unsigned lcore = worker->config().lcore;
+        if (const int rc = rte_eal_remote_launch(run_worker, worker.get(), lcore); rc != 0) {
+            stop();
+            return fail(-rc, "lcore {}: cannot start a worker: {}", lcore, rte_strerror(-rc));
+        }
+    }
+    forwarding_ = true;
+    return {};
+}
+
+void Session::stop() {
+    stop_.store(true, std::memory_order_relaxed);
+    rte_eal_mp_wait_lcore();
+    forwarding_ = false;
+}
+
+Status Session::set_mtu(std::uint16_t port_id, std::uint16_t mtu) {
+    datapath::Port* const found = port(port_id);
+    if (found == nullptr) {
+        return fail(ENODEV, "port {} does not exist", port_id);
+    }
+    const bool was_forwarding = forwarding_;
+    stop();  // nobody may poll a port that stops
+    const Status done = found->set_mtu(mtu);
+    if (was_forwarding) {
+        if (const Status again = start(); !again) {
+            return again;
+        }
+    }
+    return done;
+}
+
+datapath::Port* Session::port(std::uint16_t port_id) const {
+    for (const auto& each : ports_) {
+        if (each->port_id() == port_id) {
+            return each.get();
+        }
+    }
+    return nullptr;
+}
+
+std::vector<std::uint16_t> Session::port_ids() const {
+    std::vector<std::uint16_t> ids;
+    ids.reserve(ports_.size());
+    for (const auto& each : ports_) {
+        ids.push_back(each->port_id());
+    }
+    return ids;
+}
+
+double Session::seconds() const {
+    return std::chrono::duration<double>(Clock::now() - began_).count();
+}
+
+app::Snapshot Session::snapshot() const {
+    app::Snapshot all;
+    all.seconds = seconds();
+    for (const auto& each : ports_) {
+        app::PortSnapshot own = app::snapshot_of_port(each->port_id(), each->generic());
+        own.program = programs_.name_on(each->port_id());
+        all.ports.push_back(std::move(own));
+    }
+    for (const auto& worker : workers_) {
+        all.workers.push_back({.lcore = worker->config().lcore,
+                               .cpu = worker->config().cpu,
+                               .counters = worker->counters()});
+        all.cpus.push_back({.cpu = worker->config().cpu,
+                            .cpumap = redirect::cpumap_counters(worker->config().cpu)});
+    }
+    all.pools = app::snapshot_of_pools();
+    return all;
+}
+
+Session::Totals Session::totals() const {
+    Totals sum;
+    for (const auto& each : ports_) {
+        rte_eth_stats stats{};
+        if (rte_eth_stats_get(each->port_id(), &stats) == 0) {
+            sum.received += stats.ipackets;
+            sum.sent += stats.opackets;
+        }
+    }
+    return sum;
+}
+
+std::string Session::progress_line() {
+    const Clock::time_point now = Clock::now();
+    const double span = std::max(1e-3, std::chrono::duration<double>(now - progress_at_).count());
+    const Totals sum = totals();
+    const auto per_second = [span](std::uint64_t then, std::uint64_t since) {
+        return static_cast<double>(then < since ? 0 : then - since) / span;
+    };
+    std::string line =
+        fmt::format("crema-testpmd: {:.0f} s, {}, received {} ({:.0f}/s), sent {} ({:.0f}/s)",
+                    seconds(), forwarding_ ? "forwarding" : "stopped", sum.received,
+                    per_second(sum.received, progress_totals_.received), sum.sent,
+                    per_second(sum.sent, progress_totals_.sent));
+    progress_at_ = now;
+    progress_totals_ = sum;
+    return line;
+}
+
+void Session::report_aborted() {
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+        const std::uint16_t port_id = ports_[i]->port_id();
+        const std::uint64_t total = xdp::verdicts(port_id).aborted;
+        if (total > aborted_[i]) {
+            log::warning(
+                "port {}: program {} aborted {} frames (ABORTED or no valid verdict), "
+                "they were dropped; --trace=crema.xdp.exception shows each",
+                port_id, programs_.name_on(port_id), total - aborted_[i]);
+        }
+        aborted_[i] = total;
+    }
+}
+
+app::Snapshot Session::close(std::string* missing) {
+    stop();
+    // Frames on their way between cores and in device rings come home before the last count.
+    for (const auto& each : ports_) {
+        each->stop();
+    }
+    app::Snapshot last = snapshot();
+    last.type = "final";
+    workers_.clear();
+    for (const auto& each : ports_) {
+        each->close();
+    }
+    last.buffers_missing = static_cast<std::int64_t>(datapath::buffers_missing(missing));
+    programs_.detach_all();
+    ports_.clear();
+    return last;
+}
+
+Session::~Session() {
+    if (!ports_.empty()) {
+        (void)close(nullptr);
+    }
+}
+
+}  // namespace crema::testpmd

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <memory>
+#include <string>
+
+#include "lib/ebpf/loader/object.h"
+#include "lib/xdp/attach.h"
+
+namespace crema::xdp {
+
+Status attach_object(std::uint16_t port_id, const std::string& spec) {
+    // OBJECT[:PROGRAM]; a colon that a '/' follows belongs to the path.
+    std::string path = spec;
+    std::string name;
+    const auto colon = spec.rfind(':');
+    if (colon != std::string::npos && spec.find('/', colon) == std::string::npos) {
+        path = spec.substr(0, colon);
+        name = spec.substr(colon + 1);
+    }
+    const auto object = ebpf::loader::Object::load(path);
+    if (!object) {
+        return forward_error(object);
+    }
+    const auto program = object->program(name);
+    if (!program) {
+        return forward_error(program);
+    }
+    return attach(port_id, *program);
+}
+
+}  // namespace crema::xdp
