@@ -239,6 +239,9 @@ bool enqueue(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame) 
 }
 
 std::uint32_t flush(Outbound* outbound) {
+    if (outbound == nullptr) [[unlikely]] {
+        return 0;  // there was no memory for it: enqueue took nothing
+    }
     if (outbound->waiting_n != 0) {
         send_all(*outbound);
     }

@@ -91,7 +91,8 @@ class Dispatch {
         if (sends_ != 0) {
             send(counters);
         }
-        if (redirects_ != 0) {
+        // Also when none was taken: what the senders looked up must not outlive the burst.
+        if ((redirects_ | redirect_errors_) != 0) {
             const std::uint32_t refused = redirector().flush(exits_.outbound);
             bump(counters.redirect, redirects_ - refused);
             redirect_errors_ += refused;
