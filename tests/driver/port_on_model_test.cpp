@@ -3,6 +3,7 @@
 // The driver on the model's wires, through the ethdev API: frames arrive whole, in order and once,
 // pages in = pages out, filters and counters do what an application expects.
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <set>
@@ -287,6 +288,36 @@ TEST_F(ModelPort, ProgramsAndLargeMtusExcludeEachOther) {
     EXPECT_NE(refused.error().message.find(std::to_string(most + 1)), std::string::npos);
     EXPECT_NE(refused.error().message.find(std::to_string(most)), std::string::npos);
     EXPECT_TRUE(port->ops->attach_check(port->port, true));
+}
+
+TEST_F(ModelPort, ProgramsRunBeforeMbufsAreMade) {
+    const std::string folder = CREMA_BPF_FOLDER;
+    for (const bool pass : {false, true}) {
+        up("gen", ",xdp=" + folder + (pass ? "/pass.bpf.o" : "/drop.bpf.o"));
+        rte_eth_promiscuous_enable(port_.id);
+        std::uint64_t delivered = 0;
+        for (int i = 0; i < 10000; ++i) {
+            for (rte_mbuf* mbuf : receive(port_)) {
+                rte_pktmbuf_free(mbuf);
+                ++delivered;
+            }
+        }
+        const std::uint64_t received = port_.stats().ipackets;
+        EXPECT_GT(received, 100'000U);
+        EXPECT_EQ(delivered, pass ? received : 0U);
+        EXPECT_EQ(port_.xstat("rx_xdp_pass"), pass ? received : 0U);
+        EXPECT_EQ(port_.xstat("rx_xdp_drop"), pass ? 0U : received);
+        EXPECT_EQ(rte_eth_dev_set_mtu(port_.id, page_pool::kXdpFrameBytesMax - 17), -EINVAL);
+        EXPECT_EQ(rte_eth_dev_stop(port_.id), 0);
+        EXPECT_EQ(port_.xstat("rx_pp_in_flight"), 0U);
+        port_.close();
+    }
+}
+
+TEST_F(ModelPort, ObjectThatCannotBeAttachedFailsTheProbe) {
+    EXPECT_LT(port_.plug("net_neta0", "xdp=/no/such/object.o"), 0);
+    EXPECT_LT(
+        port_.plug("net_neta0", std::string("xdp=") + CREMA_BPF_FOLDER + "/drop.bpf.o:nobody"), 0);
 }
 
 TEST_F(ModelPort, PairOfPortsAndManyQueues) {

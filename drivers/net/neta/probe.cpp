@@ -47,8 +47,12 @@ Status make_port(rte_vdev_device* vdev) {
     ethdev->tx_pkt_burst = transmit;
     ethdev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
     if (!port.args.xdp.empty()) {
-        discard(ethdev);
-        return fail(ENOTSUP, "{}: xdp= is not served yet: attach when the port runs", name);
+        if (auto attached = xdp::attach_object(port.id, port.args.xdp); !attached) {
+            Error error = attached.error();
+            error.message = fmt::format("{}: xdp={}: {}", name, port.args.xdp, error.message);
+            discard(ethdev);
+            return tl::unexpected<Error>(std::move(error));
+        }
     }
     rte_eth_dev_probing_finish(ethdev);
     return {};
