@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Parses device arguments. rte_kvargs splits key=value pairs; what the values mean is checked here
-// or, for device, wire and xdp, by the room that uses them.
+// Parses device arguments, key=value pairs with commas between. What the values mean is checked
+// here or, for device, wire and xdp, by the room that uses them. Not by rte_kvargs: it ends a value
+// at the next '=', and wires have their own (gen:rate=1000).
 #include "drivers/net/neta/devargs.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
-#include <memory>
+#include <string>
 #include <string_view>
-
-#include <rte_kvargs.h>
 
 namespace crema::neta_pmd {
 namespace {
@@ -20,7 +19,6 @@ struct Context {
     const char* port_name;
     Devargs args{};
     std::uint32_t seen = 0;  // one bit per key
-    Status status{};
 };
 
 constexpr std::array kKeys = {"device", "wire", "engine", "xdp", "pool", "mac"};
@@ -74,22 +72,15 @@ Status set_value(Context& context, std::size_t key, const char* value) {
     }
 }
 
-int take_pair(const char* key, const char* value, void* opaque) {
-    auto& context = *static_cast<Context*>(opaque);
+Status take_pair(Context& context, const std::string& key, const char* value) {
     for (std::size_t i = 0; i < kKeys.size(); ++i) {
-        if (std::strcmp(key, kKeys.at(i)) == 0) {
-            context.status = set_value(context, i, value);
-            return context.status ? 0 : -1;
+        if (key == kKeys.at(i)) {
+            return set_value(context, i, value);
         }
     }
-    context.status = fail(EINVAL, "{}: unknown argument '{}'; known: {}", context.port_name, key,
-                          CREMA_NETA_DEVARGS);
-    return -1;
+    return fail(EINVAL, "{}: unknown argument '{}'; known: {}", context.port_name, key,
+                CREMA_NETA_DEVARGS);
 }
-
-struct FreeKvargs {
-    void operator()(rte_kvargs* list) const { rte_kvargs_free(list); }
-};
 
 }  // namespace
 
@@ -98,13 +89,15 @@ Result<Devargs> parse_devargs(const char* port_name, const char* text) {
     if (text == nullptr || *text == '\0') {
         return context.args;
     }
-    const std::unique_ptr<rte_kvargs, FreeKvargs> pairs(rte_kvargs_parse(text, nullptr));
-    if (pairs == nullptr) {
-        return fail(EINVAL, "{}: cannot read arguments '{}'; want key=value,...: {}", port_name,
-                    text, CREMA_NETA_DEVARGS);
-    }
-    if (rte_kvargs_process(pairs.get(), nullptr, take_pair, &context) != 0) {
-        return forward_error(context.status);
+    std::string_view rest = text;
+    while (!rest.empty()) {
+        const std::string pair(rest.substr(0, rest.find(',')));
+        rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+        const auto equals = pair.find('=');
+        const char* const value = equals == std::string::npos ? nullptr : &pair[equals + 1];
+        if (const Status taken = take_pair(context, pair.substr(0, equals), value); !taken) {
+            return forward_error(taken);
+        }
     }
     return context.args;
 }
