@@ -2,6 +2,7 @@
 #include "apps/common/eal.h"
 
 #include <cerrno>
+#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -63,6 +64,15 @@ Status start_eal(const std::vector<std::string>& words) {
         }
     }
     return {};
+}
+
+void end_eal() {
+    const char* const known = rte_eal_get_runtime_dir();
+    const std::string folder = known == nullptr ? "" : known;
+    (void)rte_eal_cleanup();
+    if (!folder.empty()) {
+        (void)rmdir(folder.c_str());  // fails, as it should, when another process has files there
+    }
 }
 
 }  // namespace crema::app

@@ -24,4 +24,8 @@ struct CommandLine {
 /// Errors: EINVAL bad EAL options, ENODEV a virtual device is missing afterwards.
 [[nodiscard]] Status start_eal(const std::vector<std::string>& words);
 
+/// Ends the EAL, also one whose start failed, and removes its run-time folder when that is empty:
+/// 22.11 leaves one behind per --file-prefix.
+void end_eal();
+
 }  // namespace crema::app

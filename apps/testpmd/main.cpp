@@ -8,8 +8,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <rte_eal.h>
-
 #include "apps/common/eal.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/progress.h"
@@ -259,7 +257,7 @@ int main_of(int argc, char** argv) {
         say_error(started.error().message);
         code = started.error().code == EINVAL ? app::kUsage : app::kFailed;
     }
-    (void)rte_eal_cleanup();
+    app::end_eal();
     return code;
 }
 
