@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
+//
+// The driver argument xdp=: load an object and attach its program; what attach.h cannot do without
+// the loader.
 #include <memory>
 #include <string>
 
