@@ -18,7 +18,8 @@ trap 'rm -f "$out"' EXIT
     'start tx_first'; do echo "$command"; done
   sleep 1
   for command in stop quit; do echo "$command"; done
-} | LD_LIBRARY_PATH=$folder timeout 90 dpdk-testpmd --no-pci --no-huge -m 160 --no-shconf \
+} | env ${CREMA_ASAN_PRELOAD:+"LD_PRELOAD=$CREMA_ASAN_PRELOAD" ASAN_OPTIONS=detect_leaks=0} \
+  LD_LIBRARY_PATH="$folder" timeout 90 dpdk-testpmd --no-pci --no-huge -m 160 --no-shconf \
   --file-prefix="stock$$" -l 0-1 -d librte_net_neta.so \
   --vdev=net_neta0,device=model,wire="pair:stock$$" \
   --vdev=net_neta1,device=model,wire="pair:stock$$" \
