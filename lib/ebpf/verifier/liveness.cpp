@@ -85,8 +85,9 @@ std::vector<std::uint16_t> live_registers(const Program& program) {
         for (std::size_t n = insns.size(); n-- > 0;) {
             const Uses uses = register_uses(insns[n]);
             std::uint16_t out = 0;
-            for (const std::int64_t next :
-                 successors(insns[n], static_cast<std::uint32_t>(n)).all()) {
+            // Named: all() is a view of it, and a temporary would be gone in the loop.
+            const Successors after = successors(insns[n], static_cast<std::uint32_t>(n));
+            for (const std::int64_t next : after.all()) {
                 if (next < static_cast<std::int64_t>(insns.size())) {
                     out |= live[static_cast<std::size_t>(next)];
                 }
