@@ -21,7 +21,7 @@ namespace {
 
 int rounds_wanted() {
     const char* wanted = std::getenv("CREMA_FUZZ_ROUNDS");
-    return wanted != nullptr ? std::atoi(wanted) : 1000;
+    return wanted != nullptr ? static_cast<int>(std::strtol(wanted, nullptr, 10)) : 1000;
 }
 
 class Mutation : public testing::TestWithParam<const char*> {

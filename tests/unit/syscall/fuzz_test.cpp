@@ -125,7 +125,7 @@ class Calls {
 
 TEST(Fuzz, RandomCallsNeitherCrashNorLeak) {
     const char* wanted = std::getenv("CREMA_FUZZ_ROUNDS");
-    const int rounds = wanted != nullptr ? std::atoi(wanted) : 40;
+    const int rounds = wanted != nullptr ? static_cast<int>(std::strtol(wanted, nullptr, 10)) : 40;
     constexpr int kCallsPerRound = 500;
     const std::size_t files = crema::test::open_files();
     for (int round = 0; round < rounds; ++round) {
