@@ -64,9 +64,12 @@ struct RingPool {
     }
 };
 
-void report(benchmark::State& state, std::uint64_t pages, std::uint64_t cycles) {
+/// cpu_ns of the taking core; given in cycles of the TSC, as everywhere else.
+void report(benchmark::State& state, std::uint64_t pages, std::uint64_t cpu_ns) {
     state.SetItemsProcessed(static_cast<std::int64_t>(pages));
-    state.counters["cycles_per_page"] = static_cast<double>(cycles) / static_cast<double>(pages);
+    const double cycles =
+        static_cast<double>(cpu_ns) * static_cast<double>(rte_get_tsc_hz()) * 1e-9;
+    state.counters["cycles_per_page"] = cycles / static_cast<double>(pages);
 }
 
 /// One core takes a burst and gives it back; `window` bursts are out at a time, so that with 1 the
@@ -84,7 +87,7 @@ void same_core(benchmark::State& state, Pool pool) {
     }
     std::size_t at = 0;
     std::uint64_t pages = 0;
-    const std::uint64_t start = rte_rdtsc();
+    const std::uint64_t start_ns = crema::bench::cpu_time_ns();
     for (auto _ : state) {
         auto& burst = bursts[at];
         at = at + 1 == window ? 0 : at + 1;
@@ -100,7 +103,7 @@ void same_core(benchmark::State& state, Pool pool) {
         }
         pages += kBurst;
     }
-    report(state, pages, rte_rdtsc() - start);
+    report(state, pages, crema::bench::cpu_time_ns() - start_ns);
     for (auto& burst : bursts) {
         pool.give(burst.data());
     }
@@ -146,7 +149,7 @@ void across_cores(benchmark::State& state, Pool pool) {
     std::array<rte_mbuf*, kBurst> burst{};
     auto** raw = reinterpret_cast<void**>(burst.data());
     std::uint64_t pages = 0;
-    const std::uint64_t start = rte_rdtsc();
+    const std::uint64_t start_ns = crema::bench::cpu_time_ns();
     for (auto _ : state) {
         while (!pool.take(burst.data())) {
             rte_pause();
@@ -156,7 +159,7 @@ void across_cores(benchmark::State& state, Pool pool) {
         }
         pages += kBurst;
     }
-    report(state, pages, rte_rdtsc() - start);
+    report(state, pages, crema::bench::cpu_time_ns() - start_ns);
     returner.stop.store(true, std::memory_order_release);
     rte_eal_wait_lcore(other);
     rte_ring_free(ring);

@@ -6,7 +6,6 @@
 // driver, no model: the program alone. Per packet both sides set the context up and call the code.
 #include <benchmark/benchmark.h>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,16 +52,6 @@ std::string path_of(const Case& program) {
     return std::string(CREMA_BPF_DIR) + "/" + program.name + ".bpf.o";
 }
 
-/// Time this thread has spent on a core, in user space and in the kernel.
-std::uint64_t cpu_time_ns() {
-    timespec now = {};
-    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) != 0) {
-        return 0;
-    }
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
-           static_cast<std::uint64_t>(now.tv_nsec);
-}
-
 /// Times calls of a million runs each. Not by what the two sides report: they round the mean of a
 /// run to whole nanoseconds, which is half of what a small program takes. CPU time: what other
 /// processes take of the core does not count.
@@ -71,9 +60,9 @@ void measure(benchmark::State& state, const Case& program, MillionRuns million_r
     std::uint64_t total_ns = 0;
     std::uint64_t calls = 0;
     for (auto _ : state) {
-        const std::uint64_t start = cpu_time_ns();
+        const std::uint64_t start = crema::bench::cpu_time_ns();
         const auto verdict = million_runs();
-        const std::uint64_t took_ns = cpu_time_ns() - start;
+        const std::uint64_t took_ns = crema::bench::cpu_time_ns() - start;
         if (verdict != program.verdict) {
             state.SkipWithError("another verdict than expected");
             return;

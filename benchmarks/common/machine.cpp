@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <sched.h>
 #include <string_view>
 #include <thread>
@@ -121,6 +122,15 @@ std::vector<std::uint32_t> allowed_cpus() {
         return found;
     }();
     return cpus;
+}
+
+std::uint64_t cpu_time_ns() {
+    timespec now = {};
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) != 0) {
+        return 0;
+    }
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+           static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 Status pin_this_thread(std::uint32_t cpu) {

@@ -25,6 +25,10 @@ namespace crema::bench {
 /// CPUs this process may use, ascending.
 [[nodiscard]] std::vector<std::uint32_t> allowed_cpus();
 
+/// Time this thread has spent on a core, in user space and in the kernel: what other processes take
+/// of the core is not in it.
+[[nodiscard]] std::uint64_t cpu_time_ns();
+
 [[nodiscard]] Status pin_this_thread(std::uint32_t cpu);
 
 /// Initialises EAL without privileges: no hugepages, no PCI, `cpus` as lcores 0, 1, ...; `more`:
