@@ -50,7 +50,7 @@ const char* text_of(Diagnostic kind) {
             return "mode that is not modelled (ACC_MODE, swapping, BM, Marvell header), value";
         case Diagnostic::unknown_register:
             return "access to an offset without a register, offset";
-        case Diagnostic::count_:
+        case Diagnostic::kinds:
             break;
     }
     return "?";

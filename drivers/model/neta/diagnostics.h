@@ -33,7 +33,7 @@ enum class Diagnostic : std::uint8_t {
     write_in_reset,        // ring registers written while the DMA engine was held in reset
     unsupported_mode,      // ACC_MODE, byte swapping, buffer manager, Marvell header
     unknown_register,
-    count_
+    kinds
 };
 
 class Diagnostics {
@@ -52,7 +52,7 @@ class Diagnostics {
 
   private:
     std::string instance_;
-    std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Diagnostic::count_)> counts_{};
+    std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Diagnostic::kinds)> counts_{};
 };
 
 }  // namespace crema::neta::model
