@@ -122,16 +122,18 @@ class Code {
     Code() = default;
 
     // Implicit on purpose: a test writes Code{mov_k(0, 2), exit_insn()}.
-    Code(std::initializer_list<Code> parts) {  // NOLINT(google-explicit-constructor)
+    // NOLINTBEGIN(google-explicit-constructor)
+    Code(std::initializer_list<Code> parts) {
         for (const Code& part : parts) {
             insns_.insert(insns_.end(), part.insns_.begin(), part.insns_.end());
         }
     }
 
-    Code(const Insn& one) : insns_{one} {}  // NOLINT(google-explicit-constructor)
+    Code(const Insn& one) : insns_{one} {}
 
-    Code(std::vector<Insn> some)
-        : insns_(std::move(some)) {}  // NOLINT(google-explicit-constructor)
+    Code(std::vector<Insn> some) : insns_(std::move(some)) {}
+
+    // NOLINTEND(google-explicit-constructor)
 
     [[nodiscard]] const std::vector<Insn>& insns() const { return insns_; }
 

@@ -21,16 +21,15 @@ struct VerifierCase {
 };
 
 /// The maps of every case, by index.
-enum CaseMap : int {
-    kArrayMap = 0,      // array, 4 entries of 16 bytes
-    kGlobalMap = 1,     // array, 1 entry of 16 bytes
-    kConstantMap = 2,   // array, 1 entry of 16 bytes: 1, 0, 7, 0 as u32; frozen, read-only
-    kPercpuMap = 3,     // per-CPU array, 2 entries of 8 bytes
-    kReadOnlyMap = 4,   // array, 1 entry of 16 bytes, programs may not write
-    kWriteOnlyMap = 5,  // array, 1 entry of 16 bytes, programs may not read
-    kDevMap = 6,        // devmap, 4 entries
-    kCpuMap = 7,        // cpumap, 4 entries
-};
+inline constexpr int kArrayMap = 0;   // array, 4 entries of 16 bytes
+inline constexpr int kGlobalMap = 1;  // array, 1 entry of 16 bytes
+// array, 1 entry of 16 bytes: 1, 0, 7, 0 as u32; frozen, read-only
+inline constexpr int kConstantMap = 2;
+inline constexpr int kPercpuMap = 3;     // per-CPU array, 2 entries of 8 bytes
+inline constexpr int kReadOnlyMap = 4;   // array, 1 entry of 16 bytes, programs may not write
+inline constexpr int kWriteOnlyMap = 5;  // array, 1 entry of 16 bytes, programs may not read
+inline constexpr int kDevMap = 6;        // devmap, 4 entries
+inline constexpr int kCpuMap = 7;        // cpumap, 4 entries
 
 [[nodiscard]] std::vector<std::shared_ptr<ebpf::maps::Map>> case_maps();
 [[nodiscard]] const std::vector<VerifierCase>& verifier_cases();

@@ -57,7 +57,9 @@ struct Successors {
     std::array<std::int64_t, 2> target{};
     std::uint32_t count = 0;
 
-    [[nodiscard]] std::span<const std::int64_t> all() const { return {target.data(), count}; }
+    [[nodiscard]] std::span<const std::int64_t> all() const& { return {target.data(), count}; }
+
+    std::span<const std::int64_t> all() const&& = delete;  // would outlive the temporary
 };
 
 [[nodiscard]] Successors successors(const Insn& insn, std::uint32_t index);

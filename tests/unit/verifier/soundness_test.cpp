@@ -172,7 +172,7 @@ TEST(VerifierSoundness, ConcreteRunsStayInsideAbstractStates) {
 TEST(VerifierSoundness, FactsForLoweringHoldOnEveryRun) {
     std::mt19937_64 engine(11);
     std::uint64_t accepted = 0;
-    for (std::uint64_t seed = 1; seed <= 4 * kPrograms; ++seed) {
+    for (std::uint64_t seed = 1; seed <= 2 * kPrograms; ++seed) {
         ebpf::Program program = dice_program(seed);
         if (seed % 3 == 0) {
             program = mutated(program, seed);
@@ -198,7 +198,7 @@ TEST(VerifierSoundness, FactsForLoweringHoldOnEveryRun) {
             ASSERT_EQ(wrong, "") << "seed " << seed;
         }
     }
-    EXPECT_GT(accepted, kPrograms / 2);
+    EXPECT_GT(accepted, kPrograms / 4);
 }
 
 }  // namespace crema::test
