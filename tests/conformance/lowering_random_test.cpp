@@ -2,8 +2,8 @@
 //
 // Random programs, loaded and run by the running kernel and by us (verifier, lowering, JIT):
 // verdict, packet and map contents must be equal. A program that the kernel's verifier finds too
-// complex is left out; one that the kernel takes and ours refuses is a failure. CREMA_TEST_ROUNDS:
-// number of programs; CREMA_TEST_SEED: first seed.
+// complex is left out; one that the kernel takes and ours refuses is a failure. Length
+// and seed: tests/support/rounds.h.
 #include <cstring>
 #include <gtest/gtest.h>
 #include <random>
@@ -19,6 +19,7 @@
 #include "tests/support/kernel_bpf.h"
 #include "tests/support/random_bench.h"
 #include "tests/support/random_program.h"
+#include "tests/support/rounds.h"
 
 namespace crema::test {
 namespace {
@@ -105,8 +106,8 @@ TEST(LoweringRandomConformance, AgreesWithTheKernel) {
     if (!kernel::available()) {
         GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
     }
-    const std::uint64_t first = from_environment("CREMA_TEST_SEED", 1);
-    const std::uint64_t rounds = from_environment("CREMA_TEST_ROUNDS", 500);
+    const std::uint64_t first = first_seed();
+    const std::uint64_t rounds = scaled_rounds(500);
     const std::uint32_t cpu = stay_on_this_cpu();
     RandomBench bench(cpu);
     KernelSide kernel_side(bench.maps(), cpu);

@@ -4,13 +4,13 @@
 // packet and on thousands of random ones, gives the same verdict, bytes and map contents in Crema
 // as in the running kernel, or, where the kernel cannot be asked, as in its recorded answers.
 // CREMA_TEST_ROUNDS=N: N thousand random packets per program (default 1).
-#include <cstdlib>
 #include <fmt/format.h>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sstream>
 
 #include "tests/conformance/conformance.h"
+#include "tests/support/rounds.h"
 
 namespace crema::test {
 namespace {
@@ -66,8 +66,7 @@ TEST_P(Programs, AgreeOnRandomPackets) {
     if (!kernel_ready()) {
         GTEST_SKIP() << kernel_ready().error().message;
     }
-    const char* wanted = std::getenv("CREMA_TEST_ROUNDS");
-    const std::size_t rounds = 1000 * (wanted != nullptr ? std::strtoul(wanted, nullptr, 10) : 1);
+    const std::size_t rounds = scaled_rounds(1000);
     const auto oracle = kernel();
     ASSERT_TRUE(oracle.has_value()) << oracle.error().message;
     const auto own = crema();

@@ -4,7 +4,6 @@
 #include "tests/support/random_bench.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "lib/ebpf/maps/map.h"
@@ -49,11 +48,6 @@ Outcome RandomBench::outcome(const std::function<std::uint64_t(ebpf::XdpBuff&)>&
         result.values.insert(result.values.end(), memory.begin(), memory.end());
     }
     return result;
-}
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-    const char* text = std::getenv(name);
-    return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
 }  // namespace crema::test

@@ -47,7 +47,4 @@ class RandomBench {
     std::array<std::uint8_t, kRandomPacketBytes> packet_{};
 };
 
-/// A number from the environment, or `otherwise`.
-[[nodiscard]] std::uint64_t from_environment(const char* name, std::uint64_t otherwise);
-
 }  // namespace crema::test

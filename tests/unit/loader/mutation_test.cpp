@@ -3,9 +3,8 @@
 // Damaged object files: bytes of good objects changed at random, files cut at random places. A load
 // may succeed or fail, but it answers, and leaves nothing behind. Each damaged file is loaded in
 // this process, so a crash anywhere on the way (our pre-pass, libbpf, libelf, bpf(2), verifier,
-// lowering) fails the test. CREMA_FUZZ_ROUNDS sets how many; seeds are fixed.
+// lowering) fails the test. CREMA_TEST_ROUNDS multiplies the rounds; seeds are fixed.
 #include <cstdint>
-#include <cstdlib>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <random>
@@ -15,14 +14,12 @@
 #include "lib/ebpf/loader/object.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "tests/support/open_files.h"
+#include "tests/support/rounds.h"
 
 namespace crema::ebpf::loader {
 namespace {
 
-int rounds_wanted() {
-    const char* wanted = std::getenv("CREMA_FUZZ_ROUNDS");
-    return wanted != nullptr ? static_cast<int>(std::strtol(wanted, nullptr, 10)) : 1000;
-}
+using crema::test::scaled_rounds;
 
 class Mutation : public testing::TestWithParam<const char*> {
   protected:
@@ -59,7 +56,7 @@ class Mutation : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(Mutation, ChangedBytes) {
-    for (int round = 0; round < rounds_wanted(); ++round) {
+    for (std::uint64_t round = 0; round < scaled_rounds(1000); ++round) {
         SCOPED_TRACE(testing::Message() << "round " << round);
         std::mt19937 random(static_cast<std::uint32_t>(round));
         std::string bad = good_;
@@ -72,7 +69,7 @@ TEST_P(Mutation, ChangedBytes) {
 
 TEST_P(Mutation, CutFiles) {
     std::mt19937 random(1);
-    for (int round = 0; round < rounds_wanted() / 8; ++round) {
+    for (std::uint64_t round = 0; round < scaled_rounds(125); ++round) {
         SCOPED_TRACE(testing::Message() << "round " << round);
         load(good_.substr(0, random() % good_.size()));
     }

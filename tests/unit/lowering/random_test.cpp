@@ -5,7 +5,7 @@
 // types, and with one that knows all that is true for this packet (branches, dead code, zero upper
 // halves), so that the rules which use facts run too. Every fourth also runs with the proof of the
 // verifier, whose facts must hold for every packet.
-// CREMA_TEST_ROUNDS: number of programs; CREMA_TEST_SEED: first seed.
+// Length and seed: tests/support/rounds.h.
 #include <cstring>
 #include <gtest/gtest.h>
 #include <random>
@@ -17,6 +17,7 @@
 #include "tests/support/random_bench.h"
 #include "tests/support/random_program.h"
 #include "tests/support/reference_interpreter.h"
+#include "tests/support/rounds.h"
 
 namespace crema::test {
 namespace {
@@ -76,8 +77,8 @@ void expect_same(RandomBench& bench,
 }
 
 TEST(LoweringRandom, AgreesWithTheReferenceInterpreter) {
-    const std::uint64_t first = from_environment("CREMA_TEST_SEED", 1);
-    const std::uint64_t rounds = from_environment("CREMA_TEST_ROUNDS", 20000);
+    const std::uint64_t first = first_seed();
+    const std::uint64_t rounds = scaled_rounds(20000);
     RandomBench bench(ebpf::maps::possible_cpu_ids().back());
     for (std::uint64_t seed = first; seed < first + rounds && !HasFailure(); seed++) {
         std::mt19937_64 random(seed);

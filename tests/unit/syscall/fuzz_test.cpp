@@ -2,9 +2,8 @@
 //
 // Random bpf(2) calls: whatever the attributes hold, a call answers, and nothing is left behind.
 // Pointers are null, wild, or to a buffer of ours, which the calls may read and write as they like.
-// CREMA_FUZZ_ROUNDS sets the length; the seed is fixed, so a failure can be repeated.
+// CREMA_TEST_ROUNDS multiplies the length; the seed is fixed, so a failure can be repeated.
 #include <array>
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <random>
 
@@ -12,6 +11,7 @@
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/session.h"
 #include "tests/support/open_files.h"
+#include "tests/support/rounds.h"
 #include "tests/unit/syscall/calls.h"
 
 namespace crema::ebpf::syscall::test {
@@ -124,11 +124,10 @@ class Calls {
 };
 
 TEST(Fuzz, RandomCallsNeitherCrashNorLeak) {
-    const char* wanted = std::getenv("CREMA_FUZZ_ROUNDS");
-    const int rounds = wanted != nullptr ? static_cast<int>(std::strtol(wanted, nullptr, 10)) : 40;
+    const std::uint64_t rounds = crema::test::scaled_rounds(40);
     constexpr int kCallsPerRound = 500;
     const std::size_t files = crema::test::open_files();
-    for (int round = 0; round < rounds; ++round) {
+    for (std::uint64_t round = 0; round < rounds; ++round) {
         const Session session;
         Calls calls(static_cast<std::uint32_t>(round));
         for (int i = 0; i < kCallsPerRound; ++i) {
