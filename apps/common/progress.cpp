@@ -14,16 +14,16 @@ Progress::~Progress() {
 
 void Progress::show(const std::string& text) {
     if (is_terminal_) {
-        std::fprintf(stderr, "\r\033[K%s", text.c_str());
+        (void)std::fprintf(stderr, "\r\033[K%s", text.c_str());
         is_open_ = true;
     } else {
-        std::fprintf(stderr, "%s\n", text.c_str());
+        (void)std::fprintf(stderr, "%s\n", text.c_str());
     }
 }
 
 void Progress::finish() {
     if (is_open_) {
-        std::fputc('\n', stderr);
+        (void)std::fputc('\n', stderr);
         is_open_ = false;
     }
 }

@@ -23,12 +23,12 @@ constexpr int kTickMs = 100;
 constexpr double kAbortedPeriodS = 1.0;
 
 void say_error(const std::string& message) {
-    std::fprintf(stderr, "crema-testpmd: %s\n", message.c_str());
+    (void)std::fprintf(stderr, "crema-testpmd: %s\n", message.c_str());
 }
 
 void print(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
+    (void)std::fwrite(text.data(), 1, text.size(), stdout);
+    (void)std::fflush(stdout);
 }
 
 /// Something to do every so often; 0: never.
@@ -81,7 +81,7 @@ class Console {
         : session_(session),
           options_(options),
           stats_(options.stats_period_s),
-          shows_progress_(progress_.is_terminal() ? !options.interactive : !options.interactive),
+          shows_progress_(!options.interactive),
           shown_(progress_period()) {}
 
     /// False: quit.
@@ -245,7 +245,7 @@ int main_of(int argc, char** argv) {
         if (options.error().exit_code == app::kDone) {
             print(options.error().text);
         } else {
-            std::fprintf(stderr, "%s\n", options.error().text.c_str());
+            (void)std::fprintf(stderr, "%s\n", options.error().text.c_str());
         }
         return options.error().exit_code;
     }

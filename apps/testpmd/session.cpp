@@ -319,12 +319,20 @@ void Session::report_aborted() {
 
 app::Snapshot Session::close(std::string* missing) {
     stop();
+    std::vector<rte_eth_link> links(ports_.size());  // as they were; a stopped port has none
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+        (void)rte_eth_link_get_nowait(ports_[i]->port_id(), &links[i]);
+    }
     // Frames on their way between cores and in device rings come home before the last count.
     for (const auto& each : ports_) {
         each->stop();
     }
     app::Snapshot last = snapshot();
     last.type = "final";
+    for (std::size_t i = 0; i < links.size(); ++i) {
+        last.ports[i].link_up = links[i].link_status == RTE_ETH_LINK_UP;
+        last.ports[i].link_mbps = links[i].link_speed;
+    }
     workers_.clear();
     for (const auto& each : ports_) {
         each->close();

@@ -75,7 +75,7 @@ class GenericPort {
         std::uint64_t no_page = 0;
     };
 
-    GenericPort(std::uint16_t port_id, TxQueues& tx) : port_id_(port_id), tx_(tx) {}
+    GenericPort(std::uint16_t port_id, TxQueues& tx) : tx_(tx), port_id_(port_id) {}
 
     [[nodiscard]] std::uint32_t run(std::uint16_t queue, rte_mbuf** mbufs, std::uint32_t n);
     [[nodiscard]] std::uint32_t collect(std::uint16_t queue,
@@ -91,15 +91,15 @@ class GenericPort {
     static std::uint32_t frame_bytes_max(void* port);
     static bool is_up(void* port);
 
-    std::uint16_t port_id_;
+    std::array<QueueCounters, xdp::kRxQueuesMax> queue_counters_;
     TxQueues& tx_;
     xdp::RxHook* hooks_ = nullptr;
     std::vector<rte_mempool*> pools_;  // one per RX queue
-    std::array<QueueCounters, xdp::kRxQueuesMax> queue_counters_;
-    std::atomic<bool> up_{false};
-    std::atomic<std::uint32_t> frame_bytes_max_{0};
     std::atomic<std::uint64_t> tx_xdp_xmit_{0};
     std::atomic<std::uint64_t> tx_xdp_errors_{0};
+    std::atomic<std::uint32_t> frame_bytes_max_{0};
+    std::uint16_t port_id_;
+    std::atomic<bool> up_{false};
 };
 
 }  // namespace crema::datapath

@@ -45,10 +45,10 @@ bool is_native(std::uint16_t port_id) {
 }  // namespace
 
 Port::Port(const PortConfig& config, std::uint16_t tx_queues)
-    : port_id_(config.port_id),
-      rx_queues_(config.rx_queues),
+    : tx_(config.port_id, tx_queues, config.senders),
       name_(name_of(config.port_id)),
-      tx_(config.port_id, tx_queues, config.senders) {}
+      port_id_(config.port_id),
+      rx_queues_(config.rx_queues) {}
 
 Result<std::unique_ptr<Port>> Port::open(const PortConfig& config) {
     if (rte_eth_dev_is_valid_port(config.port_id) == 0) {

@@ -95,13 +95,13 @@ class Port {
     [[nodiscard]] Status configure(const PortConfig& config, std::uint16_t tx_queues);
     [[nodiscard]] Status set_up_queues(const PortConfig& config, std::uint16_t tx_queues);
 
-    std::uint16_t port_id_;
-    std::uint16_t rx_queues_;
-    std::string name_;
-    rte_ether_addr address_{};
     TxQueues tx_;
+    std::string name_;
     std::unique_ptr<GenericPort> generic_;
     rte_mempool* rx_pool_ = nullptr;
+    std::uint16_t port_id_;
+    std::uint16_t rx_queues_;
+    rte_ether_addr address_{};
     bool configured_ = false;
     bool started_ = false;
 };

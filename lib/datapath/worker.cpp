@@ -2,7 +2,6 @@
 #include "lib/datapath/worker.h"
 
 #include <algorithm>
-#include <cstring>
 #include <ctime>
 #include <utility>
 
@@ -115,7 +114,7 @@ void Worker::forward(std::uint16_t in, rte_mbuf** mbufs, std::uint32_t n) {
     if (buffer.n + n > buffer.mbufs.size()) {
         flush(out);
     }
-    std::memcpy(&buffer.mbufs[buffer.n], mbufs, n * sizeof(mbufs[0]));
+    std::copy_n(mbufs, n, &buffer.mbufs[buffer.n]);
     buffer.n += n;
 }
 

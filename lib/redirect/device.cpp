@@ -184,7 +184,7 @@ void release_device(void* target) {
 }
 
 const DeviceTarget* direct_target(std::uint32_t ifindex) {
-    static const auto& kTargets = *[] {
+    static const auto& targets = *[] {
         auto* all = new std::array<DeviceTarget, xdp::kPortsMax>;
         for (std::uint32_t i = 0; i < xdp::kPortsMax; ++i) {
             (*all)[i].kind = Target::Kind::device;
@@ -192,7 +192,7 @@ const DeviceTarget* direct_target(std::uint32_t ifindex) {
         }
         return all;
     }();
-    return is_ifindex(ifindex) ? &kTargets[ifindex - 1] : nullptr;
+    return is_ifindex(ifindex) ? &targets[ifindex - 1] : nullptr;
 }
 
 }  // namespace crema::redirect

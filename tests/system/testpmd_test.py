@@ -145,6 +145,7 @@ class Native(unittest.TestCase):
             document = final(result)
             port = document["ports"][0]
             self.assertEqual(port["xdp"]["mode"], "native")
+            self.assertTrue(port["link"]["up"])
             self.assertGreater(port["xdp"][counter], 0)
             self.assertEqual(document["buffers_missing"], 0)
 
