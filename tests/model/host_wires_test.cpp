@@ -121,10 +121,12 @@ TEST_F(HostWires, TapSurvivesTheMoveToAnotherNamespace) {
     const Bytes frame = make_frame({0x02, 9, 9, 9, 9, 9}, kTestType, 100);
     put(**wire, frame);
     EXPECT_GE((*wire)->losses().io_errors.load(), 1U) << "down after the move: lost and counted";
-    EXPECT_TRUE(shell("ip -n " + space + " addr add 10.1.1.1/24 dev crtap1"));
-    EXPECT_TRUE(shell("ip -n " + space + " link set crtap1 up"));
+    // Not `ip -n`: it remounts /sys, which a root that is no mount point (a chroot) refuses.
+    const std::string inside = "nsenter --net=/run/netns/" + space + " ";
+    EXPECT_TRUE(shell(inside + "ip addr add 10.1.1.1/24 dev crtap1"));
+    EXPECT_TRUE(shell(inside + "ip link set crtap1 up"));
     // The stack there speaks up by itself when pinging; ARP is what comes.
-    std::thread ping([&] { (void)shell("ip netns exec " + space + " ping -c1 -W1 10.1.1.2"); });
+    std::thread ping([&] { (void)shell(inside + "ping -c1 -W1 10.1.1.2"); });
     bool arp = false;
     for (int i = 0; i < 2000 && !arp; ++i) {
         const Bytes got = next_of(**wire);

@@ -18,6 +18,12 @@ def sh(*words, check=True, **more):
     return done
 
 
+def inside(namespace):
+    """Prefix of a command that runs in the namespace. Not `ip netns exec`: that remounts /sys, which
+    a root that is no mount point (a chroot) refuses."""
+    return ("nsenter", f"--net=/run/netns/{namespace}", "--")
+
+
 def why_no_hosts():
     """The reason why this process cannot make hosts, or an empty string."""
     if os.geteuid() != 0:
@@ -26,7 +32,10 @@ def why_no_hosts():
     made = sh("ip", "netns", "add", probe, check=False)
     if made.returncode != 0:
         return f"no network namespaces here: {made.stderr.strip()}"
+    entered = sh(*inside(probe), "true", check=False)
     sh("ip", "netns", "del", probe, check=False)
+    if entered.returncode != 0:
+        return f"network namespaces cannot be entered here: {entered.stderr.strip()}"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return "no /dev/net/tun here"
     return ""
@@ -49,11 +58,11 @@ class Host:
         self.close()
 
     def run(self, *words, check=True, **more):
-        return sh("ip", "netns", "exec", self.name, *words, check=check, **more)
+        return sh(*inside(self.name), *words, check=check, **more)
 
     def start(self, *words, **more):
         """Starts a command in the host; the caller owns the process."""
-        return subprocess.Popen(["ip", "netns", "exec", self.name, *words], text=True, **more)
+        return subprocess.Popen([*inside(self.name), *words], text=True, **more)
 
     def python(self, *words, **more):
         return self.start(sys.executable, *words, **more)
@@ -69,7 +78,7 @@ class Host:
         self._outer.append(outer)
         # veth leaves checksums and segmentation to whoever takes the frame off the wire; a wire
         # carries what a real cable would.
-        for where in ((), ("ip", "netns", "exec", self.name)):
+        for where in ((), inside(self.name)):
             sh(*where, "ethtool", "-K", interface if where else outer, "tx", "off", "tso", "off", "gso", "off",
                "gro", "off")
         sh("ip", "link", "set", outer, "addrgenmode", "none")
