@@ -2,24 +2,18 @@
 //
 // Generated programs, judged by the kernel and by us. What we accept the kernel accepts; of what
 // the kernel accepts we may refuse little, and the test says how much and why.
-// CREMA_RANDOM_PROGRAMS sets how many (default 200).
 #include <cstdio>
-#include <cstdlib>
 #include <gtest/gtest.h>
 
 #include "lib/ebpf/verifier/verify.h"
 #include "tests/support/kernel_verifier.h"
+#include "tests/support/rounds.h"
 #include "tests/support/verifier_cases.h"
 #include "tests/support/verifier_dice.h"
 
 namespace crema::test {
 
 namespace {
-
-std::uint64_t programs_wanted() {
-    const char* text = std::getenv("CREMA_RANDOM_PROGRAMS");
-    return text != nullptr ? std::strtoull(text, nullptr, 10) : 200;
-}
 
 struct Tally {
     std::uint64_t both_accept = 0;
@@ -55,7 +49,7 @@ TEST(VerifierRandom, KernelAndWeAgreeOnGeneratedPrograms) {
     }
     const KernelVerifier oracle(case_maps());
     Tally tally;
-    for (std::uint64_t seed = 1; seed <= programs_wanted(); ++seed) {
+    for (std::uint64_t seed = 1; seed <= scaled_rounds(200); ++seed) {
         const ebpf::Program program = dice_program(seed);
         judge(oracle, program, seed, tally);
         judge(oracle, mutated(program, seed), seed, tally);
@@ -64,7 +58,7 @@ TEST(VerifierRandom, KernelAndWeAgreeOnGeneratedPrograms) {
                  static_cast<unsigned long long>(tally.both_accept),
                  static_cast<unsigned long long>(tally.both_refuse),
                  static_cast<unsigned long long>(tally.only_kernel));
-    EXPECT_GT(tally.both_accept, programs_wanted() / 5);
+    EXPECT_GT(tally.both_accept, scaled_rounds(200) / 5);
     EXPECT_LE(tally.only_kernel * 100, tally.both_accept);
 }
 
