@@ -214,6 +214,14 @@ Status Session::start() {
 void Session::stop() {
     stop_.store(true, std::memory_order_relaxed);
     rte_eal_mp_wait_lcore();
+    // Workers stop one after the other: the last may have sent frames to the CPU of the first.
+    std::uint64_t under_way = 0;
+    do {
+        under_way = 0;
+        for (const auto& worker : workers_) {
+            under_way += worker->drain();
+        }
+    } while (under_way != 0);
     forwarding_ = false;
 }
 

@@ -77,13 +77,27 @@ std::uint32_t Worker::round() {
             forward(source.port->port_id(), mbufs.data(), passed);
         }
     }
-    if (const std::uint32_t n = cpumap_->poll(mbufs.data(), config_.burst)) {
-        work += n;
+    work += poll_cpumap();
+    flush_all();
+    return work;
+}
+
+std::uint32_t Worker::poll_cpumap() {
+    std::array<rte_mbuf*, xdp::kBurstMax> mbufs;
+    const std::uint32_t n = cpumap_->poll(mbufs.data(), config_.burst);
+    if (n != 0) {
         xdp::bump(counters_.from_cpus, n);
         forward_mixed(mbufs.data(), n);
     }
+    return n;
+}
+
+std::uint64_t Worker::drain() {
+    // Not what poll_cpumap() returns: a slot's program may have dropped a whole burst.
+    const std::uint64_t before = redirect::cpumap_counters(config_.cpu).received;
+    static_cast<void>(poll_cpumap());
     flush_all();
-    return work;
+    return redirect::cpumap_counters(config_.cpu).received - before;
 }
 
 void Worker::forward_mixed(rte_mbuf** mbufs, std::uint32_t n) {

@@ -55,8 +55,13 @@ class Worker {
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
 
-    /// Returns when `stop` is set; nothing is left in the worker's hands.
+    /// Returns when `stop` is set; nothing is left in the worker's hands, but other workers that
+    /// stopped later may have sent frames to its CPU: see drain().
     void run();
+
+    /// Handles what waits in the cpumap queues of this CPU. On a control thread after every worker
+    /// returned. Returns how many frames it took; 0 for all workers means that none is under way.
+    std::uint64_t drain();
 
     [[nodiscard]] WorkerCounters counters() const;
 
@@ -72,6 +77,8 @@ class Worker {
     Worker(WorkerConfig config, const ForwardTable& table, const std::atomic<bool>& stop);
 
     [[nodiscard]] std::uint32_t round();
+    /// Takes one burst of what other CPUs sent here.
+    [[nodiscard]] std::uint32_t poll_cpumap();
     void forward(std::uint16_t in, rte_mbuf** mbufs, std::uint32_t n);
     void forward_mixed(rte_mbuf** mbufs, std::uint32_t n);
     void flush(std::uint16_t out);

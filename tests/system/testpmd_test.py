@@ -20,6 +20,7 @@ TESTPMD = ""
 OBJECTS = ""
 
 NULL_PORTS = ["--vdev=net_null0", "--vdev=net_null1"]
+MILLION = 1_000_000
 PAIR = ["--vdev=net_neta0,device=model,wire=gen", "--vdev=net_neta1,device=model,wire=null"]
 
 
@@ -136,18 +137,73 @@ class Native(unittest.TestCase):
         if run(PAIR, ["--duration", "0.1"]).returncode != 0:
             self.skipTest("no net_neta driver in this build")
 
-    def test_million_frames_per_verdict(self):
-        for name, counter in (("drop", "rx_xdp_drop"), ("pass", "rx_xdp_pass")):
-            result = run(["--vdev=net_neta0,device=model,wire=gen"],
-                         ["--duration", "3", "--json", "--forward-mode", "rxonly",
-                          "--xdp", bpf(name)])
-            self.assertEqual(result.returncode, 0, result.stderr)
-            document = final(result)
-            port = document["ports"][0]
-            self.assertEqual(port["xdp"]["mode"], "native")
-            self.assertTrue(port["link"]["up"])
-            self.assertGreater(port["xdp"][counter], 0)
-            self.assertEqual(document["buffers_missing"], 0)
+    def million(self, program, options=(), wire="", lcores=None):
+        """Sends a million frames into port 0, ends when they were received; the final document."""
+        ports = ["--vdev=net_neta0,device=model,wire=gen:count=1000000" + wire, PAIR[1]]
+        process = subprocess.Popen(
+            command(ports, ["-i", "-a", "--json", "--stats-period", "0.2", "--forward-mode",
+                            "rxonly", "--xdp", "0=" + bpf(program), *options], lcores),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        give_up = time.monotonic() + 100
+        for line in process.stdout:
+            if line.startswith("{"):
+                received = json.loads(line)["ports"][0]["ethdev"]["ipackets"]
+                if received >= MILLION or time.monotonic() > give_up:
+                    break
+        out, err = process.communicate("quit\n", timeout=30)
+        self.assertEqual(process.returncode, 0, err)
+        document = json.loads([line for line in out.splitlines() if line.startswith("{")][-1])
+        self.assertEqual(document["type"], "final")
+        port = document["ports"][0]
+        self.assertEqual(port["xdp"]["mode"], "native")
+        self.assertTrue(port["link"]["up"])
+        self.assertEqual(port["ethdev"]["ipackets"], MILLION)
+        self.assertEqual(through_hook(port), MILLION, "every frame has one verdict counter")
+        self.assertEqual(document["buffers_missing"], 0, "pages in = pages out")
+        return document
+
+    def test_million_dropped(self):
+        self.assertEqual(self.million("drop")["ports"][0]["xdp"]["rx_xdp_drop"], MILLION)
+
+    def test_million_passed(self):
+        document = self.million("pass")
+        self.assertEqual(document["ports"][0]["xdp"]["rx_xdp_pass"], MILLION)
+        self.assertEqual(sum(w["received"] for w in document["workers"]), MILLION)
+
+    def test_million_aborted(self):
+        # l2fwd without an entry for the port has nowhere to send
+        self.assertEqual(self.million("l2fwd")["ports"][0]["xdp"]["rx_xdp_aborted"], MILLION)
+
+    def test_million_sent_back(self):
+        port = self.million("ssh_mirror", wire=":proto=tcp:dport=22")["ports"][0]
+        self.assertEqual(port["xdp"]["rx_xdp_tx"] + port["xdp"]["rx_xdp_tx_errors"], MILLION)
+        self.assertGreater(port["xdp"]["rx_xdp_tx"], 0)
+        self.assertEqual(port["ethdev"]["opackets"], port["xdp"]["rx_xdp_tx"])
+        self.assertEqual(port["xdp"]["tx_xdp_xmit"], 0, "counts what other ports sent here")
+
+    def test_million_redirected_to_a_port(self):
+        first, second = self.million("l2fwd", ["--map", "tx_port:1=1"])["ports"]
+        self.assertGreater(first["xdp"]["rx_xdp_redirect"], 0)
+        self.assertEqual(first["xdp"]["rx_xdp_redirect"] + first["xdp"]["rx_xdp_redirect_errors"],
+                         MILLION)
+        self.assertEqual(second["xdp"]["tx_xdp_xmit"], first["xdp"]["rx_xdp_redirect"])
+
+    def test_million_redirected_to_a_cpu(self):
+        cpus = sorted(os.sched_getaffinity(0))
+        if len(cpus) < 2:
+            self.skipTest("needs two CPUs")
+        here, there = cpus[0], cpus[1]
+        document = self.million(
+            "cpumap_5tuple",
+            ["--map", "cpus_count:0=1", "--map", f"cpus_available:0={there}",
+             "--map", f"cpu_map:{there}=2048@on_cpu"], lcores=f"0@{here},1@{here},2@{there}")
+        port = document["ports"][0]
+        there = [c for c in document["cpumap"] if c["cpu"] == there][0]
+        self.assertGreater(there["received"], 0)
+        self.assertEqual(port["xdp"]["rx_xdp_redirect"], there["received"],
+                         "what the queue took arrived, also what was under way at the end")
+        self.assertEqual(port["xdp"]["rx_xdp_redirect_errors"], there["enqueue_drops"])
+        self.assertEqual(there["pass"], there["received"])
 
 
 class Commands(unittest.TestCase):
