@@ -59,7 +59,8 @@ struct Successors {
 
     [[nodiscard]] std::span<const std::int64_t> all() const& { return {target.data(), count}; }
 
-    std::span<const std::int64_t> all() const&& = delete;  // would outlive the temporary
+    [[nodiscard]] std::span<const std::int64_t> all() const&& =
+        delete;  // would outlive the temporary
 };
 
 [[nodiscard]] Successors successors(const Insn& insn, std::uint32_t index);
