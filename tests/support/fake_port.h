@@ -76,14 +76,21 @@ struct FakePort {
         return taken;
     }
 
-    static constexpr xdp::PortOps kOps = {
-        .mode = "native",
-        .xmit = xmit,
-        .attach_check = [](void* port,
-                           bool) { return static_cast<FakePort*>(port)->refuse_attach; },
-        .frame_bytes_max = [](void* port) { return static_cast<FakePort*>(port)->bytes_max; },
-        .is_up = [](void* port) { return static_cast<FakePort*>(port)->up; },
-    };
+    static Status attach_check(void* port, bool /*has_frags*/) {
+        return static_cast<FakePort*>(port)->refuse_attach;
+    }
+
+    static std::uint32_t frame_bytes_max(void* port) {
+        return static_cast<FakePort*>(port)->bytes_max;
+    }
+
+    static bool is_up(void* port) { return static_cast<FakePort*>(port)->up; }
+
+    static constexpr xdp::PortOps kOps = {.mode = "native",
+                                          .xmit = xmit,
+                                          .attach_check = attach_check,
+                                          .frame_bytes_max = frame_bytes_max,
+                                          .is_up = is_up};
 };
 
 /// Frames from a pool of their own; every page is home again when a test ends.

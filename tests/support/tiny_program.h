@@ -17,7 +17,7 @@
 namespace crema::test {
 
 inline std::shared_ptr<const ebpf::LoadedProgram> tiny_program(
-    ebpf::lowering::Lowered lowered, std::uint32_t attach_type = ebpf::kAttachXdp) {
+    const ebpf::lowering::Lowered& lowered, std::uint32_t attach_type = ebpf::kAttachXdp) {
     static std::atomic<std::uint32_t> next_id{1000};
     auto code = ebpf::lowering::compile(lowered);
     EXPECT_TRUE(code) << code.error().message;

@@ -15,7 +15,8 @@
 namespace crema::datapath {
 namespace {
 
-const auto* const kEal = test::with_eal({"-m", "64", "-l", "0", "--vdev=net_ring0"});
+[[maybe_unused]] const auto* const eal =
+    test::with_eal({"-m", "64", "-l", "0", "--vdev=net_ring0"});
 
 constexpr std::uint32_t kDrop = 1, kPass = 2, kTx = 3;
 constexpr std::uint32_t kPages = 128;

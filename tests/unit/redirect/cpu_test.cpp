@@ -13,7 +13,7 @@ namespace {
 
 using ebpf::maps::MapType;
 
-const auto* const kEal = test::with_eal({"-m", "64", "-l", "0"});
+[[maybe_unused]] const auto* const eal = test::with_eal({"-m", "64", "-l", "0"});
 
 class RedirectCpu : public RedirectTest {
   protected:

@@ -11,11 +11,11 @@ namespace {
 
 using ebpf::maps::MapType;
 
-const auto* const kEal = test::with_eal({"-m", "64", "-l", "0"});
+[[maybe_unused]] const auto* const eal = test::with_eal({"-m", "64", "-l", "0"});
 
 class RedirectDevice : public RedirectTest {
   protected:
-    std::uint64_t refused_here(std::uint16_t port) const {
+    [[nodiscard]] std::uint64_t refused_here(std::uint16_t port) const {
         return device_counters(port).refused - before_[port].refused;
     }
 

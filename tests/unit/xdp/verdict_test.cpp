@@ -16,7 +16,7 @@
 namespace crema::xdp {
 namespace {
 
-const auto* const kEal = test::with_eal({"-m", "64", "-l", "0"});
+[[maybe_unused]] const auto* const eal = test::with_eal({"-m", "64", "-l", "0"});
 
 constexpr std::uint32_t kAborted = 0, kDrop = 1, kPass = 2, kTx = 3, kRedirect = 4;
 
