@@ -41,7 +41,7 @@ def leftovers(prefix):
     """What a run could leave on this machine: interfaces, run-time folders, hugepage files."""
     found = set(os.listdir("/sys/class/net"))
     for place in ("/var/run/dpdk", f"/run/user/{os.getuid()}/dpdk", "/tmp/dpdk", "/dev/shm", "/dev/hugepages"):
-        if os.path.isdir(place):
+        if os.access(place, os.R_OK | os.X_OK):
             found |= {f"{place}/{name}" for name in os.listdir(place) if prefix in name}
     return found
 
