@@ -163,6 +163,7 @@ void start_eal(const std::vector<std::uint32_t>& cpus, const std::vector<std::st
     static std::vector<std::string> kept;
     kept = std::move(words);
     std::vector<char*> arguments;
+    arguments.reserve(kept.size());
     for (std::string& word : kept) {
         arguments.push_back(word.data());
     }
@@ -189,6 +190,7 @@ int run_benchmarks(int argc, char** argv, const std::string& about) {
         }
     }
     std::vector<char*> words;
+    words.reserve(flags.size() + 1);
     for (std::string& flag : flags) {
         words.push_back(flag.data());
     }

@@ -27,9 +27,8 @@ std::vector<Variant> all_variants() {
     return variants;
 }
 
-// NOLINTNEXTLINE(readability-identifier-naming): GoogleTest looks for this name.
-void PrintTo(const Variant& variant, std::ostream* out) {
-    *out << subjects()[variant.subject].object << variant.isa << ".bpf.o";
+std::ostream& operator<<(std::ostream& out, const Variant& variant) {
+    return out << subjects()[variant.subject].object << variant.isa << ".bpf.o";
 }
 
 std::string variant_name(const testing::TestParamInfo<Variant>& info) {

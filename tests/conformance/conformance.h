@@ -26,7 +26,7 @@ struct Variant {
 };
 
 /// For GoogleTest's messages.
-void PrintTo(const Variant& variant, std::ostream* out);
+std::ostream& operator<<(std::ostream& out, const Variant& variant);
 
 [[nodiscard]] std::vector<Variant> all_variants();
 /// "l2fwd", "l2fwdV1": names of parameterised tests.

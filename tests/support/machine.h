@@ -38,7 +38,10 @@ struct MapUpdate {
 
 class Machine {
   public:
+    Machine() = default;
     virtual ~Machine() = default;
+    Machine(const Machine&) = delete;
+    Machine& operator=(const Machine&) = delete;
 
     [[nodiscard]] virtual Status update(const MapUpdate& update) = 0;
     [[nodiscard]] virtual Outcome run(const Bytes& packet, std::uint32_t ingress_ifindex) = 0;

@@ -18,19 +18,19 @@ Bytes u32(std::initializer_list<std::uint32_t> numbers) {
 }
 
 // Interface 3 stays without a target.
-const std::vector<MapUpdate> kTwoPorts = {
+const std::vector<MapUpdate> two_ports = {
     {"tx_port", u32({1}), u32({2})},
     {"tx_port", u32({2}), u32({1})},
 };
 
 // Only CPU 0, which every machine has; the last entry names a CPU that cpu_map does not hold.
-const std::vector<MapUpdate> kFourTargets = {
+const std::vector<MapUpdate> four_targets = {
     {"cpu_map", u32({0}), u32({192, 0})},   {"cpus_available", u32({0}), u32({0})},
     {"cpus_available", u32({1}), u32({0})}, {"cpus_available", u32({2}), u32({0})},
     {"cpus_available", u32({3}), u32({5})}, {"cpus_count", u32({0}), u32({4})},
 };
 
-const std::vector<MapUpdate> kRedirectTargets = {
+const std::vector<MapUpdate> redirect_targets = {
     {"devices", u32({0}), u32({2, 0})},
     {"devices", u32({7}), u32({3, 0})},
     {"cpus", u32({0}), u32({64})},
@@ -43,14 +43,14 @@ const std::vector<Subject>& subjects() {
         {"drop", "drop", true, {}},
         {"pass", "pass", true, {}},
         {"ssh_mirror", "ssh_mirror", true, {}},
-        {"l2fwd", "l2fwd", true, kTwoPorts},
-        {"l2fwd_drop_icmp", "l2fwd_drop_icmp", true, kTwoPorts},
-        {"cpumap_5tuple", "cpumap_5tuple", true, kFourTargets},
+        {"l2fwd", "l2fwd", true, two_ports},
+        {"l2fwd_drop_icmp", "l2fwd_drop_icmp", true, two_ports},
+        {"cpumap_5tuple", "cpumap_5tuple", true, four_targets},
         {"proto_counters", "proto_counters", true, {}},
         {"vlan_pop", "vlan_pop", true, {}},
         {"oracle_verdict", "oracle_verdict", false, {}},
         {"oracle_adjust_head", "oracle_adjust_head", false, {}},
-        {"oracle_redirect", "oracle_redirect", false, kRedirectTargets},
+        {"oracle_redirect", "oracle_redirect", false, redirect_targets},
         {"oracle_arithmetic", "oracle_arithmetic", false, {}},
         {"oracle_loop", "oracle_loop", false, {}},
         {"oracle_globals", "oracle_globals", false, {}},
