@@ -118,7 +118,6 @@ static __always_inline int hash_flow(void* data, void* data_end, __u32* hash) {
 }
 
 SEC("xdp")
-
 int cpumap_5tuple(struct xdp_md* ctx) {
     void* data = (void*)(long)ctx->data;
     void* data_end = (void*)(long)ctx->data_end;
@@ -144,7 +143,6 @@ int cpumap_5tuple(struct xdp_md* ctx) {
 }
 
 SEC("xdp/cpumap")
-
 int on_cpu(struct xdp_md* ctx) {
     __u32 key = 0;
     __u64* frames = bpf_map_lookup_elem(&arrived, &key);

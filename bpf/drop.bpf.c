@@ -9,7 +9,6 @@
 #include <bpf/bpf_helpers.h>
 
 SEC("xdp")
-
 int drop(struct xdp_md* ctx) {
     void* data = (void*)(long)ctx->data;
     void* data_end = (void*)(long)ctx->data_end;

@@ -6,7 +6,6 @@
 #include "l2fwd.h"
 
 SEC("xdp")
-
 int l2fwd(struct xdp_md* ctx) {
     count_received(ctx);
     return forward(ctx);

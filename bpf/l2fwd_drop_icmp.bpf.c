@@ -41,7 +41,6 @@ static __always_inline int is_echo(void* data, void* data_end) {
 }
 
 SEC("xdp")
-
 int l2fwd_drop_icmp(struct xdp_md* ctx) {
     void* data = (void*)(long)ctx->data;
     void* data_end = (void*)(long)ctx->data_end;

@@ -7,7 +7,6 @@
 #include <bpf/bpf_helpers.h>
 
 SEC("xdp")
-
 int pass(struct xdp_md* ctx) {
     (void)ctx;
     return XDP_PASS;

@@ -98,7 +98,6 @@ static __always_inline enum protocol classify(void* data, void* data_end) {
 }
 
 SEC("xdp")
-
 int proto_counters(struct xdp_md* ctx) {
     void* data = (void*)(long)ctx->data;
     void* data_end = (void*)(long)ctx->data_end;

@@ -34,7 +34,6 @@ static __always_inline int swap_ssh_ports(const struct transport* transport, voi
 }
 
 SEC("xdp")
-
 int ssh_mirror(struct xdp_md* ctx) {
     void* data = (void*)(long)ctx->data;
     void* data_end = (void*)(long)ctx->data_end;

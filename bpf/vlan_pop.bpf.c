@@ -6,7 +6,6 @@
 #include "packet.h"
 
 SEC("xdp")
-
 int vlan_pop(struct xdp_md* ctx) {
     void* data = (void*)(long)ctx->data;
     void* data_end = (void*)(long)ctx->data_end;
