@@ -42,7 +42,7 @@ std::vector<Cpu>& cpus() {
 }
 
 FrameHeader* header_of(rte_mbuf* page) {
-    return reinterpret_cast<FrameHeader*>(page_pool::hard_start_of(page));
+    return reinterpret_cast<FrameHeader*>(page_pool::buffer_of(page) + kFrameHeaderOffset);
 }
 
 /// A ring in memory of its own: no name to clash, no EAL needed to make one.

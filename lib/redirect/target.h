@@ -13,6 +13,7 @@
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/maps/target_hooks.h"
 #include "lib/ebpf/syscall/loaded_program.h"
+#include "lib/page_pool/page.h"
 #include "lib/xdp/hook.h"
 
 namespace crema::redirect {
@@ -48,7 +49,12 @@ struct FrameHeader {
     std::uint32_t ingress_ifindex;
 };
 
-static_assert(sizeof(FrameHeader) <= ebpf::kFrameReserve);
+/// Where it lies in the page's buffer: aligned, which the start of the headroom is not.
+inline constexpr std::uint32_t kFrameHeaderOffset = 8;
+static_assert(kFrameHeaderOffset >= page_pool::kHardStartOffset &&
+              kFrameHeaderOffset % alignof(FrameHeader) == 0 &&
+              kFrameHeaderOffset + sizeof(FrameHeader) <=
+                  page_pool::kHardStartOffset + ebpf::kFrameReserve);
 
 /// Hands parcels[0..n), n <= kBurstMax, to the queue of `target`; takes the first `return` of them
 /// and counts the rest, which stay with the caller. Caller: inside a Reader's section.
