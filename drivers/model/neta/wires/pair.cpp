@@ -17,8 +17,8 @@ namespace {
 struct Cable {
     explicit Cable(std::string cable_name) : name(std::move(cable_name)) {}
 
-    std::string name;
     std::array<FrameRing, 2> toward;  // toward[end]: frames for the port at that end
+    std::string name;
     std::array<std::atomic<bool>, 2> plugged{};
 };
 
