@@ -9,11 +9,11 @@ namespace crema::log {
 namespace {
 
 int log_type() {
-    static const int kType = [] {
+    static const int registered = [] {
         const int type = rte_log_register_type_and_pick_level("crema", RTE_LOG_NOTICE);
         return type < 0 ? static_cast<int>(RTE_LOGTYPE_USER1) : type;
     }();
-    return kType;
+    return registered;
 }
 
 }  // namespace
