@@ -79,7 +79,7 @@ Status Port::configure(const PortConfig& config, std::uint16_t tx_queues) {
                     config.rx_queues, tx_queues, rte_strerror(-rc));
     }
     configured_ = true;
-    if (const Status done = set_up_queues(config, tx_queues); !done) {
+    if (Status done = set_up_queues(config, tx_queues); !done) {
         return done;
     }
     if (config.mtu != 0) {
@@ -184,7 +184,7 @@ Status Port::set_mtu(std::uint16_t mtu) {
     if (rc == -EBUSY && started_) {
         stop();
         rc = rte_eth_dev_set_mtu(port_id_, mtu);
-        if (const Status again = start(); !again) {
+        if (Status again = start(); !again) {
             return again;
         }
     }
