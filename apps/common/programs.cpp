@@ -124,7 +124,7 @@ Status set_number(Map& map, const void* key, std::string_view text) {
     const std::uint32_t stride = map.spec().type == MapType::percpu_array ? (value_size + 7) / 8 * 8
                                                                           : map.user_value_bytes();
     for (std::size_t at = 0; at + stride <= value.size(); at += stride) {
-        if (const Status put = put_integer(text, value_size, &value[at]); !put) {
+        if (Status put = put_integer(text, value_size, &value[at]); !put) {
             return put;
         }
     }
@@ -136,7 +136,7 @@ Status set_number(Map& map, const void* key, std::string_view text) {
 
 Status set_entry(Map& map, const MapSetting& setting, const ebpf::loader::Object& object) {
     std::array<std::uint8_t, 8> key{};
-    if (const Status put = put_integer(setting.key, map.spec().key_size, key.data()); !put) {
+    if (Status put = put_integer(setting.key, map.spec().key_size, key.data()); !put) {
         return put;
     }
     switch (map.spec().type) {
@@ -284,12 +284,12 @@ Status Programs::attach(const ProgramSpec& spec, const std::vector<std::uint16_t
         return forward_error(program);
     }
     for (const MapSetting& setting : settings_) {
-        if (const Status done = apply(setting, *loaded); !done) {
+        if (Status done = apply(setting, *loaded); !done) {
             return done;
         }
     }
     for (const std::uint16_t port : ports) {
-        if (const Status done = xdp::attach(port, *program); !done) {
+        if (Status done = xdp::attach(port, *program); !done) {
             return done;
         }
         ports_[port] = {.loaded = loaded, .program = (*program)->program.name};
@@ -327,7 +327,7 @@ Status Programs::set(const MapSetting& setting) {
     bool found = false;
     for (const auto& each : loaded()) {
         found = found || each->object.map(setting.map).has_value();
-        if (const Status done = apply(setting, *each); !done) {
+        if (Status done = apply(setting, *each); !done) {
             return done;
         }
     }

@@ -125,7 +125,7 @@ Status Session::load_programs() {
         programs_.keep(setting);
     }
     for (const app::ProgramSpec& spec : options_.programs) {
-        if (const Status done = attach(spec); !done) {
+        if (Status done = attach(spec); !done) {
             return done;
         }
     }
@@ -195,7 +195,7 @@ Status Session::start() {
         return {};
     }
     for (const auto& port : ports_) {
-        if (const Status done = port->start(); !done) {
+        if (Status done = port->start(); !done) {
             return done;
         }
     }
@@ -234,7 +234,7 @@ Status Session::set_mtu(std::uint16_t port_id, std::uint16_t mtu) {
     stop();  // nobody may poll a port that stops
     const Status done = found->set_mtu(mtu);
     if (was_forwarding) {
-        if (const Status again = start(); !again) {
+        if (Status again = start(); !again) {
             return again;
         }
     }
