@@ -232,7 +232,7 @@ Status Session::set_mtu(std::uint16_t port_id, std::uint16_t mtu) {
     }
     const bool was_forwarding = forwarding_;
     stop();  // nobody may poll a port that stops
-    const Status done = found->set_mtu(mtu);
+    Status done = found->set_mtu(mtu);
     if (was_forwarding) {
         if (Status again = start(); !again) {
             return again;

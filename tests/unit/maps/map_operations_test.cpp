@@ -207,10 +207,10 @@ TEST(TargetHooks, EveryAcquiredTargetIsReleasedOnce) {
 TEST(TargetHooks, ProgramInASlotMustHaveTheSlotsAttachType) {
     set_program_by_fd([](int fd) {
         // The tests look at the id only; any non-null pointer stands for the program.
-        static const int kAnything = 0;
+        static const int anything = 0;
         return fd == 5 ? ProgramRef{.program = std::shared_ptr<const LoadedProgram>(
                                         std::shared_ptr<void>(),
-                                        reinterpret_cast<const LoadedProgram*>(&kAnything)),
+                                        reinterpret_cast<const LoadedProgram*>(&anything)),
                                     .id = 42,
                                     .expected_attach_type = 33}
                        : ProgramRef{};
