@@ -298,7 +298,7 @@ Status Programs::attach(const ProgramSpec& spec, const std::vector<std::uint16_t
 }
 
 Status Programs::detach(std::uint16_t port_id) {
-    const Status done = xdp::detach(port_id);
+    Status done = xdp::detach(port_id);
     if (done) {
         ports_.erase(port_id);
     }

@@ -24,7 +24,7 @@ void send_numbered(const Port& port, unsigned q, std::uint32_t ring, std::uint32
         in_flight -= std::min(sent, kUpdateMax);
         std::uint32_t batch = 0;
         while (batch < 8 && posted < frames && in_flight < ring) {
-            Bytes frame = make_frame(kBroadcast, 0x88b5, 64);
+            Bytes frame = make_frame(broadcast, 0x88b5, 64);
             std::memcpy(&frame[20], &posted, 4);
             frame[24] = static_cast<std::uint8_t>(q);
             port.post(q, posted % ring, frame);

@@ -65,7 +65,7 @@ TEST(ModelFault, MisalignedRing) {
     port.link_up();
     port.write(kTxqCmd, 1);
     port.write(kRxqCmd, 1);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.occupied(0), 1U);
     EXPECT_EQ(count(port, Diagnostic::ring_misaligned), 1U);
 }
@@ -92,12 +92,12 @@ TEST(ModelFault, BufferOutsideMappedMemory) {
     Port port;
     port.start();
     port.rx_ring(0)[0].buf_addr = 0xfffffff0;
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     ASSERT_EQ(port.occupied(0), 1U) << "the descriptor is given back";
     EXPECT_NE(port.rx_ring(0)[0].status & kRxError, 0U);
     EXPECT_EQ(count(port, Diagnostic::dma_unmapped), 1U);
     EXPECT_EQ(port.read(kRxDiscardCnt), 1U);
-    port.post(0, 1, make_frame(kBroadcast, 0x0806));
+    port.post(0, 1, make_frame(broadcast, 0x0806));
     port.tx_ring(0)[1].buf_addr = 0;
     port.write(txq_update(0), 1);
     EXPECT_EQ(port.read(txq_status(0)), 0x00010000U) << "SENT advances";
@@ -105,7 +105,7 @@ TEST(ModelFault, BufferOutsideMappedMemory) {
     EXPECT_EQ(count(port, Diagnostic::dma_unmapped), 2U);
     EXPECT_EQ(port.tx_ring(0)[1].hw_command, 0U) << "write-back suppressed by PORT_CONFIG";
     port.write(kPortConfig, port.read(kPortConfig) & ~kPortConfigTxNoErrSum);
-    port.post(0, 2, make_frame(kBroadcast, 0x0806));
+    port.post(0, 2, make_frame(broadcast, 0x0806));
     port.tx_ring(0)[2].buf_addr = 0;
     port.write(txq_update(0), 1);
     EXPECT_EQ(port.tx_ring(0)[2].hw_command & kTxHwError, kTxHwError);
@@ -115,7 +115,7 @@ TEST(ModelFault, WindowsDecide) {
     Port port;
     port.start();
     port.write(kBaseAddrEnable, 0x3f);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.occupied(0), 0U);
     EXPECT_GT(count(port, Diagnostic::dma_no_window), 0U);
     EXPECT_NE(port.read(kUnitCause) & kUnitCauseNoWindow, 0U);
@@ -124,7 +124,7 @@ TEST(ModelFault, WindowsDecide) {
     const std::uint32_t before = port.occupied(0);
     port.write(kAccessProtect, 1);  // read only: transmission works, reception does not
     port.write(kUnitCause, 0);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.occupied(0), before);
     EXPECT_NE(port.read(kUnitCause) & kUnitCauseAddrViolation, 0U);
 }
@@ -132,7 +132,7 @@ TEST(ModelFault, WindowsDecide) {
 TEST(ModelFault, FramesWithoutOrder) {
     const Port port;
     port.start();
-    const Bytes frame = make_frame(kBroadcast, 0x0806);
+    const Bytes frame = make_frame(broadcast, 0x0806);
     port.post(0, 0, frame, kTxLast | kTxL4Csum.of(kTxL4CsumNone));
     port.write(txq_update(0), 1);
     EXPECT_EQ(count(port, Diagnostic::tx_frame_without_first), 1U);
@@ -161,12 +161,12 @@ TEST(ModelFault, TinyReceiveBuffers) {
     port.link_up();
     port.write(kTxqCmd, 1);
     port.write(kRxqCmd, 1);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.occupied(0), 0U);
     EXPECT_EQ(count(port, Diagnostic::rx_buffer_too_small), 1U);
     EXPECT_EQ(port.read(kRxDiscardCnt), 1U);
     port.write(rxq_config(0), 0);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.occupied(0), 9U) << "66 bytes in buffers of 8";
 }
 
@@ -188,7 +188,7 @@ TEST(ModelFault, UnsupportedModesRefuseDma) {
     Port port;
     port.start();
     port.write(kAccMode, 3);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.occupied(0), 0U);
     EXPECT_EQ(kTxqStatusPending.get(port.read(txq_status(0))), 1U);
     EXPECT_GT(count(port, Diagnostic::unsupported_mode), 0U);

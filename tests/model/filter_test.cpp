@@ -99,55 +99,55 @@ TEST_F(ModelFilter, SpecialMulticastByLastByte) {
 }
 
 TEST_F(ModelFilter, BroadcastNeedsNoTableButObeysReject) {
-    EXPECT_EQ(queue_of_da(kBroadcast), 0);
+    EXPECT_EQ(queue_of_da(broadcast), 0);
     port_.write(kPortConfig, port_config_default(0) | kPortConfigRejectBcastOther);
-    EXPECT_EQ(queue_of_da(kBroadcast), -1);
-    EXPECT_EQ(queue_of(make_frame(kBroadcast, 0x0806)), 0);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17)), 0);
+    EXPECT_EQ(queue_of_da(broadcast), -1);
+    EXPECT_EQ(queue_of(make_frame(broadcast, 0x0806)), 0);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17)), 0);
     port_.write(kPortConfig, port_config_default(0) | kPortConfigRejectBcastArp);
-    EXPECT_EQ(queue_of(make_frame(kBroadcast, 0x0806)), -1);
+    EXPECT_EQ(queue_of(make_frame(broadcast, 0x0806)), -1);
     port_.write(kPortConfig, port_config_default(0) | kPortConfigRejectBcastIp);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17)), -1);
-    EXPECT_EQ(queue_of(make_frame(kBroadcast, 0x0806)), 0);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17)), -1);
+    EXPECT_EQ(queue_of(make_frame(broadcast, 0x0806)), 0);
     EXPECT_EQ(port_.read(kRxDiscardCnt), 0U) << "filtered frames are no discards";
 }
 
 TEST_F(ModelFilter, ArpTcpUdpHaveTheirQueues) {
     port_.write(kPortConfig, port_config_default(0) | kPortConfigRxqArp.of(4) |
                                  kPortConfigRxqTcp.of(5) | kPortConfigRxqUdp.of(6));
-    EXPECT_EQ(queue_of(make_frame(kBroadcast, 0x0806)), 4);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 6)), 0) << "no capture";
+    EXPECT_EQ(queue_of(make_frame(broadcast, 0x0806)), 4);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 6)), 0) << "no capture";
     port_.write(kPortConfig,
                 port_.read(kPortConfig) | kPortConfigTcpCapture | kPortConfigUdpCapture);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 6)), 5);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17)), 6);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 1)), 0);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 6)), 5);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17)), 6);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 1)), 0);
 }
 
 TEST_F(ModelFilter, VlanPrioritiesOfThePage) {
     port_.write(kVlanPrioToRxq, 0x00fac688);
     for (int priority = 0; priority < 8; ++priority) {
-        EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17, 20, priority)), priority);
+        EXPECT_EQ(queue_of(make_ipv4(broadcast, 17, 20, priority)), priority);
     }
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17)), 0) << "untagged";
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17)), 0) << "untagged";
 }
 
 TEST_F(ModelFilter, DscpOfThePage) {
     port_.write(0x2430, 5U << 18U);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17, 20, -1, 46 << 2)), 5);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17, 20, -1, 45 << 2)), 0);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17, 20, -1, 46 << 2)), 5);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17, 20, -1, 45 << 2)), 0);
 }
 
 TEST_F(ModelFilter, HighestQueueWinsUnlessTypeIsFirst) {
     port_.write(kVlanPrioToRxq, 0x00fac688);
     port_.write(0x2430, 5U << 18U);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17, 20, 3, 46 << 2)), 5);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17, 20, 7, 46 << 2)), 7);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17, 20, 3, 46 << 2)), 5);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17, 20, 7, 46 << 2)), 7);
     port_.write(kTypePrio, kTypePrioEn | kTypePrioRxq.of(1) | kTypePrioEthertype.of(0x0800));
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17, 20, 7)), 7);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17)), 1);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17, 20, 7)), 7);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17)), 1);
     port_.write(kTypePrio, port_.read(kTypePrio) | kTypePrioFirst);
-    EXPECT_EQ(queue_of(make_ipv4(kBroadcast, 17, 20, 7)), 1);
+    EXPECT_EQ(queue_of(make_ipv4(broadcast, 17, 20, 7)), 1);
 }
 
 TEST_F(ModelFilter, BpduWithSpan) {

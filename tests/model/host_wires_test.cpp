@@ -99,7 +99,7 @@ TEST_F(HostWires, TapCarriesFramesBothWays) {
     ASSERT_EQ(::send(host.get(), frame.data(), frame.size(), 0),
               static_cast<ssize_t>(frame.size()));
     EXPECT_EQ(wait_for([&] { return next_of(**wire); }), frame);
-    const Bytes small = make_frame(kBroadcast, kTestType, 20);
+    const Bytes small = make_frame(broadcast, kTestType, 20);
     ASSERT_EQ(::send(host.get(), small.data(), small.size(), 0), 20);
     Bytes padded = small;
     padded.resize(60, 0);

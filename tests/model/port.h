@@ -237,7 +237,7 @@ class Port {
     std::uint32_t tx_slot_ = 0;
 };
 
-inline const Bytes kBroadcast(6, 0xff);
+inline const Bytes broadcast(6, 0xff);
 
 // Ethernet frame of `bytes` (no FCS) with counting payload.
 inline Bytes make_frame(const Bytes& da, std::uint16_t type, std::size_t bytes = 60) {

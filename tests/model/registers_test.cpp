@@ -121,7 +121,7 @@ TEST(ModelRegisters, FiveHundredTwelveDescriptorsOfThePage) {
     port.start();
     EXPECT_EQ(port.read(rxq_status(0)), 0x02000000U);
     for (int i = 0; i < 3; ++i) {
-        port.post(0, 0, make_frame(kBroadcast, 0x0806));
+        port.post(0, 0, make_frame(broadcast, 0x0806));
         port.write(txq_update(0), 0x00000001);
         port.tx_ring(0)[1] = port.tx_ring(0)[0];
         port.tx_ring(0)[2] = port.tx_ring(0)[0];
@@ -136,7 +136,7 @@ TEST(ModelRegisters, FiveHundredTwelveDescriptorsOfThePage) {
 TEST(ModelRegisters, RxResetClearsCountersKeepsConfiguration) {
     Port port;
     port.start();
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     ASSERT_EQ(port.occupied(0), 1U);
     const std::uint32_t base = port.read(rxq_base(0));
     const std::uint32_t size = port.read(rxq_size(0));
@@ -146,11 +146,11 @@ TEST(ModelRegisters, RxResetClearsCountersKeepsConfiguration) {
     EXPECT_EQ(port.read(kRxqCmd), 0U);
     EXPECT_EQ(port.read(rxq_base(0)), base);
     EXPECT_EQ(port.read(rxq_size(0)), size);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     port.write(kRxReset, 0);
     port.give_rx(0, 64);
     port.write(kRxqCmd, 1);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_GE(port.occupied(0), 1U);
     EXPECT_EQ(port.device->diagnostics().total(), 0U);
 }
@@ -159,7 +159,7 @@ TEST(ModelRegisters, TxResetClearsCounters) {
     const Port port;
     port.start();
     port.write(kTxqCmd, 0x0100);
-    port.post(0, 0, make_frame(kBroadcast, 0x0806));
+    port.post(0, 0, make_frame(broadcast, 0x0806));
     port.write(kTxqCmd, 0x01);
     port.write(txq_update(0), 1);
     ASSERT_EQ(port.read(txq_status(0)), 0x00010000U);
@@ -176,7 +176,7 @@ TEST(ModelRegisters, TxResetClearsCounters) {
 TEST(ModelRegisters, MibClearsOnRead) {
     Port port;
     port.start();
-    port.send(make_frame(kBroadcast, 0x0806, 60));
+    port.send(make_frame(broadcast, 0x0806, 60));
     port.send(make_frame({0x33, 0x33, 0, 0, 0, 1}, 0x86dd, 200));
     ASSERT_EQ(port.occupied(0), 1U) << "multicast is counted, but filtered";
     EXPECT_EQ(port.read(kMibGoodFramesTx), 2U);
@@ -199,7 +199,7 @@ TEST(ModelRegisters, MibNeedsItsEnableBit) {
     Port port;
     port.start();
     port.write(kGmacCtrl0, port.read(kGmacCtrl0) & ~kGmacCtrl0MibEn);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     ASSERT_EQ(port.occupied(0), 1U);
     EXPECT_EQ(port.read(kMibGoodFramesTx), 0U);
 }
@@ -220,9 +220,9 @@ TEST(ModelRegisters, QueueCausesAreLevels) {
     port.write(rxq_threshold(0), kRxqThresholdOccupied.of(2));
     port.write(rxq_time_coal(0), kRxqTimeCoalCycles.max());  // 84 ms
     port.write(kIntrNewMask, kIntrRxq.of(1));
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(kIntrRxq.get(port.read(kIntrNewCause)), 0U) << "one of two, time not up";
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(kIntrRxq.get(port.read(kIntrNewCause)), 1U);
     port.write(kIntrNewCause, 0);
     EXPECT_EQ(kIntrRxq.get(port.read(kIntrNewCause)), 1U) << "a level";
@@ -234,7 +234,7 @@ TEST(ModelRegisters, QueueCausesAreLevels) {
     port.write(kIntrOldCause, 0);
     EXPECT_EQ(kIntrRxq.get(port.read(kIntrOldCause)), 0U);
     port.write(rxq_time_coal(0), 0);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(kIntrRxq.get(port.read(kIntrNewCause)), 1U) << "no time: at once";
     port.write(rxq_threshold(0), kRxqThresholdNonOccupied.of(63));
     EXPECT_EQ(kIntrRxqFree.get(port.read(kIntrNewCause)), 1U) << "61 free, 63 wanted";

@@ -13,7 +13,7 @@ TEST(ModelRx, ArpExampleOfThePage) {
     Port port(options);
     port.start();
     std::memset(port.rx_buffer(0, 0), 0xaa, 256);
-    const Bytes frame = make_frame(kBroadcast, 0x0806, 60);
+    const Bytes frame = make_frame(broadcast, 0x0806, 60);
     port.send(frame);
     ASSERT_EQ(port.read(rxq_status(0)), 0x003f0001U);
     const RxDescriptor& descriptor = port.rx_ring(0)[0];
@@ -50,24 +50,24 @@ std::uint32_t status_after(const Bytes& frame) {
 }
 
 TEST(ModelRx, StatusWordsOfThePage) {
-    EXPECT_EQ(status_after(make_ipv4(kBroadcast, 17)), 0x4fa00000U);
-    EXPECT_EQ(status_after(make_ipv4(kBroadcast, 6)), 0x4f800000U);
-    EXPECT_EQ(status_after(make_ipv4(kBroadcast, 17, 20, 3)), 0x4fa80000U) << "VLAN";
+    EXPECT_EQ(status_after(make_ipv4(broadcast, 17)), 0x4fa00000U);
+    EXPECT_EQ(status_after(make_ipv4(broadcast, 6)), 0x4f800000U);
+    EXPECT_EQ(status_after(make_ipv4(broadcast, 17, 20, 3)), 0x4fa80000U) << "VLAN";
     EXPECT_EQ(status_after(make_ipv4({2, 0, 0, 0, 0, 0x55}, 17)), 0x5fa00000U) << "unknown DA";
-    Bytes bad_header = make_ipv4(kBroadcast, 17);
+    Bytes bad_header = make_ipv4(broadcast, 17);
     bad_header[24] ^= 1;
     EXPECT_EQ(status_after(bad_header), 0x4da00000U);
-    Bytes bad_payload = make_ipv4(kBroadcast, 17);
+    Bytes bad_payload = make_ipv4(broadcast, 17);
     bad_payload[50] ^= 1;
     EXPECT_EQ(status_after(bad_payload), 0x0fa00000U);
-    Bytes no_sum = make_ipv4(kBroadcast, 17);
+    Bytes no_sum = make_ipv4(broadcast, 17);
     no_sum[40] = no_sum[41] = 0;
     EXPECT_EQ(status_after(no_sum), 0x4fa00000U) << "UDP without checksum counts as right";
-    EXPECT_EQ(status_after(make_ipv4(kBroadcast, 1)), 0x0fc00000U) << "ICMP: other";
+    EXPECT_EQ(status_after(make_ipv4(broadcast, 1)), 0x0fc00000U) << "ICMP: other";
 }
 
 TEST(ModelRx, FragmentHasNoChecksumVerdict) {
-    Bytes frame = make_ipv4(kBroadcast, 17);
+    Bytes frame = make_ipv4(broadcast, 17);
     frame[20] = 0x20;  // more fragments
     std::memset(&frame[24], 0, 2);
     const auto sum = static_cast<std::uint16_t>(~fold_sum(sum_bytes(&frame[14], 20)));
@@ -76,7 +76,7 @@ TEST(ModelRx, FragmentHasNoChecksumVerdict) {
 }
 
 TEST(ModelRx, Ipv6WithOtherL4) {
-    Bytes frame = make_frame(kBroadcast, 0x86dd, 86);
+    Bytes frame = make_frame(broadcast, 0x86dd, 86);
     std::memset(&frame[14], 0, 40);
     frame[14] = 0x60;
     frame[19] = 32;
@@ -85,12 +85,12 @@ TEST(ModelRx, Ipv6WithOtherL4) {
 }
 
 TEST(ModelRx, LengthFieldIsNotEthernet2) {
-    EXPECT_EQ(status_after(make_frame(kBroadcast, 46)), 0x0c400000U);
+    EXPECT_EQ(status_after(make_frame(broadcast, 46)), 0x0c400000U);
 }
 
 TEST(ModelRx, TruncatedHeadersAreHarmless) {
     for (std::size_t bytes = 60; bytes < 80; ++bytes) {
-        Bytes frame = make_frame(kBroadcast, 0x0800, bytes);
+        Bytes frame = make_frame(broadcast, 0x0800, bytes);
         frame[14] = 0x4f;  // 60-byte header
         frame[16] = 0xff;  // total length beyond the frame
         frame[23] = 6;
@@ -104,12 +104,12 @@ TEST(ModelRx, FrameOverSeveralBuffers) {
     options.buffer_bytes = 256;
     Port port(options);
     port.start(1522);
-    const Bytes frame = make_frame(kBroadcast, 0x88b5, 250);
+    const Bytes frame = make_frame(broadcast, 0x88b5, 250);
     // 2 + 250 + 4 = 256 fits exactly; two bytes more split the FCS.
     port.send(frame);
     ASSERT_EQ(port.read(rxq_status(0)), 0x003f0001U);
     EXPECT_EQ(port.rx_ring(0)[0].data_size, 256);
-    const Bytes longer = make_frame(kBroadcast, 0x88b5, 252);
+    const Bytes longer = make_frame(broadcast, 0x88b5, 252);
     // Sent in two pieces: the port's TX buffers are as small as its RX buffers.
     port.post(0, 1, Bytes(longer.begin(), longer.begin() + 100), kTxSingle & ~kTxLast);
     port.post(0, 2, Bytes(longer.begin() + 100, longer.end()), kTxLast | kTxZeroPad);
@@ -143,7 +143,7 @@ TEST(ModelRx, OutOfDescriptorsInsideAFrame) {
     port.write(kRxqCmd, 1);
     for (std::uint32_t i = 0; i < 4; ++i) {
         const std::uint32_t place = (i == 0 ? kTxSingle & ~kTxLast : 0) | (i == 3 ? kTxLast : 0);
-        port.post(0, i, i == 0 ? make_frame(kBroadcast, 0x88b5, 200) : Bytes(200, 7), place);
+        port.post(0, i, i == 0 ? make_frame(broadcast, 0x88b5, 200) : Bytes(200, 7), place);
     }
     port.write(txq_update(0), 4);
     ASSERT_EQ(port.read(rxq_status(0)), 0x00000002U);
@@ -162,14 +162,14 @@ TEST(ModelRx, NoFreeDescriptorDiscardsAndGoesOn) {
     Port port(options);
     port.start();
     for (int i = 0; i < 10; ++i) {
-        port.send(make_frame(kBroadcast, 0x0806));
+        port.send(make_frame(broadcast, 0x0806));
     }
     EXPECT_EQ(port.read(rxq_status(0)), 0x00000004U);
     EXPECT_EQ(port.read(kRxDiscardCnt), 6U);
     EXPECT_EQ(port.read(kRxDiscardCnt), 0U);
     EXPECT_EQ(kIntrRxqFree.get(port.read(kIntrOldCause)), 1U);
     port.write(rxq_status_update(0), 0x00040004);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.read(rxq_status(0)), 0x00030001U) << "no re-enable needed";
     EXPECT_EQ(port.read(rxq_index(0)), 1U);
     EXPECT_EQ(port.device->diagnostics().total(), 0U);
@@ -179,7 +179,7 @@ TEST(ModelRx, DisabledQueueDiscards) {
     Port port;
     port.start();
     port.write(kRxqCmd, 0x0100);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.occupied(0), 0U);
     EXPECT_EQ(port.read(kRxDiscardCnt), 1U);
 }
@@ -187,14 +187,14 @@ TEST(ModelRx, DisabledQueueDiscards) {
 TEST(ModelRx, TooLongIsCutAndMarked) {
     Port port;
     port.start(128);
-    port.send(make_frame(kBroadcast, 0x0806, 125));
+    port.send(make_frame(broadcast, 0x0806, 125));
     ASSERT_EQ(port.occupied(0), 1U);
     EXPECT_EQ(port.rx_ring(0)[0].status, 0x0cc00000U | kRxError | kRxErrorCode.of(kRxErrorTooLong));
     EXPECT_EQ(port.rx_ring(0)[0].data_size, 130) << "header and the 128 bytes that are allowed";
     EXPECT_NE(port.read(kIntrMiscCause) & kIntrMiscRxTooLarge, 0U);
     EXPECT_EQ(port.read(kMibOversizeRx), 1U);
     EXPECT_EQ(port.read(kMibBadFramesRx), 1U);
-    port.send(make_frame(kBroadcast, 0x0806, 124));
+    port.send(make_frame(broadcast, 0x0806, 124));
     ASSERT_EQ(port.occupied(0), 2U);
     EXPECT_EQ(port.rx_ring(0)[1].status, 0x0cc00000U) << "exactly the limit";
 }
@@ -203,7 +203,7 @@ TEST(ModelRx, TooShortIsDropped) {
     Port port;
     port.start();
     port.write(kGmacCtrl2, port.read(kGmacCtrl2) | kGmacCtrl2PaddingDis);
-    port.send(make_frame(kBroadcast, 0x0806, 59), kTxSingle & ~kTxZeroPad);
+    port.send(make_frame(broadcast, 0x0806, 59), kTxSingle & ~kTxZeroPad);
     EXPECT_EQ(port.occupied(0), 0U);
     EXPECT_EQ(port.read(kMibUndersizeRx), 1U);
 }
@@ -212,7 +212,7 @@ TEST(ModelRx, DamagedFcsIsDeliveredAsError) {
     Port port;
     port.start();
     port.write(kPortConfigExt, kPortConfigExtTxCrcDisable);
-    Bytes frame = make_frame(kBroadcast, 0x0806, 60);
+    Bytes frame = make_frame(broadcast, 0x0806, 60);
     const std::uint32_t fcs = fcs_of(frame.data(), 60);
     frame.resize(64);
     std::memcpy(&frame[60], &fcs, 4);
@@ -253,7 +253,7 @@ TEST(ModelRx, PortOffHearsNothing) {
     Port port;
     port.start();
     port.write(kGmacCtrl0, port.read(kGmacCtrl0) & ~kGmacCtrl0PortEn);
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.occupied(0), 0U);
     EXPECT_EQ(kTxqStatusPending.get(port.read(txq_status(0))), 1U) << "pending stays";
     port.write(kGmacCtrl0, port.read(kGmacCtrl0) | kGmacCtrl0PortEn);

@@ -17,7 +17,7 @@ Bytes received(const Port& port, std::uint32_t i) {
 TEST(ModelTx, ArpExampleOfThePage) {
     Port port;
     port.start();
-    const Bytes frame = make_frame(kBroadcast, 0x0806, 42);
+    const Bytes frame = make_frame(broadcast, 0x0806, 42);
     port.post(0, 0, frame);
     ASSERT_EQ(port.tx_ring(0)[0].command, 0x80380000U);
     port.write(txq_update(0), 1);
@@ -35,7 +35,7 @@ TEST(ModelTx, ArpExampleOfThePage) {
 TEST(ModelTx, GathersFromFirstToLast) {
     Port port;
     port.start();
-    const Bytes frame = make_frame(kBroadcast, 0x88b5, 300);
+    const Bytes frame = make_frame(broadcast, 0x88b5, 300);
     port.post(0, 0, Bytes(frame.begin(), frame.begin() + 14), kTxSingle & ~kTxLast);
     port.post(0, 1, Bytes(frame.begin() + 14, frame.begin() + 200), 0);
     port.post(0, 2, Bytes(frame.begin() + 200, frame.end()), kTxLast);
@@ -55,8 +55,8 @@ TEST(ModelTx, PaddingCanBeOff) {
     port.start();
     port.write(kRxMinFrame, 0);  // 40 bytes
     port.write(kGmacCtrl2, kGmacCtrl2PaddingDis);
-    port.send(make_frame(kBroadcast, 0x0806, 42), kTxSingle & ~kTxZeroPad);
-    port.send(make_frame(kBroadcast, 0x0806, 42));
+    port.send(make_frame(broadcast, 0x0806, 42), kTxSingle & ~kTxZeroPad);
+    port.send(make_frame(broadcast, 0x0806, 42));
     ASSERT_EQ(port.occupied(0), 2U);
     EXPECT_EQ(received(port, 0).size(), 42U);
     EXPECT_EQ(received(port, 1).size(), 60U) << "asked for by the descriptor";
@@ -67,7 +67,7 @@ TEST(ModelTx, InsertsChecksums) {
     port.start();
     for (const std::uint8_t protocol : {std::uint8_t{6}, std::uint8_t{17}}) {
         for (const int vlan : {-1, 3}) {
-            const Bytes right = make_ipv4(kBroadcast, protocol, 37, vlan);
+            const Bytes right = make_ipv4(broadcast, protocol, 37, vlan);
             const std::uint32_t l3 = vlan < 0 ? 14 : 18;
             Bytes wrong = right;
             wrong[l3 + 10] ^= 0x5a;
@@ -87,7 +87,7 @@ TEST(ModelTx, InsertsChecksums) {
 TEST(ModelTx, ChecksumOffsetsOutsideTheFrameAreHarmless) {
     Port port;
     port.start();
-    const Bytes frame = make_ipv4(kBroadcast, 6);
+    const Bytes frame = make_ipv4(broadcast, 6);
     port.send(frame, (kTxSingle & ~kTxL4Csum.mask()) | kTxL4Csum.of(kTxL4CsumFull) | kTxIpCsum |
                          kTxIpHlen.of(31) | kTxL3Offset.of(127));
     ASSERT_EQ(port.occupied(0), 1U);
@@ -99,7 +99,7 @@ TEST(ModelTx, LinkDownConsumesAndDrops) {
     Port port;
     port.start();
     port.write(kGmacAutoneg, kGmacAutonegForceLinkDown);
-    port.post(0, 0, make_frame(kBroadcast, 0x0806));
+    port.post(0, 0, make_frame(broadcast, 0x0806));
     port.write(txq_update(0), 1);
     EXPECT_EQ(port.read(txq_status(0)), 0x00010000U) << "the ring drains";
     EXPECT_EQ(port.read(kTxDropCnt), 1U);
@@ -113,7 +113,7 @@ TEST(ModelTx, DisabledQueueKeepsPending) {
     Port port;
     port.start();
     port.write(kTxqCmd, 0x0100);
-    port.post(0, 0, make_frame(kBroadcast, 0x0806));
+    port.post(0, 0, make_frame(broadcast, 0x0806));
     port.write(txq_update(0), 1);
     EXPECT_EQ(port.read(txq_status(0)), 0x00000001U);
     EXPECT_EQ(port.device->diagnostics().count(Diagnostic::doorbell_disabled), 1U);
@@ -128,7 +128,7 @@ TEST(ModelTx, RingWrapsAndMayBeFull) {
     port.start();
     for (std::uint32_t round = 0; round < 5; ++round) {
         for (std::uint32_t i = 0; i < 3; ++i) {
-            port.post(0, i, make_frame(kBroadcast, 0x88b5, 60 + round * 3 + i));
+            port.post(0, i, make_frame(broadcast, 0x88b5, 60 + round * 3 + i));
         }
         port.write(txq_update(0), 3);
         ASSERT_EQ(port.read(txq_status(0)), 0x00030000U);
@@ -151,7 +151,7 @@ std::vector<std::size_t> order(std::uint32_t fixed) {
     port.write(kTxFixedPrio, fixed);
     port.write(kGmacCtrl0, port.read(kGmacCtrl0) & ~kGmacCtrl0PortEn);
     for (unsigned q = 0; q < kQueues; ++q) {
-        port.post(q, 0, make_frame(kBroadcast, 0x88b5, 60 + q));
+        port.post(q, 0, make_frame(broadcast, 0x88b5, 60 + q));
         port.write(txq_update(q), 1);
     }
     port.write(kGmacCtrl0, port.read(kGmacCtrl0) | kGmacCtrl0PortEn);
@@ -185,7 +185,7 @@ TEST(ModelTx, RoundRobinServesByWeight) {
     port.write(kGmacCtrl0, port.read(kGmacCtrl0) & ~kGmacCtrl0PortEn);
     for (unsigned q = 0; q < 2; ++q) {
         for (std::uint32_t i = 0; i < 30; ++i) {
-            port.post(q, i, make_frame(kBroadcast, 0x88b5, 512 + q));
+            port.post(q, i, make_frame(broadcast, 0x88b5, 512 + q));
         }
         port.write(txq_update(q), 30);
     }
@@ -203,13 +203,13 @@ TEST(ModelTx, LoopbackInsideTheMac) {
     options.wire = "null";
     Port port(options);
     port.start();
-    port.send(make_frame(kBroadcast, 0x0806));
+    port.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(port.occupied(0), 0U);
     for (const std::uint32_t loop : {kGmacCtrl1GmiiLoopback, kGmacCtrl1PcsLoopback}) {
         port.write(kGmacCtrl1, loop);
         port.write(kGmacAutoneg, kGmacAutonegForceLinkDown);
         EXPECT_NE(port.read(kGmacStatus) & kGmacStatusLinkUp, 0U) << "link is up in loopback";
-        port.send(make_frame(kBroadcast, 0x0806));
+        port.send(make_frame(broadcast, 0x0806));
     }
     EXPECT_EQ(port.occupied(0), 2U);
 }

@@ -346,7 +346,7 @@ TEST(WirePair, TwoPortsAndInBandLink) {
     second.start();
     EXPECT_NE(first.read(kGmacStatus) & kGmacStatusLinkUp, 0U) << "the peer is there";
     EXPECT_NE(first.read(kIntrMiscCause) & kIntrMiscLinkChange, 0U);
-    first.send(make_frame(kBroadcast, 0x0806, 77));
+    first.send(make_frame(broadcast, 0x0806, 77));
     ASSERT_EQ(second.occupied(0), 1U);
     EXPECT_EQ(second.rx_ring(0)[0].data_size, 83);
     EXPECT_EQ(first.occupied(0), 0U);
@@ -359,10 +359,10 @@ TEST(WirePair, FramesForASwitchedOffPortAreGone) {
     options.instance = "net_neta1";
     const Port second(options);
     first.start();
-    first.send(make_frame(kBroadcast, 0x0806));
+    first.send(make_frame(broadcast, 0x0806));
     second.start();
     EXPECT_EQ(second.occupied(0), 0U);
-    first.send(make_frame(kBroadcast, 0x0806));
+    first.send(make_frame(broadcast, 0x0806));
     EXPECT_EQ(second.occupied(0), 1U);
 }
 

@@ -505,7 +505,7 @@ std::vector<std::shared_ptr<ebpf::maps::Map>> case_maps() {
 }
 
 const std::vector<VerifierCase>& verifier_cases() {
-    static const std::vector<VerifierCase> kCases = [] {
+    static const std::vector<VerifierCase> cases = [] {
         Table t;
         add_structure(t);
         add_registers(t);
@@ -518,7 +518,7 @@ const std::vector<VerifierCase>& verifier_cases() {
         add_flow(t);
         return t.take();
     }();
-    return kCases;
+    return cases;
 }
 
 }  // namespace crema::test

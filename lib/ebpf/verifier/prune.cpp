@@ -129,12 +129,12 @@ bool covers(const Checkpoint& old, const State& cur, std::uint16_t live) {
             return false;
         }
     }
-    static const Slot kEmpty{};
+    static const Slot empty{};
     for (std::uint32_t i = 0; i < old.state.stack.size(); ++i) {
         if ((old.slots_read & (std::uint64_t{1} << i)) == 0) {
             continue;
         }
-        const Slot& now = i < cur.stack.size() ? cur.stack[i] : kEmpty;
+        const Slot& now = i < cur.stack.size() ? cur.stack[i] : empty;
         if (!slot_covers(old.state.stack[i], now, ids)) {
             return false;
         }
