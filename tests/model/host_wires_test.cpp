@@ -55,7 +55,7 @@ class HostWires : public ::testing::Test {
     template <typename Next>
     static Bytes wait_for(Next&& next) {
         for (int i = 0; i < 1000; ++i) {
-            const Bytes frame = next();
+            Bytes frame = next();
             if (frame.size() >= 14 && load_be16(&frame[12]) == kTestType) {
                 return frame;
             }
