@@ -109,7 +109,7 @@ class Generator {
     }
 
     /// The start of the statement that `target` lies in or before.
-    int safe(int target) const {
+    [[nodiscard]] int safe(int target) const {
         for (const int start : starts_) {
             if (start >= target) {
                 return start;

@@ -18,7 +18,7 @@
 namespace crema::ebpf::lowering {
 namespace {
 
-Insn make(int code, int dst, int src, int off, std::int64_t imm) {
+constexpr Insn make(int code, int dst, int src, int off, std::int64_t imm) {
     return {.code = static_cast<std::uint8_t>(code),
             .dst = static_cast<std::uint8_t>(dst & 0xf),
             .src = static_cast<std::uint8_t>(src & 0xf),
@@ -26,8 +26,8 @@ Insn make(int code, int dst, int src, int off, std::int64_t imm) {
             .imm = static_cast<std::int32_t>(imm)};
 }
 
-const Insn kExitInsn = make(op::kJmp | op::kExit, 0, 0, 0, 0);
-const Insn kZeroR0 = make(op::kAlu64 | op::kMov, 0, 0, 0, 0);
+constexpr Insn kExitInsn = make(op::kJmp | op::kExit, 0, 0, 0, 0);
+constexpr Insn kZeroR0 = make(op::kAlu64 | op::kMov, 0, 0, 0, 0);
 
 struct Case {
     Program program;
