@@ -26,6 +26,7 @@ inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
     buff.data_hard_start = page_pool::hard_start_of(frame.page);
     // A program may return REDIRECT without having asked for a target.
     buff.redirect.kind = ebpf::RedirectTarget::Kind::none;
+    buff.tail_calls = 0;
 }
 
 /// frames[0..n), n <= kBurstMax. `buff` holds what is constant. Caller: a Reader is entered.
@@ -55,7 +56,6 @@ inline void set_constants(ebpf::XdpBuff& buff, std::uint32_t ifindex, std::uint3
     buff.rx_queue_index = queue;
     buff.egress_ifindex = 0;
     buff.cpu = topology::cpu_of_this_thread();
-    buff.reserved = 0;
     buff.redirect = {};
 }
 

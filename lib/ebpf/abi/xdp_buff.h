@@ -51,7 +51,7 @@ struct alignas(64) XdpBuff {
     std::uint32_t rx_queue_index;
     std::uint32_t egress_ifindex;  // devmap programs only
     std::uint32_t cpu;             // kernel CPU number of the running worker; indexes per-CPU maps
-    std::uint32_t reserved;
+    std::uint32_t tail_calls;      // taken so far in this run
     RedirectTarget redirect;
 };
 

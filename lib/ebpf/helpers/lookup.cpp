@@ -64,7 +64,7 @@ std::uint64_t lookup_any(
             return lookup_devmap(r1, r2, r3, r4, r5);
         case maps::MapType::devmap_hash:
             return lookup_devmap_hash(r1, r2, r3, r4, r5);
-        case maps::MapType::cpumap:
+        default:
             break;
     }
     constexpr bool kVerifierAdmitsThisMapType = false;

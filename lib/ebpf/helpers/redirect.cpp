@@ -94,8 +94,7 @@ std::uint64_t redirect_map_any(
             return redirect_map_devmap_hash(r1, r2, r3, r4, r5);
         case maps::MapType::cpumap:
             return redirect_map_cpumap(r1, r2, r3, r4, r5);
-        case maps::MapType::array:
-        case maps::MapType::percpu_array:
+        default:
             break;
     }
     constexpr bool kVerifierAdmitsThisMapType = false;

@@ -5,7 +5,8 @@
 //
 // Normal form: an LD_IMM64 with src kPseudoMap or kPseudoMapValue carries in imm the index into
 // `maps` (not a file descriptor); with kPseudoMapValue the second slot's imm is the byte offset
-// inside the map's only value. kPseudoMapIdx* has been rewritten to these two.
+// inside the map's only value. kPseudoMapIdx* has been rewritten to these two. Calls of functions
+// and LD_IMM64 of a function's address keep their relative form (target = slot + 1 + imm).
 #pragma once
 
 #include <cstdint>
@@ -29,11 +30,25 @@ struct SourceLine {
     std::string text;
 };
 
+/// One function of a program: slots [first, end). Functions lie one after the other and cover the
+/// program; the first one is where a run starts. Calls (kPseudoCall) and addresses (kPseudoFunc)
+/// name a function by the slot distance to its `first`.
+struct Function {
+    std::uint32_t first = 0;
+    std::uint32_t end = 0;
+    std::string name;            // from BTF; empty without
+    std::uint32_t btf_type = 0;  // BTF_KIND_FUNC in Program::btf; 0: none
+};
+
+class Btf;
+
 struct Program {
     std::string name;  // at most 15 characters, as in bpf(2)
     std::vector<Insn> insns;
     std::vector<std::shared_ptr<maps::Map>> maps;
     std::vector<SourceLine> lines;           // may be empty
+    std::vector<Function> functions;         // empty: one function, all of `insns`
+    std::shared_ptr<const Btf> btf;          // types of the object; may be null
     std::uint32_t expected_attach_type = 0;  // 33 devmap, 35 cpumap, 37 xdp
     bool gpl_compatible = false;
     bool has_frags = false;  // BPF_F_XDP_HAS_FRAGS
