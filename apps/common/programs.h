@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "apps/common/map_entries.h"
 #include "lib/base/result.h"
 #include "lib/ebpf/loader/object.h"
 
@@ -26,19 +27,6 @@ struct ProgramSpec {
 
     /// EINVAL: not of that form.
     [[nodiscard]] static Result<ProgramSpec> parse(std::string_view text);
-};
-
-/// MAP:KEY=VALUE, VALUE as the map's type wants it:
-///   devmap, devmap_hash   PORT[@PROGRAM]     number or ethdev name; program of section xdp/devmap
-///   cpumap                QSIZE[@PROGRAM]    frames; program of section xdp/cpumap
-///   array                 N                  integer, decimal or 0x; values of 1, 2, 4 or 8 bytes
-///   per-CPU array         N                  the same on every CPU
-struct MapSetting {
-    std::string map;
-    std::string key;
-    std::string value;
-
-    [[nodiscard]] static Result<MapSetting> parse(std::string_view text);
 };
 
 /// Number or name of an ethdev port.

@@ -45,6 +45,58 @@ TEST(AppMapSetting, TakesApartMapKeyAndValue) {
     EXPECT_EQ(setting->value, "net_tap0@prog");
 }
 
+TEST(AppMapSetting, AKeyMayBeBytes) {
+    const auto setting = MapSetting::parse("routes:hex:080000000a000000=hex:0102");
+    ASSERT_TRUE(setting);
+    EXPECT_EQ(setting->map, "routes");
+    EXPECT_EQ(setting->key, "hex:080000000a000000");
+    EXPECT_EQ(setting->value, "hex:0102");
+    EXPECT_EQ(setting->text(), "routes:hex:080000000a000000=hex:0102");
+}
+
+/// An array of four values of `value_size` bytes, and what a setting makes of it.
+class AppMapEntries : public testing::TestWithParam<std::uint32_t> {
+  protected:
+    Status set(const char* key, const char* value) {
+        const IfindexOf none = [](std::string_view) -> Result<std::uint32_t> {
+            return fail(ENODEV, "no ports here");
+        };
+        return set_entry(*map_, {.map = "m", .key = key, .value = value}, {}, none);
+    }
+
+    std::shared_ptr<ebpf::maps::Map> map_ = *ebpf::maps::create({.type = ebpf::maps::MapType::array,
+                                                                 .key_size = 4,
+                                                                 .value_size = GetParam(),
+                                                                 .max_entries = 4,
+                                                                 .flags = 0,
+                                                                 .name = "m"});
+};
+
+TEST_P(AppMapEntries, NumbersAndBytesAreReadBackAsTheyWereWritten) {
+    ASSERT_TRUE(set("1", "0x102"));
+    ASSERT_TRUE(set("hex:02000000", GetParam() == 2 ? "hex:0304" : "hex:0304000000000000"));
+    const auto entries = entries_of(*map_);
+    ASSERT_EQ(entries.size(), 4U);
+    EXPECT_EQ(entries[1].key, (std::vector<std::uint8_t>{1, 0, 0, 0}));
+    EXPECT_EQ(contents(*map_), "  0: 0\n  1: 258\n  2: 1027\n  3: 0\n");
+}
+
+TEST_P(AppMapEntries, RefusesWhatDoesNotFit) {
+    for (const auto& [key, value] : {std::pair{"1", "x"},
+                                     {"x", "1"},
+                                     {"hex:01", "1"},
+                                     {"1", "hex:0"},
+                                     {"1", "hex:zzzz"},
+                                     {"4", "1"}}) {
+        const Status done = set(key, value);
+        ASSERT_FALSE(done) << key << "=" << value;
+        EXPECT_GT(done.error().code, 0);
+    }
+    EXPECT_EQ(set("1", "70000").has_value(), GetParam() == 8);
+}
+
+INSTANTIATE_TEST_SUITE_P(ValueSizes, AppMapEntries, testing::Values(2U, 8U));
+
 TEST(AppMapSetting, RefusesWhatLacksAPart) {
     for (const char* text : {"", "m", "m:1", "m=1", ":1=2", "m:=2", "m:1="}) {
         EXPECT_FALSE(MapSetting::parse(text)) << text;
