@@ -123,7 +123,12 @@ int load_xdp(const ebpf::Program& program, std::span<const int> map_fds, std::st
     return fd;
 }
 
-Run test_run(int program, std::span<const std::uint8_t> packet, std::uint32_t repeat) {
+namespace {
+
+Run run_with(int program,
+             std::span<const std::uint8_t> packet,
+             std::uint32_t repeat,
+             Context* context) {
     Run run;
     run.packet.resize(4096);
     Attr attr;
@@ -133,11 +138,27 @@ Run test_run(int program, std::span<const std::uint8_t> packet, std::uint32_t re
     attr.fields.test.data_out = address(run.packet.data());
     attr.fields.test.data_size_out = static_cast<std::uint32_t>(run.packet.size());
     attr.fields.test.repeat = repeat;
+    if (context != nullptr) {
+        attr.fields.test.ctx_in = address(context);
+        attr.fields.test.ctx_size_in = sizeof *context;
+        attr.fields.test.ctx_out = address(context);
+        attr.fields.test.ctx_size_out = sizeof *context;
+    }
     run.error = call(BPF_PROG_TEST_RUN, attr);
     run.retval = attr.fields.test.retval;
     run.duration_ns = attr.fields.test.duration;
     run.packet.resize(run.error == 0 ? attr.fields.test.data_size_out : 0);
     return run;
+}
+
+}  // namespace
+
+Run test_run(int program, std::span<const std::uint8_t> packet, std::uint32_t repeat) {
+    return run_with(program, packet, repeat, nullptr);
+}
+
+Run test_run(int program, std::span<const std::uint8_t> packet, Context& context) {
+    return run_with(program, packet, 1, &context);
 }
 
 }  // namespace crema::test::kernel

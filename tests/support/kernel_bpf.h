@@ -39,4 +39,17 @@ struct Run {
 
 [[nodiscard]] Run test_run(int program, std::span<const std::uint8_t> packet, std::uint32_t repeat);
 
+/// struct xdp_md, whose last field old headers lack.
+struct Context {
+    std::uint32_t data = 0;  // bytes of metadata in front of the packet
+    std::uint32_t data_end = 0;
+    std::uint32_t data_meta = 0;
+    std::uint32_t ingress_ifindex = 0;
+    std::uint32_t rx_queue_index = 0;
+    std::uint32_t egress_ifindex = 0;
+};
+
+/// With a context in and out. packet: metadata and frame.
+[[nodiscard]] Run test_run(int program, std::span<const std::uint8_t> packet, Context& context);
+
 }  // namespace crema::test::kernel

@@ -36,9 +36,22 @@ std::uint64_t redirect_map_devmap_hash(
 std::uint64_t redirect_map_cpumap(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
 
-// adjust.cpp; r1 context, r2 signed 32-bit offset. Result: 0 or a negative errno.
-std::uint64_t xdp_adjust_head(
+/// All natives have this type: `NativeFunction name;` declares one.
+using NativeFunction = std::uint64_t(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+
+// adjust.cpp; r1 context, r2 signed 32-bit offset. Result: 0 or a negative errno.
+NativeFunction xdp_adjust_head;
+NativeFunction xdp_adjust_meta;
+NativeFunction xdp_adjust_tail;
+
+// packet_bytes.cpp; r1 context, r2 offset in the frame, r3 memory, r4 its size.
+NativeFunction xdp_get_buff_len;
+NativeFunction xdp_load_bytes;
+NativeFunction xdp_store_bytes;
+
+// checksum.cpp; r1 from, r2 its size, r3 to, r4 its size, r5 seed. Result: 0..0xffff.
+NativeFunction csum_diff;
 
 /// What r1 of a map helper holds: lowering loads the address of the Map object.
 [[nodiscard]] inline std::uint64_t map_argument(const maps::Map& map) {
@@ -49,6 +62,15 @@ std::uint64_t xdp_adjust_head(
 template <typename Concrete = maps::Map>
 [[nodiscard]] inline const Concrete& map_of(std::uint64_t r1) {
     return *static_cast<const Concrete*>(reinterpret_cast<const maps::Map*>(r1));
+}
+
+/// r0 of a helper that fails with `error`, a positive errno.
+[[nodiscard]] inline std::uint64_t error_result(int error) {
+    return static_cast<std::uint64_t>(-std::int64_t{error});
+}
+
+[[nodiscard]] inline std::uint8_t* memory_at(std::uint64_t address) {
+    return reinterpret_cast<std::uint8_t*>(address);
 }
 
 [[nodiscard]] inline XdpBuff& context_of(std::uint64_t argument) {
