@@ -192,11 +192,12 @@ std::uint32_t deliver(Cpu& cpu,
         xdp::set_constants(buff, 0, 0);
         xdp::Dispatch dispatch(
             frames.data(), {.tx = nullptr, .outbound = outbound, .program_id = target.program->id});
-        const ebpf::EntryPoint entry = target.program->code.entry();
+        const ebpf::EntryPoint entry = target.program->entry();
+        const void* const self = target.program->self();
         for (std::uint32_t i = 0; i < n; ++i) {
             buff.ingress_ifindex = header_of(pages[i])->ingress_ifindex;
             xdp::point_at(buff, frames[i]);
-            dispatch.take(buff, pages[i], static_cast<std::uint32_t>(entry(&buff)));
+            dispatch.take(buff, pages[i], static_cast<std::uint32_t>(entry(&buff, self)));
         }
         passed = dispatch.finish(cpu.verdicts);
     }

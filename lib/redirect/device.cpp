@@ -50,7 +50,8 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
     ebpf::XdpBuff buff;
     xdp::set_constants(buff, 0, 0);
     buff.egress_ifindex = egress_ifindex;
-    const ebpf::EntryPoint entry = program.code.entry();
+    const ebpf::EntryPoint entry = program.entry();
+    const void* const self = program.self();
     std::array<rte_mbuf*, xdp::kBurstMax> dropped;
     std::uint32_t drops = 0;
     std::uint32_t aborted = 0;
@@ -59,7 +60,7 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
         buff.ingress_ifindex = parcels[i].ingress_ifindex;
         rte_mbuf* const page = parcels[i].frame.page;
         xdp::point_at(buff, parcels[i].frame);
-        const auto act = static_cast<std::uint32_t>(entry(&buff));
+        const auto act = static_cast<std::uint32_t>(entry(&buff, self));
         if (act == static_cast<std::uint32_t>(ebpf::Verdict::pass)) [[likely]] {
             frames[passed++] = xdp::frame_of(buff, page);
             continue;

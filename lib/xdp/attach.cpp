@@ -61,7 +61,7 @@ std::uint32_t run_hook(RxHook* self, Frame* frames, std::uint32_t n) {
     set_constants(buff, ifindex_of(queue.port->port.port_id), queue.queue);
     Dispatch dispatch(
         frames, {.tx = &queue.port->port, .outbound = queue.outbound, .program_id = program->id});
-    run_burst(program->code.entry(), buff, frames, n, dispatch);
+    run_burst(*program, buff, frames, n, dispatch);
     const std::uint32_t passed = dispatch.finish(self->counters);
     queue.reader.leave();
     return passed;
@@ -131,7 +131,7 @@ const Port* port_by_ifindex(std::uint32_t ifindex) {
 }
 
 Status attach(std::uint16_t port_id, std::shared_ptr<const ebpf::LoadedProgram> program) {
-    CREMA_CHECK(program != nullptr && program->code.entry() != nullptr);
+    CREMA_CHECK(program != nullptr && program->entry() != nullptr);
     const std::string& name = program->program.name;
     const std::uint32_t type = program->program.expected_attach_type;
     if (type == ebpf::kAttachXdpDevmap || type == ebpf::kAttachXdpCpumap) {

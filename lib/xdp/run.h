@@ -10,6 +10,7 @@
 #include <rte_prefetch.h>
 
 #include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/syscall/loaded_program.h"
 #include "lib/page_pool/page.h"
 #include "lib/topology/this_cpu.h"
 #include "lib/xdp/dispatch.h"
@@ -30,11 +31,13 @@ inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
 }
 
 /// frames[0..n), n <= kBurstMax. `buff` holds what is constant. Caller: a Reader is entered.
-inline void run_burst(ebpf::EntryPoint entry,
+inline void run_burst(const ebpf::LoadedProgram& program,
                       ebpf::XdpBuff& buff,
                       const Frame* frames,
                       std::uint32_t n,
                       Dispatch& dispatch) {
+    const ebpf::EntryPoint entry = program.entry();
+    const void* const self = program.self();
     for (std::uint32_t i = 0; i < n && i < kPrefetchAhead; ++i) {
         rte_prefetch0(frames[i].data);
     }
@@ -44,7 +47,7 @@ inline void run_burst(ebpf::EntryPoint entry,
         }
         rte_mbuf* const page = frames[i].page;
         point_at(buff, frames[i]);
-        const std::uint64_t r0 = entry(&buff);
+        const std::uint64_t r0 = entry(&buff, self);
         dispatch.take(buff, page, static_cast<std::uint32_t>(r0));
     }
 }

@@ -56,7 +56,8 @@ Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
     buff.ingress_ifindex = ingress_ifindex;
     buff.cpu = static_cast<std::uint32_t>(std::max(sched_getcpu(), 0));
 
-    const ebpf::EntryPoint entry = program.code.entry();
+    const ebpf::EntryPoint entry = program.entry();
+    const void* const self = program.self();
     const std::uint32_t runs = std::max(repeat, 1U);
     std::uint64_t result = 0;
     const auto start = std::chrono::steady_clock::now();
@@ -65,7 +66,7 @@ Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
         buff.data_end = data + packet.size();
         buff.data_meta = data;
         buff.redirect = {};
-        result = entry(&buff);
+        result = entry(&buff, self);
     }
     const auto spent = std::chrono::steady_clock::now() - start;
     const auto spent_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count();

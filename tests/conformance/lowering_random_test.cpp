@@ -133,7 +133,7 @@ TEST(LoweringRandomConformance, AgreesWithTheKernel) {
         auto code = ebpf::lowering::compile(*lowered);
         ASSERT_TRUE(code) << "seed " << seed << ": " << code.error().message;
         const Outcome got =
-            bench.outcome([&](ebpf::XdpBuff& buff) { return code->entry()(&buff); });
+            bench.outcome([&](ebpf::XdpBuff& buff) { return code->entry()(&buff, nullptr); });
         EXPECT_EQ(static_cast<std::uint32_t>(got.r0), wanted.r0) << "seed " << seed;
         EXPECT_EQ(got.packet, wanted.packet) << "seed " << seed;
         EXPECT_EQ(got.values, wanted.values) << "seed " << seed;

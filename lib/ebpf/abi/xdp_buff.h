@@ -59,7 +59,9 @@ static_assert(offsetof(XdpBuff, data) == 0 && offsetof(XdpBuff, data_end) == 8 &
               offsetof(XdpBuff, data_meta) == 16 && offsetof(XdpBuff, data_hard_start) == 24);
 static_assert(offsetof(XdpBuff, cpu) == 48 && offsetof(XdpBuff, redirect) == 56);
 
-/// A compiled program. Returns r0; callers take the low 32 bits as the verdict.
-using EntryPoint = std::uint64_t (*)(XdpBuff*);
+/// Where a run of a loaded program starts. `self` is what LoadedProgram::self() gives: an
+/// interpreted program's own form; compiled code ignores it. Returns r0; callers take the low 32
+/// bits as the verdict.
+using EntryPoint = std::uint64_t (*)(XdpBuff*, const void* self);
 
 }  // namespace crema::ebpf

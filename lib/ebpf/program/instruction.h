@@ -48,8 +48,15 @@ inline constexpr std::uint8_t kPseudoMap = 1, kPseudoMapValue = 2, kPseudoBtfId 
                               kPseudoFunc = 4, kPseudoMapIdx = 5, kPseudoMapIdxValue = 6;
 // src of kCall
 inline constexpr std::uint8_t kHelperCall = 0, kPseudoCall = 1, kPseudoKfunc = 2;
-// imm of kAtomic
+// may_goto, an operation of kJmp alone: jumps when the run's bound on it is used up
+inline constexpr std::uint8_t kJcond = 0xe0;
+// imm of kAtomic; the first four may carry kFetch
 inline constexpr std::int32_t kFetch = 0x01;
+inline constexpr std::int32_t kAtomicAdd = 0x00, kAtomicOr = 0x40, kAtomicAnd = 0x50,
+                              kAtomicXor = 0xa0, kAtomicXchg = 0xe1, kAtomicCmpxchg = 0xf1,
+                              kLoadAcquire = 0x100, kStoreRelease = 0x110;
+// off of ALU kDiv and kMod: signed; off of kMov with a register: bits to sign-extend (8, 16, 32)
+inline constexpr std::int16_t kSigned = 1;
 
 [[nodiscard]] constexpr std::uint8_t insn_class(std::uint8_t code) {
     return code & 0x07;

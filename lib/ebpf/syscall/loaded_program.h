@@ -16,6 +16,11 @@ struct LoadedProgram {
     Program program;
     lowering::Code code;
     std::uint64_t verified_insns = 0;
+
+    /// A run is entry()(&buff, self()).
+    [[nodiscard]] EntryPoint entry() const { return code.entry(); }
+
+    [[nodiscard]] const void* self() const { return nullptr; }
 };
 
 }  // namespace crema::ebpf

@@ -110,7 +110,7 @@ Observation run_code(const ebpf::lowering::Lowered& lowered) {
         return {};
     }
     ebpf::XdpBuff buff{};
-    return {Observation::Kind::result, code->entry()(&buff)};
+    return {Observation::Kind::result, code->entry()(&buff, nullptr)};
 }
 
 Observation directly(const Probe& probe) {

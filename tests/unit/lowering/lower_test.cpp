@@ -174,7 +174,7 @@ TEST_P(LowerLookup, CountsInTheRightPlaceWithoutACall) {
                 ASSERT_TRUE(code) << code.error().message;
                 buff.ingress_ifindex = key;
                 const std::uint64_t wanted = key >= 5 ? 99 : constant ? 1 : 2;
-                EXPECT_EQ(code->entry()(&buff), wanted) << "key " << key;
+                EXPECT_EQ(code->entry()(&buff, nullptr), wanted) << "key " << key;
             }
         }
         const maps::ValueLayout layout = map->layout();
@@ -224,7 +224,7 @@ TEST(LowerContext, ReadsEveryField) {
         ASSERT_TRUE(result) << result.error().message;
         auto code = compile(*result);
         ASSERT_TRUE(code) << code.error().message;
-        EXPECT_EQ(code->entry()(&buff), wanted[field]) << "field " << field;
+        EXPECT_EQ(code->entry()(&buff, nullptr), wanted[field]) << "field " << field;
     }
 }
 

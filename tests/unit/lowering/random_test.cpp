@@ -64,7 +64,8 @@ void expect_same(RandomBench& bench,
     ASSERT_TRUE(lowered) << "seed " << seed << ", " << which << ": " << lowered.error().message;
     auto code = ebpf::lowering::compile(*lowered);
     ASSERT_TRUE(code) << "seed " << seed << ", " << which << ": " << code.error().message;
-    const Outcome got = bench.outcome([&](ebpf::XdpBuff& buff) { return code->entry()(&buff); });
+    const Outcome got =
+        bench.outcome([&](ebpf::XdpBuff& buff) { return code->entry()(&buff, nullptr); });
     EXPECT_EQ(got.r0, wanted.r0) << "seed " << seed << ", " << which;
     for (std::size_t at = 0; at < got.packet.size(); at += 8) {
         std::uint64_t have = 0;

@@ -30,7 +30,7 @@ class ProgLoad : public testing::Test {
 
     static std::uint64_t run(const LoadedProgram& program) {
         XdpBuff buff{};
-        return program.code.entry()(&buff);
+        return program.entry()(&buff, program.self());
     }
 
     [[nodiscard]] std::string reason() const {
