@@ -70,8 +70,7 @@ const char* check_helper_call(const Insn& insn) {
     if (insn.src != op::kHelperCall) {
         return "kernel function calls are not served";
     }
-    return helpers::find(static_cast<std::uint32_t>(insn.imm)) != nullptr ? nullptr
-                                                                          : "helper is not served";
+    return nullptr;  // whether it has a native function: check_native()
 }
 
 const char* check_jump(const Insn& insn) {
@@ -192,6 +191,28 @@ const char* check_insn(const Program& program, std::size_t at, verifier::Access 
     }
 }
 
+/// A helper that verifies may have no native function yet, or none for the type of its map.
+Status check_native(const Program& program, std::size_t at, std::int32_t map) {
+    const Insn& insn = program.insns[at];
+    const auto id = static_cast<std::uint32_t>(insn.imm);
+    if (insn.code != (op::kJmp | op::kCall) || insn.src != op::kHelperCall) {
+        return {};
+    }
+    const helpers::Prototype* prototype = helpers::find(id);
+    const maps::Map* known = map >= 0 ? program.maps[static_cast<std::size_t>(map)].get() : nullptr;
+    if (prototype != nullptr &&
+        (prototype->native != nullptr ||
+         (known != nullptr && helpers::native_for(id, known->spec().type) != nullptr))) {
+        return {};
+    }
+    const std::string on_map = known != nullptr
+                                   ? fmt::format(" on map {} (type {})", known->spec().name,
+                                                 static_cast<unsigned>(known->spec().type))
+                                   : std::string();
+    return fail(ENOTSUP, "program {}: instruction {}: helper bpf_{}#{}{} is not served yet",
+                program.name, at, helpers::name_of(id), id, on_map);
+}
+
 }  // namespace
 
 Status check_program(const Program& program, const verifier::Proof& proof) {
@@ -210,6 +231,9 @@ Status check_program(const Program& program, const verifier::Proof& proof) {
                             "{}",
                             program.name, at, insn.code, unsigned{insn.src}, insn.off, insn.imm,
                             reason);
+            }
+            if (auto served = check_native(program, at, proof.insns[at].map); !served) {
+                return served;
             }
         }
         at += insn.code == op::kLdImm64 ? 1 : 0;

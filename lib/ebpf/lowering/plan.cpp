@@ -2,7 +2,7 @@
 //
 // The forward scan behind plan.h. It tracks constants and frame addresses in registers and 32-bit
 // constants on the stack, forgets everything where paths join, and all of the stack at a store to
-// an address it does not know. Helpers that are served never write the program's stack.
+// an address it does not know and after a helper that may write to memory.
 #include "lib/ebpf/lowering/plan.h"
 
 #include <array>
@@ -63,7 +63,10 @@ class Scan {
         }
     }
 
-    void after_call(bool result_is_address) {
+    void after_call(bool result_is_address, bool memory_changed) {
+        if (memory_changed) {
+            words_.clear();
+        }
         for (std::uint8_t reg = 0; reg <= kR5; reg++) {
             regs_[reg] = {};
         }
@@ -133,16 +136,6 @@ class Scan {
     std::map<std::int64_t, std::uint32_t> words_;  // by offset to r10; never overlap
 };
 
-RegSet argument_set(const helpers::Prototype& prototype) {
-    RegSet reads = 0;
-    std::uint8_t reg = kR1;
-    for (const helpers::Arg arg : prototype.args) {
-        reads |= arg != helpers::Arg::none ? reg_bit(reg) : 0;
-        reg++;
-    }
-    return reads;
-}
-
 CallPlan plan_call(const Program& program,
                    const Insn& insn,
                    const verifier::InsnFacts& facts,
@@ -189,14 +182,14 @@ Plan make_plan(const Program& program, const verifier::Proof& proof, const Flow&
             call = plan_call(program, insn, proof.insns[at], scan);
             const bool inlined = call.kind != CallPlan::Kind::native;
             const RegSet key_reads = call.key ? 0 : reg_bit(kR2);
-            plan.call_reads[at] = inlined ? key_reads : argument_set(prototype);
+            plan.call_reads[at] = inlined ? key_reads : prototype.registers_read();
             plan.needs_context = plan.needs_context || call.kind == CallPlan::Kind::percpu_array ||
                                  (!inlined && prototype.wants_context);
             const bool found =
                 inlined && call.key &&
                 *call.key <
                     program.maps[static_cast<std::size_t>(proof.insns[at].map)]->spec().max_entries;
-            scan.after_call(found);
+            scan.after_call(found, prototype.writes_memory());
             continue;
         }
         if (is_null_check(insn) && scan.is_not_null(insn.dst) &&

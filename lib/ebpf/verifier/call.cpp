@@ -24,8 +24,7 @@ Result<const helpers::Prototype*> Machine::find_helper(const Insn& insn) const {
     if (name == "unknown") {
         return fail(EINVAL, "invalid func unknown#{}", insn.imm);
     }
-    return fail(EINVAL, "program of this type cannot use helper bpf_{}#{} (not served yet)", name,
-                insn.imm);
+    return fail(EINVAL, "program of this type cannot use helper bpf_{}#{}", name, insn.imm);
 }
 
 Status Machine::check_key(std::uint32_t regno, std::uint32_t size) {
@@ -52,16 +51,19 @@ Status Machine::check_key(std::uint32_t regno, std::uint32_t size) {
 Status Machine::check_argument(const helpers::Prototype& helper, std::uint32_t index) {
     const std::uint32_t regno = index + 1;
     const Reg& reg = cur_.regs[regno];
+    if (helper.args[index].kind == helpers::ArgKind::unchecked) {
+        return {};
+    }
     if (reg.type == RegType::not_init) {
         return fail(EACCES, "R{} !read_ok", regno);
     }
-    switch (helper.args[index]) {
-        case helpers::Arg::ctx:
+    switch (helper.args[index].kind) {
+        case helpers::ArgKind::ctx:
             if (reg.type != RegType::ctx) {
                 return fail(EACCES, "R{} type={} expected=ctx", regno, type_name(reg.type));
             }
             return check_unmodified(regno);
-        case helpers::Arg::map: {
+        case helpers::ArgKind::map: {
             if (reg.type != RegType::map_ptr) {
                 return fail(EACCES, "R{} type={} expected=map_ptr", regno, type_name(reg.type));
             }
@@ -76,15 +78,18 @@ Status Machine::check_argument(const helpers::Prototype& helper, std::uint32_t i
             map = static_cast<std::int32_t>(reg.map);
             return {};
         }
-        case helpers::Arg::map_key: {
+        case helpers::ArgKind::map_key: {
             const std::int32_t map = proof_.insns[insn_].map;
             if (map < 0) {
                 return fail(EACCES, "invalid map_ptr to access map->key");
             }
             return check_key(regno, program_.maps[static_cast<std::size_t>(map)]->spec().key_size);
         }
-        default:
+        case helpers::ArgKind::anything:
             return {};
+        default:
+            return fail(ENOTSUP, "argument R{} of bpf_{}#{} is not served yet", regno,
+                        helpers::name_of(helper.id), helper.id);
     }
 }
 
@@ -132,7 +137,10 @@ Status Machine::do_call(const Insn& insn) {
     if (helper.gpl_only && !program_.gpl_compatible) {
         return fail(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program");
     }
-    for (std::uint32_t i = 0; i < 5 && helper.args[i] != helpers::Arg::none; ++i) {
+    if (helper.sleeps) {
+        return fail(EINVAL, "helper call might sleep in a non-sleepable prog");
+    }
+    for (std::uint32_t i = 0; i < 5 && helper.args[i].kind != helpers::ArgKind::none; ++i) {
         if (auto ok = check_argument(helper, i); !ok) {
             return ok;
         }
@@ -142,12 +150,13 @@ Status Machine::do_call(const Insn& insn) {
         map_index >= 0 ? program_.maps[static_cast<std::size_t>(map_index)].get() : nullptr;
     if (map != nullptr && !helpers::takes_map_type(helper.id, map->spec().type)) {
         return fail(EINVAL, "cannot pass map_type {} into func bpf_{}#{}",
-                    static_cast<unsigned>(map->spec().type), helper.name, helper.id);
+                    static_cast<unsigned>(map->spec().type), helpers::name_of(helper.id),
+                    helper.id);
     }
     Reg result = Reg::scalar(Scalar::unknown());
-    if (helper.returns == helpers::Return::map_value_or_null && map != nullptr) {
+    if (helper.returns.kind == helpers::ReturnKind::map_value_or_null && map != nullptr) {
         const bool found_always =
-            helper.args[1] == helpers::Arg::map_key && key_is_in_range(cur_.regs[2], *map);
+            helper.args[1].kind == helpers::ArgKind::map_key && key_is_in_range(cur_.regs[2], *map);
         result = Reg::pointer(found_always ? RegType::map_value : RegType::map_value_or_null);
         result.map = static_cast<std::uint32_t>(map_index);
         result.id = found_always ? 0 : ++ids_;

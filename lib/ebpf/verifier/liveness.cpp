@@ -40,9 +40,7 @@ Uses jump_uses(const Insn& insn) {
                                      ? helpers::find(static_cast<std::uint32_t>(insn.imm))
                                      : nullptr;
             if (helper != nullptr) {
-                for (unsigned i = 0; i < 5 && helper->args[i] != helpers::Arg::none; ++i) {
-                    uses.reads |= bit(i + 1);
-                }
+                uses.reads = helper->registers_read();
             }
             return uses;
         }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Where and when a program runs: clocks, CPU, random numbers, the interrupted task's numbers.
+#include <array>
+
+#include "lib/ebpf/helpers/prototypes/families.h"
+
+namespace crema::ebpf::helpers::prototypes {
+
+namespace {
+
+constexpr std::array kRows = {
+    // ktime_get_ns()
+    Prototype{.id = 5},
+    // get_prandom_u32()
+    Prototype{.id = 7},
+    // get_smp_processor_id()
+    Prototype{.id = 8},
+    // get_current_pid_tgid()
+    Prototype{.id = 14},
+    // get_current_uid_gid()
+    Prototype{.id = 15},
+    // get_current_comm(to, size)
+    Prototype{.id = 16, .args = {kOut, kSize}},
+    // get_cgroup_classid()
+    Prototype{.id = 17},
+    // get_numa_node_id()
+    Prototype{.id = 42},
+    // get_current_cgroup_id()
+    Prototype{.id = 80},
+    // jiffies64()
+    Prototype{.id = 118},
+    // get_ns_current_pid_tgid(dev, ino, to, size)
+    Prototype{.id = 120, .args = {kAny, kAny, kOut, kSize}},
+    // get_current_ancestor_cgroup_id(level)
+    Prototype{.id = 123, .args = {kAny}},
+    // ktime_get_boot_ns()
+    Prototype{.id = 125},
+    // ktime_get_coarse_ns()
+    Prototype{.id = 160},
+    // ktime_get_tai_ns()
+    Prototype{.id = 208},
+};
+
+}  // namespace
+
+std::span<const Prototype> environment() {
+    return kRows;
+}
+
+}  // namespace crema::ebpf::helpers::prototypes

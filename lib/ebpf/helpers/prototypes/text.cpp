@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Text: printing, formatting, comparing, numbers.
+#include <array>
+
+#include "lib/ebpf/helpers/prototypes/families.h"
+
+namespace crema::ebpf::helpers::prototypes {
+
+namespace {
+
+constexpr Arg kResult{.kind = ArgKind::memory, .use = Use::write, .aligned = true, .bytes = 8};
+
+constexpr std::array kRows = {
+    // trace_printk(format, size, ...): what the format does not ask for is not looked at
+    Prototype{.id = 6, .args = {kIn, kSize, kUnchecked, kUnchecked, kUnchecked}, .gpl_only = true},
+    // strtol(text, size, flags, result), strtoul
+    Prototype{.id = 105, .args = {kIn, kSize, kAny, kResult}},
+    Prototype{.id = 106, .args = {kIn, kSize, kAny, kResult}},
+    // snprintf_btf(to, size, btf_ptr, btf_ptr_size, flags)
+    Prototype{.id = 149, .args = {kInOut, kSize, kIn, kSize, kAny}, .gpl_only = true},
+    // snprintf(to, size, format, data, data_size)
+    Prototype{.id = 165,
+              .args = {Arg{.kind = ArgKind::memory, .use = Use::update, .nullable = true},
+                       kSizeOrZero, kConstString, kInOrNull, kSizeOrZero},
+              .gpl_only = true},
+    // trace_vprintk(format, size, data, data_size)
+    Prototype{.id = 177, .args = {kIn, kSize, kInOrNull, kSizeOrZero}, .gpl_only = true},
+    // strncmp(text, size, constant)
+    Prototype{.id = 182, .args = {kIn, kSize, kConstString}},
+};
+
+}  // namespace
+
+std::span<const Prototype> text() {
+    return kRows;
+}
+
+}  // namespace crema::ebpf::helpers::prototypes
