@@ -78,8 +78,7 @@ TEST(LowerRefuses, EverythingItHasNoRuleFor) {
         const auto result = bad.lower();
         ASSERT_FALSE(result) << "opcode " << unsigned{insn.code};
         EXPECT_EQ(result.error().code, ENOTSUP);
-        EXPECT_NE(result.error().message.find("program case: instruction 1 (opcode"),
-                  std::string::npos)
+        EXPECT_NE(result.error().message.find("program case: instruction 1"), std::string::npos)
             << result.error().message;
     }
 }
