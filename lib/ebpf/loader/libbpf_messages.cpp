@@ -55,15 +55,4 @@ bool LibbpfMessages::contains(std::string_view text) const {
     });
 }
 
-std::string LibbpfMessages::failed_program() const {
-    constexpr std::string_view kBefore = "prog '", kAfter = "': BPF program load failed";
-    for (const std::string& line : lines_) {
-        const std::size_t end = line.find(kAfter);
-        if (end != std::string::npos && line.compare(0, kBefore.size(), kBefore) == 0) {
-            return line.substr(kBefore.size(), end - kBefore.size());
-        }
-    }
-    return {};
-}
-
 }  // namespace crema::ebpf::loader

@@ -25,9 +25,6 @@ class LibbpfMessages {
 
     [[nodiscard]] bool contains(std::string_view text) const;
 
-    /// Full name of the program that libbpf could not load, or empty.
-    [[nodiscard]] std::string failed_program() const;
-
     void add(std::string line) { lines_.push_back(std::move(line)); }
 
   private:

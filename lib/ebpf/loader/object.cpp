@@ -113,20 +113,32 @@ std::string_view advice_for(std::string_view reason) {
     return {};
 }
 
-/// The reason of bpf(2), with the program's full name where bpf(2) had only 15 letters of it.
-std::string refusal_text(const Error& refusal, const LibbpfMessages& messages) {
-    constexpr std::size_t kNameMax = 15;
+/// The reason of bpf(2) as one line, with the program's full name where bpf(2) had only 15 letters
+/// of it.
+Error refusal_of(const std::string& path, const JudgedProgram& judged) {
+    const Error& refusal = *judged.judgement.refusal;
     std::string text = refusal.message;
-    const std::string full = messages.failed_program();
-    const std::string prefix = "program " + full.substr(0, kNameMax) + ":";
-    if (full.size() > kNameMax && text.compare(0, prefix.size(), prefix) == 0) {
-        text.replace(0, prefix.size(), "program " + full + ":");
+    const std::string prefix = "program " + judged.judgement.program.name + ":";
+    if (text.compare(0, prefix.size(), prefix) == 0) {
+        text.replace(0, prefix.size(), "program " + judged.name + ":");
     }
     if (const std::string_view advice = advice_for(text); !advice.empty()) {
         text.append(": ").append(advice);
     }
     std::replace(text.begin(), text.end(), '\n', ' ');
-    return text;
+    return {refusal.code, path + ": " + text};
+}
+
+/// Programs that PROG_LOAD is called for, in that order.
+std::vector<const bpf_program*> loaded_programs(const bpf_object* object) {
+    std::vector<const bpf_program*> all;
+    bpf_program* program = nullptr;
+    while ((program = bpf_object__next_program(object, program)) != nullptr) {
+        if (bpf_program__autoload(program)) {
+            all.push_back(program);
+        }
+    }
+    return all;
 }
 
 Status load_object(const std::string& path,
@@ -139,8 +151,7 @@ Status load_object(const std::string& path,
     }
     const int code = -err > 0 && -err < 4000 ? -err : EINVAL;
     if (session.refusal()) {
-        return fail(session.refusal()->code, "{}: {}", path,
-                    refusal_text(*session.refusal(), messages));
+        return fail(session.refusal()->code, "{}: {}", path, session.refusal()->message);
     }
     if (messages.contains("vmlinux BTF") || messages.contains("kernel BTF")) {
         return fail(code,
@@ -162,13 +173,13 @@ std::string map_name(const bpf_map* map) {
 
 }  // namespace
 
-Result<Object> Object::load(const std::string& path, std::uint32_t log_level, std::string* log) {
+Result<Object> Object::judge(const std::string& path, std::uint32_t log_level) {
     const auto bytes = read_object(path);
     if (!bytes) {
         return forward_error(bytes);
     }
     const LibbpfMessages messages;
-    const syscall::Session session(log != nullptr ? log_level : 0);
+    const syscall::Session session(log_level, syscall::Session::OnRefusal::go_on);
     const auto handle = open_object(path, *bytes, messages);
     if (!handle) {
         return forward_error(handle);
@@ -178,22 +189,27 @@ Result<Object> Object::load(const std::string& path, std::uint32_t log_level, st
         return forward_error(selected);
     }
     clear_pin_paths(object);
-    const auto loaded = load_object(path, object, session, messages);
-    if (log != nullptr) {
-        *log = session.log();
-    }
-    if (!loaded) {
+    if (auto loaded = load_object(path, object, session, messages); !loaded) {
         return forward_error(loaded);
     }
 
     Object result;
     result.path_ = path;
-    bpf_program* program = nullptr;
-    while ((program = bpf_object__next_program(object, program)) != nullptr) {
-        if (auto held = syscall::program_of(bpf_program__fd(program)); held != nullptr) {
-            result.programs_.push_back(std::move(held));
-            result.program_names_.emplace_back(bpf_program__name(program));
+    const auto programs = loaded_programs(object);
+    if (programs.size() != session.judgements().size()) {
+        return fail(EINVAL, "{}: libbpf {} loaded {} of its {} programs", path,
+                    libbpf_version_string(), session.judgements().size(), programs.size());
+    }
+    for (std::size_t i = 0; i < programs.size(); ++i) {
+        JudgedProgram judged{.name = bpf_program__name(programs[i]),
+                             .section = bpf_program__section_name(programs[i]),
+                             .judgement = session.judgements()[i]};
+        if (judged.judgement.loaded != nullptr) {
+            result.programs_.push_back(judged.judgement.loaded);
+        } else {
+            judged.judgement.refusal = refusal_of(path, judged);
         }
+        result.judged_.push_back(std::move(judged));
     }
     bpf_map* map = nullptr;
     while ((map = bpf_object__next_map(object, map)) != nullptr) {
@@ -204,19 +220,44 @@ Result<Object> Object::load(const std::string& path, std::uint32_t log_level, st
     return result;
 }
 
-Result<std::shared_ptr<const LoadedProgram>> Object::program(const std::string& name) const {
-    for (std::size_t i = 0; i < programs_.size(); ++i) {
-        const bool wanted = name.empty() ? programs_[i]->program.expected_attach_type == kAttachXdp
-                                         : program_names_[i] == name;
-        if (wanted) {
-            return programs_[i];
+Result<Object> Object::load(const std::string& path, std::uint32_t log_level, std::string* log) {
+    auto object = judge(path, log != nullptr ? log_level : 0);
+    if (log != nullptr) {
+        log->clear();
+    }
+    if (!object) {
+        return object;
+    }
+    if (log != nullptr && log_level != 0) {
+        for (const JudgedProgram& judged : object->judged_) {
+            *log += judged.judgement.log;
         }
+    }
+    if (object->programs_.empty()) {
+        return tl::unexpected<Error>(*object->judged_.front().judgement.refusal);
+    }
+    return object;
+}
+
+Result<std::shared_ptr<const LoadedProgram>> Object::program(const std::string& name) const {
+    std::vector<std::string> names;
+    for (const JudgedProgram& judged : judged_) {
+        const bool wanted = name.empty() ? judged.program().expected_attach_type == kAttachXdp
+                                         : judged.name == name;
+        if (!wanted) {
+            names.push_back(judged.name);
+            continue;
+        }
+        if (judged.judgement.refusal) {
+            return tl::unexpected<Error>(*judged.judgement.refusal);
+        }
+        return judged.judgement.loaded;
     }
     if (name.empty()) {
         return fail(ENOENT, "{}: no program for a port (SEC(\"xdp\")), only {}", path_,
-                    joined(program_names_));
+                    joined(names));
     }
-    return fail(ENOENT, "{}: no XDP program '{}': it has {}", path_, name, joined(program_names_));
+    return fail(ENOENT, "{}: no XDP program '{}': it has {}", path_, name, joined(names));
 }
 
 Result<std::shared_ptr<maps::Map>> Object::map(const std::string& name) const {

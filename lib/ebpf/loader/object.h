@@ -5,8 +5,9 @@
 //
 // Loaded are all programs of type XDP (sections xdp, xdp.frags, xdp/devmap, xdp/cpumap and their
 // kin, also section names that only begin with "xdp"); programs of other types are left out, and so
-// is what the object itself leaves out (SEC("?xdp")). One program that is refused fails the whole
-// load. Pin paths are ignored: an object here is on its own.
+// is what the object itself leaves out (SEC("?xdp")). A refused program does not take the others
+// with it: each is judged for itself, and asking for a refused one gives its refusal. Pin paths are
+// ignored: an object here is on its own.
 //
 // To put a program into a devmap or cpumap value, take a descriptor for it: syscall::ProgramFd in
 // lib/ebpf/syscall/session.h.
@@ -19,29 +20,47 @@
 #include "lib/base/result.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/syscall/loaded_program.h"
+#include "lib/ebpf/syscall/session.h"
 
 namespace crema::ebpf::loader {
+
+/// One program of an object, as it was judged.
+struct JudgedProgram {
+    std::string name;     // in full
+    std::string section;  // "xdp", "xdp/devmap", ...
+    syscall::Judgement judgement;
+
+    [[nodiscard]] const Program& program() const {
+        return judgement.loaded != nullptr ? judgement.loaded->program : judgement.program;
+    }
+};
 
 /// A loaded object: every XDP program in it, and its maps by their full names. Programs stay usable
 /// after the Object is gone. Copyable handle semantics: shared pointers inside.
 class Object {
   public:
     /// Loads all XDP programs of the object at `path`.
-    /// Errors (one line each): no such file, not an ELF object, no XDP program, program refused
-    /// (with the verifier's reason), unsupported map type or section, CO-RE without kernel types.
-    /// Nothing stays behind after an error.
-    /// log_level: as in bpf(2); the verifier's log goes to *log when both are set.
+    /// Errors (one line each): no such file, not an ELF object, no XDP program, every program
+    /// refused (the first one's reason), unsupported map type or section, CO-RE without kernel
+    /// types. Nothing stays behind after an error.
+    /// log_level: as in bpf(2); the verifier's log of all programs goes to *log when both are set.
     [[nodiscard]] static Result<Object> load(const std::string& path,
                                              std::uint32_t log_level = 0,
                                              std::string* log = nullptr);
 
-    /// In the order of the object file.
+    /// The same, but succeeds also when every program is refused: see judged().
+    [[nodiscard]] static Result<Object> judge(const std::string& path, std::uint32_t log_level = 0);
+
+    /// Every XDP program, refused or not, in the order of the object file.
+    [[nodiscard]] const std::vector<JudgedProgram>& judged() const { return judged_; }
+
+    /// Those that were accepted, in the order of the object file.
     [[nodiscard]] const std::vector<std::shared_ptr<const LoadedProgram>>& programs() const {
         return programs_;
     }
 
     /// `name` empty: the first program that attaches to a port (section xdp, not xdp/devmap or
-    /// xdp/cpumap). Error lists the names there are.
+    /// xdp/cpumap). Error: the refusal of that program, or the names there are.
     [[nodiscard]] Result<std::shared_ptr<const LoadedProgram>> program(
         const std::string& name) const;
 
@@ -58,7 +77,7 @@ class Object {
   private:
     std::string path_;
     std::vector<std::shared_ptr<const LoadedProgram>> programs_;
-    std::vector<std::string> program_names_;  // full names, parallel to programs_
+    std::vector<JudgedProgram> judged_;
     std::vector<NamedMap> maps_;
 };
 

@@ -2,6 +2,7 @@
 //
 // MAP_CREATE and the element commands. Keys and values cross here between the caller's memory and
 // the map's operations; what an operation means is the map's business (lib/ebpf/maps).
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -119,6 +120,22 @@ long map_lookup(Call& call) {
     return error != 0 ? error : value.write(call.attr.value);
 }
 
+namespace {
+
+/// In a session that goes on, libbpf fills a program array also with what was refused.
+bool names_refused_program(const maps::Map& map, const void* value) {
+    const Session* session = Session::current();
+    if (map.spec().type != maps::MapType::prog_array || session == nullptr || !session->goes_on()) {
+        return false;
+    }
+    std::int32_t fd = 0;
+    std::memcpy(&fd, value, sizeof(fd));
+    int error = 0;
+    return object_store::find_as<ProbeProgram>(fd, &error) != nullptr;
+}
+
+}  // namespace
+
 long map_update(Call& call) {
     int error = 0;
     const auto map = map_for(call, &error);
@@ -132,6 +149,9 @@ long map_update(Call& call) {
     Buffer value(map->user_value_bytes());
     if (const int err = value.read(call.attr.value); err != 0) {
         return err;
+    }
+    if (names_refused_program(*map, value.data())) {
+        return 0;  // its slot stays empty: a tail call goes on behind the call
     }
     const std::lock_guard lock(element_mutex());
     return map->update(key.data(), value.data(), call.attr.flags);

@@ -40,8 +40,8 @@ struct BtfObject {
     std::shared_ptr<const BtfBlob> btf;
 };
 
-/// A program of another type that libbpf loads to learn what the kernel can do. It has no code:
-/// nothing in this process can run it.
+/// A program of another type that libbpf loads to learn what the kernel can do, or one that was
+/// refused in a session that goes on. It has no code: nothing in this process can run it.
 struct ProbeProgram {};
 
 using StoredObject = std::variant<MapObject, ProgramObject, BtfObject, ProbeProgram>;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <ctime>
 #include <vector>
 
@@ -137,14 +138,26 @@ Result<Attributes> read_attributes(const bpf_attr& attr) {
     return result;
 }
 
-Result<std::shared_ptr<LoadedProgram>> prove_and_compile(Program program,
+std::uint64_t elapsed_ns(std::chrono::steady_clock::time_point since) {
+    const auto spent = std::chrono::steady_clock::now() - since;
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
+}
+
+/// Takes `program` when it is accepted. `judgement` gets the figures.
+Result<std::shared_ptr<LoadedProgram>> prove_and_compile(Program& program,
                                                          std::uint32_t log_level,
-                                                         std::string& log) {
-    const auto proof = verifier::verify(program, {.log_level = log_level & ~kLogFixed},
-                                        log_level != 0 ? &log : nullptr);
+                                                         Judgement& judgement) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto proof =
+        verifier::verify(program, {.log_level = log_level & ~kLogFixed},
+                         log_level != 0 ? &judgement.log : nullptr, &judgement.processed_insns);
+    judgement.verify_ns = elapsed_ns(start);
     if (!proof) {
         return forward_error(proof);
     }
+    judgement.stack_bytes = proof->stack_bytes;
+    const auto proved = std::chrono::steady_clock::now();
     const auto lowered = lowering::lower(program, *proof);
     if (!lowered) {
         return forward_error(lowered);
@@ -158,6 +171,7 @@ Result<std::shared_ptr<LoadedProgram>> prove_and_compile(Program program,
     loaded->program = std::move(program);
     loaded->code = std::move(*code);
     loaded->verified_insns = proof->processed_insns;
+    judgement.compile_ns = elapsed_ns(proved);
     return loaded;
 }
 
@@ -168,19 +182,18 @@ std::uint64_t now_since_boot_ns() {
            static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-/// Attributes to a program in the form of the store. `log` gets what the verifier has to say.
-Result<ProgramObject> load_xdp(const bpf_attr& attr, std::string& log) {
+/// Attributes to a program in the form of the store. `judgement` gets all but the verdict.
+Result<ProgramObject> load_xdp(const bpf_attr& attr, Judgement& judgement) {
     auto attributes = read_attributes(attr);
     if (!attributes) {
+        (void)read_name(attr.prog_name, judgement.program.name);
         return forward_error(attributes);
     }
-    Session& session = *Session::current();
-    const std::uint32_t log_level = attr.log_level != 0 ? attr.log_level : session.log_level();
-    auto loaded = prove_and_compile(std::move(attributes->program), log_level, log);
-    if (session.log_level() != 0) {
-        session.note_log(log, !loaded.has_value());
-    }
+    const std::uint32_t log_level =
+        attr.log_level != 0 ? attr.log_level : Session::current()->log_level();
+    auto loaded = prove_and_compile(attributes->program, log_level, judgement);
     if (!loaded) {
+        judgement.program = std::move(attributes->program);
         return forward_error(loaded);
     }
     return ProgramObject{.program = std::move(*loaded),
@@ -243,12 +256,23 @@ long prog_load(Call& call) {
     if (attr.prog_type != BPF_PROG_TYPE_XDP) {
         return refuse(EINVAL, "program type {} is not served, only XDP (6)", attr.prog_type);
     }
-    std::string log;
-    auto object = load_xdp(attr, log);
-    if (!object && log.empty()) {
-        log = object.error().message + "\n";  // refused before or behind the verifier
+    Judgement judgement;
+    auto object = load_xdp(attr, judgement);
+    if (!object && judgement.log.empty()) {
+        // refused before or behind the verifier
+        judgement.log = object.error().message + "\n";
     }
-    const long log_written = attr.log_level != 0 ? write_log(attr, log) : 0;
+    const long log_written = attr.log_level != 0 ? write_log(attr, judgement.log) : 0;
+    Session& session = *Session::current();
+    if (session.goes_on()) {
+        if (object) {
+            judgement.loaded = object->program;
+        } else {
+            judgement.refusal = object.error();
+        }
+        session.note(std::move(judgement));
+        return object ? publish(std::move(*object)) : publish(ProbeProgram{});
+    }
     if (!object) {
         const long refused = refuse(object.error());
         return log_written != 0 ? log_written : refused;

@@ -27,7 +27,8 @@ maps::ProgramRef program_ref(int fd) {
 
 }  // namespace
 
-Session::Session(std::uint32_t log_level) : log_level_(log_level) {
+Session::Session(std::uint32_t log_level, OnRefusal on_refusal)
+    : log_level_(log_level), on_refusal_(on_refusal) {
     CREMA_CHECK(session_of_thread == nullptr);
     session_of_thread = this;
 }
@@ -39,14 +40,6 @@ Session::~Session() {
 
 Session* Session::current() {
     return session_of_thread;
-}
-
-void Session::note_log(const std::string& text, bool refused) {
-    if (refused_log_at_ != std::string::npos) {
-        log_.resize(refused_log_at_);
-    }
-    refused_log_at_ = refused ? log_.size() : std::string::npos;
-    log_ += text;
 }
 
 std::shared_ptr<const LoadedProgram> program_of(int fd) {

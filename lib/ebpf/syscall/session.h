@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
@@ -20,11 +21,28 @@
 
 namespace crema::ebpf::syscall {
 
+/// How one XDP program was judged by PROG_LOAD.
+struct Judgement {
+    std::shared_ptr<const LoadedProgram> loaded;  // null: refused
+    std::optional<Error> refusal;
+    Program program;  // when refused: as far as it could be read; else empty, see `loaded`
+    std::string log;  // of the verifier, or the reason when something else refused
+    std::uint64_t processed_insns = 0;
+    std::uint32_t stack_bytes = 0;  // 0 when refused
+    std::uint64_t verify_ns = 0;
+    std::uint64_t compile_ns = 0;  // lowering and code generation
+};
+
 class Session {
   public:
+    /// What a refused program means to the caller of bpf(2). libbpf gives an object up at the first
+    /// error; with go_on a refused program gets a descriptor without code, and judgements() says
+    /// what became of each.
+    enum class OnRefusal : std::uint8_t { fail, go_on };
+
     /// log_level: as in bpf(2), for every program of the session, besides what the caller of
     /// PROG_LOAD asks for. One session per thread at a time.
-    explicit Session(std::uint32_t log_level = 0);
+    explicit Session(std::uint32_t log_level = 0, OnRefusal on_refusal = OnRefusal::fail);
     ~Session();
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -38,8 +56,8 @@ class Session {
     /// probes are not noted, and neither is refused BTF: libbpf goes on without it.
     [[nodiscard]] const std::optional<Error>& refusal() const { return refusal_; }
 
-    /// The verifier's log of all programs so far; empty with log_level 0.
-    [[nodiscard]] const std::string& log() const { return log_; }
+    /// With go_on: one per PROG_LOAD of an XDP program, in that order.
+    [[nodiscard]] const std::vector<Judgement>& judgements() const { return judgements_; }
 
     [[nodiscard]] std::uint32_t log_level() const { return log_level_; }
 
@@ -47,15 +65,15 @@ class Session {
 
     void clear_refusal() { refusal_.reset(); }
 
-    /// Appends the log of one PROG_LOAD. libbpf repeats a refused load with a log buffer: the log
-    /// of a refused program is replaced by the next one's.
-    void note_log(const std::string& text, bool refused);
+    [[nodiscard]] bool goes_on() const { return on_refusal_ == OnRefusal::go_on; }
+
+    void note(Judgement judgement) { judgements_.push_back(std::move(judgement)); }
 
   private:
     std::uint32_t log_level_;
+    OnRefusal on_refusal_;
     std::optional<Error> refusal_;
-    std::string log_;
-    std::size_t refused_log_at_ = std::string::npos;
+    std::vector<Judgement> judgements_;
 };
 
 /// What an open descriptor of the store means; null when it is no program or map of ours.

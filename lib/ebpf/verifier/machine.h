@@ -66,6 +66,8 @@ class Machine {
     Machine(const Program& program, const Options& options, std::string* log);
     [[nodiscard]] Result<Proof> run();
 
+    [[nodiscard]] std::uint64_t processed_insns() const { return proof_.processed_insns; }
+
     /// For tests of soundness: `observer` sees every state before its instruction; without pruning
     /// each path is walked to its end, so that the states seen are all there are.
     using Observer = std::function<void(std::uint32_t insn, const State& state)>;

@@ -7,8 +7,16 @@
 
 namespace crema::ebpf::verifier {
 
-Result<Proof> verify(const Program& program, const Options& options, std::string* log) {
-    return Machine(program, options, log).run();
+Result<Proof> verify(const Program& program,
+                     const Options& options,
+                     std::string* log,
+                     std::uint64_t* processed_insns) {
+    Machine machine(program, options, log);
+    auto proof = machine.run();
+    if (processed_insns != nullptr) {
+        *processed_insns = machine.processed_insns();
+    }
+    return proof;
 }
 
 }  // namespace crema::ebpf::verifier

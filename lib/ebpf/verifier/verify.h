@@ -54,8 +54,10 @@ struct Options {
 /// On refusal Error::code is the kernel's errno and the message is one line:
 /// "program NAME: instruction N (source file:line): <kernel's reason>".
 /// log: receives the kernel-style log when not null.
+/// processed_insns: receives how many instructions were walked, also on refusal, when not null.
 [[nodiscard]] Result<Proof> verify(const Program& program,
                                    const Options& options,
-                                   std::string* log = nullptr);
+                                   std::string* log = nullptr,
+                                   std::uint64_t* processed_insns = nullptr);
 
 }  // namespace crema::ebpf::verifier

@@ -195,12 +195,56 @@ TEST(Load, GivesTheVerifiersLog) {
     EXPECT_THAT(log, Not(HasSubstr("old")));
 }
 
+TEST(Judged, ARefusedProgramDoesNotTakeTheOthersWithIt) {
+    const auto object = Object::load(object_path("mixed"));
+    ASSERT_TRUE(object) << object.error().message;
+    std::vector<std::string> names;
+    std::vector<bool> accepted;
+    for (const JudgedProgram& judged : object->judged()) {
+        names.push_back(judged.name);
+        accepted.push_back(judged.judgement.loaded != nullptr);
+        EXPECT_NE(judged.judgement.refusal.has_value(), accepted.back()) << judged.name;
+        EXPECT_FALSE(judged.program().insns.empty()) << judged.name;
+        EXPECT_FALSE(judged.program().lines.empty()) << judged.name;
+        EXPECT_GT(judged.judgement.processed_insns, 0U) << judged.name;
+    }
+    EXPECT_THAT(names, ElementsAre("first_is_refused", "second_passes", "third_drops",
+                                   "of_devmap_is_refused"));
+    EXPECT_THAT(accepted, ElementsAre(false, true, true, false));
+    EXPECT_EQ(object->judged()[3].section, "xdp/devmap");
+    EXPECT_EQ(object->programs().size(), 2U);
+    EXPECT_TRUE(object->program("third_drops"));
+}
+
+TEST(Judged, AskingForARefusedProgramGivesItsRefusal) {
+    const auto object = Object::load(object_path("mixed"));
+    ASSERT_TRUE(object) << object.error().message;
+    for (const auto* name : {"first_is_refused", ""}) {  // no other program steps in
+        const auto program = object->program(name);
+        ASSERT_FALSE(program);
+        EXPECT_EQ(program.error().code, EACCES);
+        EXPECT_THAT(program.error().message, HasSubstr("mixed.o: program first_is_refused: "));
+        EXPECT_THAT(program.error().message, HasSubstr("mixed.bpf.c:"));
+    }
+}
+
+TEST(Judged, AnObjectWithoutAnyGoodProgramIsJudgedButNotLoaded) {
+    const auto judged = Object::judge(object_path("out_of_bounds"), 1);
+    ASSERT_TRUE(judged) << judged.error().message;
+    ASSERT_EQ(judged->judged().size(), 1U);
+    EXPECT_TRUE(judged->programs().empty());
+    EXPECT_THAT(judged->judged()[0].judgement.log, HasSubstr("invalid access to packet"));
+    EXPECT_EQ(Object::load(object_path("out_of_bounds")).error().message,
+              judged->judged()[0].judgement.refusal->message);
+}
+
 TEST(Load, LeavesNothingBehind) {
     ASSERT_TRUE(Object::load(object_path("globals")));  // libraries take what they keep
     const std::size_t files = crema::test::open_files();
     for (int i = 0; i < 100; ++i) {
         ASSERT_TRUE(Object::load(object_path("globals")));
         ASSERT_FALSE(Object::load(object_path("out_of_bounds")));
+        ASSERT_TRUE(Object::load(object_path("mixed")));
     }
     EXPECT_EQ(crema::test::open_files(), files);
     EXPECT_EQ(syscall::object_store::size(), 0U);

@@ -260,14 +260,28 @@ TEST_F(ProgLoad, LogRequestsMustMakeSense) {
     EXPECT_EQ(call(BPF_PROG_LOAD, attr), -EINVAL) << "unknown level";
 }
 
-TEST(ProgLoadSession, KeepsOneLogOfARepeatedRefusal) {
-    Session session(1);
-    const auto unsafe = reads_packet_unchecked(40);
-    EXPECT_EQ(load(unsafe), -EACCES);
-    const std::string once = session.log();
-    EXPECT_NE(once.find("invalid access to packet"), std::string::npos) << once;
-    EXPECT_EQ(load(unsafe), -EACCES);
-    EXPECT_EQ(session.log(), once);
+TEST(ProgLoadSession, ThatGoesOnJudgesEachProgram) {
+    Session session(1, Session::OnRefusal::go_on);
+    const UniqueFd bad(static_cast<int>(load(reads_packet_unchecked(40))));
+    const UniqueFd good(static_cast<int>(load(returns(2))));
+    ASSERT_TRUE(bad.valid() && good.valid());
+    EXPECT_EQ(program_of(bad.get()), nullptr) << "a refused program must have no code";
+    ASSERT_EQ(session.judgements().size(), 2U);
+
+    const Judgement& refused = session.judgements()[0];
+    EXPECT_EQ(refused.loaded, nullptr);
+    ASSERT_TRUE(refused.refusal);
+    EXPECT_EQ(refused.refusal->code, EACCES);
+    EXPECT_NE(refused.log.find("invalid access to packet"), std::string::npos) << refused.log;
+    EXPECT_EQ(refused.program.insns, reads_packet_unchecked(40));
+    EXPECT_GT(refused.processed_insns, 0U);
+
+    const Judgement& accepted = session.judgements()[1];
+    EXPECT_EQ(accepted.loaded, program_of(good.get()));
+    EXPECT_FALSE(accepted.refusal);
+    EXPECT_EQ(accepted.processed_insns, 2U);
+    EXPECT_GT(accepted.verify_ns, 0U);
+    EXPECT_GT(accepted.compile_ns, 0U);
 }
 
 TEST_F(ProgLoad, FeatureProbesGetADescriptorAndNoCode) {
