@@ -53,6 +53,30 @@ NativeFunction xdp_store_bytes;
 // checksum.cpp; r1 from, r2 its size, r3 to, r4 its size, r5 seed. Result: 0..0xffff.
 NativeFunction csum_diff;
 
+// time.cpp; no arguments. Result: nanoseconds, or ticks.
+NativeFunction ktime_get_ns;
+NativeFunction ktime_get_boot_ns;
+NativeFunction ktime_get_coarse_ns;
+NativeFunction ktime_get_tai_ns;
+NativeFunction jiffies64;
+
+// random.cpp; no arguments.
+NativeFunction get_prandom_u32;
+
+// identity.cpp; arguments there. get_smp_processor_id: r5 context.
+NativeFunction get_smp_processor_id;
+NativeFunction get_numa_node_id;
+NativeFunction get_current_pid_tgid;
+NativeFunction get_current_uid_gid;
+NativeFunction get_current_comm;
+NativeFunction get_current_task;
+NativeFunction get_cgroup_classid;
+NativeFunction get_current_cgroup_id;
+NativeFunction get_current_ancestor_cgroup_id;
+NativeFunction get_ns_current_pid_tgid;
+NativeFunction send_signal;  // also send_signal_thread
+NativeFunction get_branch_snapshot;
+
 /// What r1 of a map helper holds: lowering loads the address of the Map object.
 [[nodiscard]] inline std::uint64_t map_argument(const maps::Map& map) {
     return reinterpret_cast<std::uintptr_t>(&map);
