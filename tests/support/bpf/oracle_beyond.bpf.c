@@ -43,7 +43,7 @@ SEC("xdp")
 
 int beyond(struct xdp_md* ctx) {
     (void)ctx;
-    return bpf_ktime_get_ns() & 1 ? XDP_DROP : XDP_PASS;
+    return bpf_get_current_task_btf() ? XDP_DROP : XDP_PASS;
 }
 #elif defined(BEYOND_SUBPROGRAM)
 static __attribute__((noinline)) int longer_than(struct xdp_md* ctx, __u32 bytes) {

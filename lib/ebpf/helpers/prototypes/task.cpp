@@ -18,14 +18,14 @@ constexpr std::array kRows = {
     // perf_event_read(map, flags)
     Prototype{.id = 22, .args = {kMap, kAny}, .gpl_only = true},
     // get_current_task()
-    Prototype{.id = 35, .gpl_only = true},
+    Prototype{.id = 35, .gpl_only = true, .native = get_current_task},
     // current_task_under_cgroup(map, index)
     Prototype{.id = 37, .args = {kMap, kAny}},
     // perf_event_read_value(map, flags, to, size)
     Prototype{.id = 55, .args = {kMap, kAny, kOut, kSize}, .gpl_only = true},
     // send_signal(signal), send_signal_thread
-    Prototype{.id = 109, .args = {kAny}},
-    Prototype{.id = 117, .args = {kAny}},
+    Prototype{.id = 109, .args = {kAny}, .native = send_signal},
+    Prototype{.id = 117, .args = {kAny}, .native = send_signal},
     // get_task_stack(task, to, size, flags)
     Prototype{.id = 141, .args = {kTask, kOut, kSizeOrZero, kAny}},
     // per_cpu_ptr(object, cpu), this_cpu_ptr(object)
@@ -50,7 +50,10 @@ constexpr std::array kRows = {
               .args = {kTask},
               .gpl_only = true},
     // get_branch_snapshot(to, size, flags)
-    Prototype{.id = 176, .args = {kOut, kSizeOrZero, kUnchecked}, .gpl_only = true},
+    Prototype{.id = 176,
+              .args = {kOut, kSizeOrZero, kUnchecked},
+              .gpl_only = true,
+              .native = get_branch_snapshot},
     // find_vma(task, address, callback, context, flags)
     Prototype{.id = 180,
               .args = {kTask, kAny, kCallback, kFrameOrNull, kAny},
