@@ -4,6 +4,7 @@
 #include "tests/support/verifier_cases.h"
 
 #include <array>
+#include <iterator>
 
 #include "lib/base/check.h"
 #include "lib/ebpf/maps/map.h"
@@ -158,16 +159,6 @@ void add_arithmetic(Table& t) {
     t.bad("unbounded negative",
           {packet_with(14), load(op::kDw, 5, 2, 0), alu(op::kAdd, 2, 5), pass_insns},
           "math between pkt pointer and register with unbounded min value is not allowed");
-    t.unserved("movsx", {mov_k(2, 5), insn(0xbf, 0, 2, 8, 0), exit_insn()},
-               "MOVSX (sign-extending move) is not served yet");
-    t.unserved("sdiv", {mov_k(0, 5), insn(0x37, 0, 0, 1, 2), exit_insn()},
-               "SDIV (signed division) is not served yet");
-    t.unserved("bswap", {mov_k(0, 5), insn(0xd7, 0, 0, 0, 32), exit_insn()},
-               "BSWAP (unconditional byte swap) is not served yet");
-    t.unserved("gotol", {mov_k(0, 5), insn(0x06, 0, 0, 0, 0), exit_insn()},
-               "JA32 (gotol) is not served yet");
-    t.unserved("ldsx", {store_k(op::kDw, 10, -8, 0), insn(0x91, 0, 10, -8, 0), exit_insn()},
-               "MEMSX (sign-extending load) is not served yet");
 }
 
 void add_context(Table& t) {
@@ -445,9 +436,6 @@ void add_maps(Table& t) {
           {ld_map(1, kDevMap), mov_k(2, 0), call(kRedirectMap), exit_insn()}, "R3 !read_ok");
     t.good("atomic add to a value",
            {lookup_checked(kArrayMap), mov_k(1, 1), atomic_add(op::kDw, 0, 0, 1), pass_insns});
-    t.unserved("atomic fetch",
-               {lookup_checked(kArrayMap), mov_k(1, 1), insn(0xdb, 0, 1, 0, 1), pass_insns},
-               "atomic operation other than add without fetch is not served yet");
     t.unserved("map itself read", {ld_map(1, kArrayMap), load(op::kW, 0, 1, 24), exit_insn()},
                "reads the map itself (struct bpf_map), not served yet");
 }
@@ -523,7 +511,11 @@ const std::vector<VerifierCase>& verifier_cases() {
         add_maps(t);
         add_calls(t);
         add_flow(t);
-        return t.take();
+        std::vector<VerifierCase> all = t.take();
+        std::vector<VerifierCase> isa = isa_cases();
+        all.insert(all.end(), std::make_move_iterator(isa.begin()),
+                   std::make_move_iterator(isa.end()));
+        return all;
     }();
     return cases;
 }

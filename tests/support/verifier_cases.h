@@ -33,5 +33,7 @@ inline constexpr int kCpuMap = 7;        // cpumap, 4 entries
 
 [[nodiscard]] std::vector<std::shared_ptr<ebpf::maps::Map>> case_maps();
 [[nodiscard]] const std::vector<VerifierCase>& verifier_cases();
+/// The part of them in verifier_isa_cases.cpp.
+[[nodiscard]] std::vector<VerifierCase> isa_cases();
 
 }  // namespace crema::test

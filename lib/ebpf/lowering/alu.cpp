@@ -2,7 +2,8 @@
 //
 // Arithmetic. Most instructions mean the same to the JIT; the exceptions are division by
 // a register (the JIT leaves the program on zero, and its 32-bit form damages r0), any of
-// them with one register as both operands, and the 32-bit arithmetic right shift, which it lacks.
+// them with one register as both operands, and what it lacks: the 32-bit arithmetic right shift,
+// sign-extending moves, unconditional byte swaps, signed division (atomic.cpp).
 #include "lib/ebpf/lowering/rewriter.h"
 
 namespace crema::ebpf::lowering {
@@ -78,11 +79,34 @@ void Rewriter::arithmetic_shift32(const Insn& insn) {
     out_.emit(alu64_k(op::kRsh, dst, 32));
 }
 
+void Rewriter::sign_extend(Reg reg, std::uint32_t bits) {
+    const auto shift = static_cast<std::int32_t>(64 - bits);
+    out_.emit(alu64_k(op::kLsh, reg, shift));
+    out_.emit(alu64_k(op::kArsh, reg, shift));
+}
+
+void Rewriter::move_sign_extended(const Insn& insn) {
+    if (insn.dst != insn.src) {
+        out_.emit(mov64(insn.dst, insn.src));
+    }
+    sign_extend(insn.dst, static_cast<std::uint32_t>(insn.off));
+    if (op::insn_class(insn.code) == op::kAlu) {
+        out_.emit(mov32(insn.dst, insn.dst));
+    }
+}
+
 void Rewriter::rewrite_alu(const Insn& insn) {
     const std::uint8_t operation = op::operation(insn.code);
     const bool is64 = op::insn_class(insn.code) == op::kAlu64;
     const bool by_register = op::is_reg_source(insn.code);
-    if (is_division(operation) && by_register) {
+    if (is_division(operation) && is_signed_form(insn)) {
+        divide_signed(insn);
+    } else if (is_signed_form(insn)) {
+        move_sign_extended(insn);
+    } else if (operation == op::kEnd && is64) {
+        // BSWAP: on a little-endian machine what "to big endian" does.
+        out_.emit(make_insn(opcode(op::kAlu | op::kX | op::kEnd), insn.dst, 0, 0, insn.imm));
+    } else if (is_division(operation) && by_register) {
         divide(insn);
     } else if (operation == op::kArsh && !is64) {
         arithmetic_shift32(insn);

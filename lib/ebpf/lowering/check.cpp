@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/lowering/intrinsics.h"
 #include "lib/ebpf/maps/map.h"
 
 namespace crema::ebpf::lowering {
@@ -29,6 +30,20 @@ const char* check_immediate_operand(const Insn& insn, std::uint8_t operation, bo
     }
 }
 
+// off of arithmetic: 1 makes a division signed, 8, 16 and 32 are the bits that a move sign-extends.
+const char* check_signed_form(const Insn& insn, bool is64) {
+    const std::uint8_t operation = op::operation(insn.code);
+    if (operation == op::kDiv || operation == op::kMod) {
+        return insn.off == 1 ? nullptr : "division of unknown kind";
+    }
+    const bool extends = insn.off == 8 || insn.off == 16 || (insn.off == 32 && is64);
+    if (operation == op::kMov && op::is_reg_source(insn.code) && extends) {
+        return nullptr;
+    }
+    return operation == op::kMov && insn.off == 1 ? "address-space cast is not served"
+                                                  : "reserved field is set";
+}
+
 const char* check_alu(const Insn& insn) {
     const bool is64 = op::insn_class(insn.code) == op::kAlu64;
     const std::uint8_t operation = op::operation(insn.code);
@@ -36,11 +51,14 @@ const char* check_alu(const Insn& insn) {
         return "write to the frame pointer or an unknown register";
     }
     if (insn.off != 0) {
-        return "signed division or sign-extending move is not served";
+        const char* reason = check_signed_form(insn, is64);
+        if (reason != nullptr) {
+            return reason;
+        }
     }
     if (operation == op::kEnd) {
-        if (is64) {
-            return "unconditional byte swap is not served";
+        if (is64 && op::is_reg_source(insn.code)) {
+            return "unknown byte order operation";
         }
         return insn.src == 0 && (insn.imm == 16 || insn.imm == 32 || insn.imm == 64)
                    ? nullptr
@@ -78,10 +96,8 @@ const char* check_jump(const Insn& insn) {
     const std::uint8_t operation = op::operation(insn.code);
     switch (operation) {
         case op::kJa:
-            if (is32) {
-                return "jump with a 32-bit offset is not served";
-            }
-            return !op::is_reg_source(insn.code) && insn.dst == 0 && insn.src == 0 && insn.imm == 0
+            return !op::is_reg_source(insn.code) && insn.dst == 0 && insn.src == 0 &&
+                           (is32 ? insn.off == 0 : insn.imm == 0)
                        ? nullptr
                        : "reserved field is set";
         case op::kCall:
@@ -94,6 +110,9 @@ const char* check_jump(const Insn& insn) {
         default:
             break;
     }
+    if (insn.code == op::kMayGoto) {
+        return insn.dst == 0 && insn.src == 0 && insn.imm == 0 ? nullptr : "reserved field is set";
+    }
     if (operation > op::kJsle || insn.dst > kFrameReg) {
         return "unknown jump";
     }
@@ -104,7 +123,9 @@ const char* check_jump(const Insn& insn) {
 }
 
 const char* check_load(const Insn& insn, verifier::Access access) {
-    if (op::mode(insn.code) != op::kMem) {
+    const bool is_signed =
+        op::mode(insn.code) == op::kMemSx && op::size_field(insn.code) != op::kDw;
+    if (op::mode(insn.code) != op::kMem && !is_signed) {
         return "load of this mode is not served";
     }
     if (insn.imm != 0 || insn.dst >= kFrameReg || insn.src > kFrameReg) {
@@ -113,7 +134,10 @@ const char* check_load(const Insn& insn, verifier::Access access) {
     if (access == verifier::Access::ctx) {
         const bool is_field = op::size_field(insn.code) == op::kW && insn.off >= 0 &&
                               insn.off <= 20 && insn.off % 4 == 0;
-        return is_field ? nullptr : "context is read in 32-bit fields only";
+        constexpr std::int16_t kFirstNumber = 12;  // pointers are in front of it
+        return is_field && (!is_signed || insn.off >= kFirstNumber)
+                   ? nullptr
+                   : "context is read in 32-bit fields only";
     }
     return nullptr;
 }
@@ -134,11 +158,21 @@ const char* check_store(const Insn& insn, verifier::Access access) {
     if (mode != op::kAtomic || !is_register_store) {
         return "store of this mode is not served";
     }
-    if (insn.imm != op::kAdd) {
-        return "atomic operation other than add without fetch is not served";
+    if (is_load_acquire(insn)) {
+        return insn.dst < kFrameReg ? nullptr : "write to the frame pointer";
+    }
+    if (is_store_release(insn)) {
+        return nullptr;
     }
     const std::uint8_t size = op::size_field(insn.code);
-    return size == op::kW || size == op::kDw ? nullptr : "atomic operation of this width";
+    if (size != op::kW && size != op::kDw) {
+        return "atomic operation of this width";
+    }
+    if (atomic_result(insn) == kFrameReg) {
+        return "write to the frame pointer";
+    }
+    return atomic_native(insn.imm, size == op::kDw) != nullptr ? nullptr
+                                                               : "unknown atomic operation";
 }
 
 const char* check_constant(const Program& program, std::size_t at) {

@@ -8,25 +8,11 @@
 #include <cerrno>
 
 #include "lib/ebpf/lowering/emit.h"
+#include "lib/ebpf/program/structure.h"
 
 namespace crema::ebpf::lowering {
 
 namespace {
-
-bool is_conditional(const Insn& insn) {
-    const std::uint8_t cls = op::insn_class(insn.code);
-    const std::uint8_t operation = op::operation(insn.code);
-    return (cls == op::kJmp || cls == op::kJmp32) && operation != op::kJa &&
-           operation != op::kCall && operation != op::kExit;
-}
-
-bool is_call(const Insn& insn) {
-    return insn.code == (op::kJmp | op::kCall);
-}
-
-bool is_exit(const Insn& insn) {
-    return insn.code == (op::kJmp | op::kExit);
-}
 
 // Reads and writes of everything but calls.
 struct Effect {
@@ -47,6 +33,17 @@ Effect effect_of_alu(const Insn& insn) {
     return effect;
 }
 
+Effect effect_of_atomic(const Insn& insn) {
+    const int result = atomic_result(insn);
+    Effect effect;
+    effect.writes = result >= 0 ? reg_bit(static_cast<std::uint8_t>(result)) : 0;
+    effect.reads = reg_bit(insn.src) | (is_load_acquire(insn) ? 0 : reg_bit(insn.dst));
+    if (insn.imm == op::kAtomicCmpxchg) {
+        effect.reads |= reg_bit(kR0);
+    }
+    return effect;
+}
+
 Effect effect_of(const Insn& insn) {
     switch (op::insn_class(insn.code)) {
         case op::kLd:
@@ -56,13 +53,16 @@ Effect effect_of(const Insn& insn) {
         case op::kSt:
             return {.reads = reg_bit(insn.dst), .writes = 0, .pure = false};
         case op::kStx:
-            return {.reads = reg_bit(insn.dst) | reg_bit(insn.src), .writes = 0, .pure = false};
+            return is_atomic(insn) ? effect_of_atomic(insn)
+                                   : Effect{.reads = reg_bit(insn.dst) | reg_bit(insn.src)};
         case op::kJmp:
         case op::kJmp32: {
             Effect effect;
             if (is_exit(insn)) {
                 effect.reads = reg_bit(kR0);
-            } else if (is_conditional(insn)) {
+            } else if (insn.code == op::kMayGoto) {
+                effect.reads = 0;
+            } else if (is_conditional_jump(insn)) {
                 effect.reads = reg_bit(insn.dst);
                 if (op::is_reg_source(insn.code)) {
                     effect.reads |= reg_bit(insn.src);
@@ -83,10 +83,10 @@ Successors successors(const Program& program, const verifier::Proof& proof, std:
     if (is_exit(insn)) {
         return {};
     }
-    if (insn.code == (op::kJmp | op::kJa)) {
-        return {.next = -1, .taken = next + insn.off};
+    if (insn.code == (op::kJmp | op::kJa) || is_long_jump(insn)) {
+        return {.next = -1, .taken = next + jump_offset(insn)};
     }
-    if (!is_conditional(insn)) {
+    if (!is_conditional_jump(insn)) {
         return {.next = next, .taken = -1};
     }
     switch (proof.insns[at].branch) {
@@ -141,31 +141,60 @@ void find_liveness(const Program& program,
                    Flow* flow) {
     const std::size_t n = program.insns.size();
     std::vector<RegSet> live_in(n);
-    bool changed = true;
-    while (changed) {
-        changed = false;
-        for (std::size_t at = n; at-- > 0;) {
-            if (!flow->emitted[at]) {
-                continue;
+    // Backward in program order first; later rounds only where a successor changed. live_in only
+    // grows, so a slot comes up at most as often as there are registers.
+    std::vector<std::vector<std::uint32_t>> sources(n);  // of taken jumps
+    std::vector<bool> queued(n, false);
+    std::vector<std::uint32_t> work;
+    for (std::size_t at = 0; at < n; at++) {
+        if (flow->emitted[at]) {
+            queued[at] = true;
+            work.push_back(static_cast<std::uint32_t>(at));
+            const std::int64_t taken = successors(program, proof, at).taken;
+            if (taken != -1) {
+                sources[static_cast<std::size_t>(taken)].push_back(static_cast<std::uint32_t>(at));
             }
-            const Insn& insn = program.insns[at];
-            const Successors after = successors(program, proof, at);
-            RegSet out = 0;
-            out |= after.next != -1 ? live_in[static_cast<std::size_t>(after.next)] : 0;
-            out |= after.taken != -1 ? live_in[static_cast<std::size_t>(after.taken)] : 0;
-            Effect effect = effect_of(insn);
-            if (is_call(insn)) {
-                effect = {.reads = call_reads[at], .writes = kCallerRegs, .pure = false};
+        }
+    }
+    const auto queue = [&](std::size_t at) {
+        if (!queued[at]) {
+            queued[at] = true;
+            work.push_back(static_cast<std::uint32_t>(at));
+        }
+    };
+    while (!work.empty()) {
+        const std::size_t at = work.back();
+        work.pop_back();
+        queued[at] = false;
+        const Insn& insn = program.insns[at];
+        const Successors after = successors(program, proof, at);
+        RegSet out = 0;
+        out |= after.next != -1 ? live_in[static_cast<std::size_t>(after.next)] : 0;
+        out |= after.taken != -1 ? live_in[static_cast<std::size_t>(after.taken)] : 0;
+        Effect effect = effect_of(insn);
+        if (is_call(insn)) {
+            effect = {.reads = call_reads[at], .writes = kCallerRegs, .pure = false};
+        }
+        if (is_conditional_jump(insn) && proof.insns[at].branch != verifier::Branch::both) {
+            effect.reads = 0;
+        }
+        const bool dead = effect.pure && (effect.writes & out) == 0;
+        const RegSet in = dead ? out : ((out & ~effect.writes) | effect.reads);
+        flow->live_out[at] = out;
+        flow->is_dead[at] = dead;
+        if (in == live_in[at]) {
+            continue;
+        }
+        live_in[at] = in;
+        for (const std::uint32_t source : sources[at]) {
+            queue(source);
+        }
+        // The slot in front, which is two slots away behind LD_IMM64.
+        for (std::size_t before = at; before-- > 0 && at - before <= 2;) {
+            if (flow->emitted[before] &&
+                successors(program, proof, before).next == static_cast<std::int64_t>(at)) {
+                queue(before);
             }
-            if (is_conditional(insn) && proof.insns[at].branch != verifier::Branch::both) {
-                effect.reads = 0;
-            }
-            const bool dead = effect.pure && (effect.writes & out) == 0;
-            const RegSet in = dead ? out : ((out & ~effect.writes) | effect.reads);
-            changed = changed || in != live_in[at];
-            live_in[at] = in;
-            flow->live_out[at] = out;
-            flow->is_dead[at] = dead;
         }
     }
 }

@@ -107,7 +107,22 @@ void Rewriter::jump32_register(const Insn& insn, Label target) {
     jump_to(jump_x(operation, left, right), target);
 }
 
+// Falls through while the function's counter lasts.
+void Rewriter::may_goto(Label target) {
+    const Reg count = temporary();
+    out_.emit(load(op::kDw, count, kFrame, counter_slot()));
+    out_.emit(alu64_k(op::kAdd, count, -1));
+    // One compare for both: the counter is stored also when it has run out, and stays out because
+    // 2^63 further rounds do not happen.
+    out_.emit(store(op::kDw, kFrame, counter_slot(), count));
+    jump_to(jump_k(op::kJslt, count, 0), target);
+}
+
 void Rewriter::conditional_jump(const Insn& insn, Label target) {
+    if (insn.code == op::kMayGoto) {
+        may_goto(target);
+        return;
+    }
     const bool is32 = op::insn_class(insn.code) == op::kJmp32;
     const bool by_register = op::is_reg_source(insn.code);
     if (!by_register && op::operation(insn.code) == op::kJset) {
@@ -139,7 +154,7 @@ void Rewriter::rewrite_jump(const Insn& insn, std::size_t at) {
         return;
     }
     const Label target =
-        label_of_[static_cast<std::size_t>(static_cast<std::int64_t>(at) + 1 + insn.off)];
+        label_of_[static_cast<std::size_t>(static_cast<std::int64_t>(at) + 1 + jump_offset(insn))];
     if (branch == verifier::Branch::always_taken) {
         out_.jump(jump_always(), target);
     } else {

@@ -46,24 +46,35 @@ void Rewriter::rewrite_constant(const Insn& insn, std::size_t at) {
 }
 
 void Rewriter::rewrite_load(const Insn& insn) {
+    const bool is_signed = op::mode(insn.code) == op::kMemSx;
     if (facts_->access == verifier::Access::ctx) {
         const ContextField& field = kContextFields[static_cast<std::size_t>(insn.off) / 4];
         out_.emit(load(field.size, insn.dst, insn.src, field.off));
-        return;
+    } else {
+        out_.emit(load(op::size_field(insn.code), insn.dst, insn.src, insn.off));
     }
-    out_.emit(insn);
+    if (is_signed) {
+        sign_extend(insn.dst, 8 * op::access_bytes(insn.code));
+    }
+}
+
+void Rewriter::store_register(std::uint8_t size, Reg base, std::int32_t off, Reg src) {
+    Reg value = src;
+    if (size == op::kB && src == kFrame) {
+        value = temporary();
+        out_.emit(mov64(value, kFrame));
+    }
+    out_.emit(store(size, base, off, value));
 }
 
 void Rewriter::rewrite_store(const Insn& insn) {
-    const bool is_byte_of_frame_pointer =
-        insn.code == (op::kStx | op::kMem | op::kB) && insn.src == kFrame;
-    if (is_byte_of_frame_pointer) {
-        const Reg copy = temporary();
-        out_.emit(mov64(copy, kFrame));
-        out_.emit(store(op::kB, insn.dst, insn.off, copy));
-        return;
+    if (is_atomic(insn)) {
+        rewrite_atomic(insn);
+    } else if (op::insn_class(insn.code) == op::kStx) {
+        store_register(op::size_field(insn.code), insn.dst, insn.off, insn.src);
+    } else {
+        out_.emit(insn);
     }
-    out_.emit(insn);
 }
 
 }  // namespace crema::ebpf::lowering

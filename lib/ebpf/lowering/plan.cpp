@@ -52,7 +52,12 @@ class Scan {
                 store(insn, {Value::Kind::constant, insn.imm});
                 return;
             case op::kStx:
-                store(insn, op::mode(insn.code) == op::kMem ? regs_[insn.src] : Value{});
+                if (!is_load_acquire(insn)) {
+                    store(insn, op::mode(insn.code) == op::kMem ? regs_[insn.src] : Value{});
+                }
+                if (const int result = is_atomic(insn) ? atomic_result(insn) : -1; result >= 0) {
+                    regs_[static_cast<std::size_t>(result)] = {};
+                }
                 return;
             case op::kAlu:
             case op::kAlu64:
@@ -90,7 +95,7 @@ class Scan {
         const bool is64 = op::insn_class(insn.code) == op::kAlu64;
         const std::uint8_t operation = op::operation(insn.code);
         Value& dst = regs_[insn.dst];
-        if (operation == op::kMov) {
+        if (operation == op::kMov && !is_signed_form(insn)) {
             Value value{Value::Kind::constant, insn.imm};
             if (op::is_reg_source(insn.code)) {
                 value = regs_[insn.src];
@@ -192,6 +197,7 @@ Plan make_plan(const Program& program, const verifier::Proof& proof, const Flow&
             scan.after_call(found, prototype.writes_memory());
             continue;
         }
+        plan.needs_counter = plan.needs_counter || insn.code == op::kMayGoto;
         if (is_null_check(insn) && scan.is_not_null(insn.dst) &&
             plan.branches[at] == verifier::Branch::both) {
             plan.branches[at] = op::operation(insn.code) == op::kJeq

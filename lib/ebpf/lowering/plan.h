@@ -26,6 +26,7 @@ struct Plan {
     std::vector<verifier::Branch> branches;  // by slot: the proof's, and null checks that fold
     std::vector<RegSet> call_reads;          // by slot
     bool needs_context = false;              // some call needs the XdpBuff of the run
+    bool needs_counter = false;              // may_goto
 };
 
 [[nodiscard]] Plan make_plan(const Program& program,

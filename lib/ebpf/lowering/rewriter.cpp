@@ -2,9 +2,10 @@
 //
 // The walk over the program, temporaries, and the frame.
 //
-// Frame below r10: the program's own stack, the saved context (when a call needs it), parked
-// registers. Its size is chosen so that helpers are called with the stack aligned as the C ABI
-// wants it: the JIT pushes one word per callee-saved register that occurs, and does not align.
+// Frame below r10: the program's own stack, the saved context (when a call needs it), the counter
+// of may_goto, parked registers. Its size is chosen so that helpers are called with the stack
+// aligned as the C ABI wants it: the JIT pushes one word per callee-saved register that occurs, and
+// does not align.
 #include "lib/ebpf/lowering/rewriter.h"
 
 #include <algorithm>
@@ -16,12 +17,15 @@ namespace crema::ebpf::lowering {
 
 namespace {
 
+constexpr std::int32_t kMayGotoMax = 8'388'608;  // the kernel's bound where it does not use time
+
 // The registers that an instruction names; dst and src of those that name none are 0.
 RegSet operands_of(const Insn& insn) {
     const std::uint8_t cls = op::insn_class(insn.code);
     const bool is_jump_or_alu = cls >= op::kAlu;
     const bool has_src = is_jump_or_alu ? op::is_reg_source(insn.code) : cls != op::kSt;
-    return reg_bit(insn.dst) | (has_src ? reg_bit(insn.src) : 0);
+    const bool has_r0 = is_atomic(insn) && insn.imm == op::kAtomicCmpxchg;
+    return reg_bit(insn.dst) | (has_src ? reg_bit(insn.src) : 0) | (has_r0 ? reg_bit(kR0) : 0);
 }
 
 }  // namespace
@@ -43,9 +47,19 @@ std::int32_t Rewriter::context_slot() const {
     return -static_cast<std::int32_t>(proof_.stack_bytes) - 8;
 }
 
-std::int32_t Rewriter::parking_slot(std::size_t n) const {
+std::int32_t Rewriter::counter_slot() const {
     const std::int32_t above = plan_.needs_context ? 16 : 8;
-    return -static_cast<std::int32_t>(proof_.stack_bytes) - above - 8 * static_cast<int>(n);
+    return -static_cast<std::int32_t>(proof_.stack_bytes) - above;
+}
+
+// Slots of the context and the counter.
+std::int32_t Rewriter::own_slots() const {
+    return (plan_.needs_context ? 1 : 0) + (plan_.needs_counter ? 1 : 0);
+}
+
+std::int32_t Rewriter::parking_slot(std::size_t n) const {
+    return -static_cast<std::int32_t>(proof_.stack_bytes) -
+           8 * (own_slots() + 1 + static_cast<std::int32_t>(n));
 }
 
 Reg Rewriter::temporary() {
@@ -129,8 +143,8 @@ std::uint32_t Rewriter::frame_bytes(const std::vector<Insn>& insns) const {
     }
     constexpr RegSet kSaved = 0x7c0;  // r6..r10
     const auto pushes = static_cast<std::uint32_t>(__builtin_popcount(used & kSaved));
-    const std::size_t own_slots = (plan_.needs_context ? 1 : 0) + parking_slots_;
-    std::uint32_t bytes = proof_.stack_bytes + 8 * static_cast<std::uint32_t>(own_slots);
+    const std::size_t slots = static_cast<std::size_t>(own_slots()) + parking_slots_;
+    std::uint32_t bytes = proof_.stack_bytes + 8 * static_cast<std::uint32_t>(slots);
     if (bytes == 0 && !natives_.empty()) {
         bytes = 8;  // without a size there is no frame, and nothing to align with
     }
@@ -143,6 +157,10 @@ std::uint32_t Rewriter::frame_bytes(const std::vector<Insn>& insns) const {
 Result<Lowered> Rewriter::run() {
     if (plan_.needs_context) {
         save_context();
+    }
+    if (plan_.needs_counter) {
+        out_.emit(make_insn(opcode(op::kSt | op::kMem | op::kDw), kFrame, 0, counter_slot(),
+                            kMayGotoMax));
     }
     for (std::size_t at = 0; at < program_.insns.size(); at++) {
         if (flow_.emitted[at]) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "lib/ebpf/lowering/assembler.h"
@@ -15,6 +16,15 @@
 #include "lib/ebpf/lowering/plan.h"
 
 namespace crema::ebpf::lowering {
+
+/// A C call that stands for one instruction (intrinsics.h).
+struct Intrinsic {
+    helpers::Native native = nullptr;
+    std::vector<Reg> arguments{};            // become r1, r2, r3
+    std::optional<std::int32_t> constant{};  // becomes r2
+    std::int32_t offset = 0;                 // is added to r1
+    int result = -1;                         // register that gets r0; -1: nobody wants it
+};
 
 class Rewriter {
   public:
@@ -35,17 +45,27 @@ class Rewriter {
     void divide(const Insn& insn);
     void divide_by_itself(const Insn& insn, bool is64);
     void arithmetic_shift32(const Insn& insn);
+    void move_sign_extended(const Insn& insn);
+    void sign_extend(Reg reg, std::uint32_t bits);
 
     // jump.cpp
     void rewrite_jump(const Insn& insn, std::size_t at);
     void conditional_jump(const Insn& insn, Label target);
+    void may_goto(Label target);
     void jump_set_constant(const Insn& insn, bool is32, Label target);
     void jump32_constant(const Insn& insn, Label target);
     void jump32_register(const Insn& insn, Label target);
     [[nodiscard]] Reg zero_extended(Reg reg, bool upper_is_zero);
     [[nodiscard]] Reg shifted_up(Reg reg);
 
+    // atomic.cpp
+    void rewrite_atomic(const Insn& insn);
+    void divide_signed(const Insn& insn);
+    void load_arguments(const std::vector<Reg>& from);
+    void call_intrinsic(const Intrinsic& call);
+
     // memory.cpp
+    void store_register(std::uint8_t size, Reg base, std::int32_t off, Reg src);
     void rewrite_constant(const Insn& insn, std::size_t at);
     void rewrite_load(const Insn& insn);
     void rewrite_store(const Insn& insn);
@@ -70,6 +90,8 @@ class Rewriter {
     [[nodiscard]] bool is_dead_after(Reg reg) const { return (live_out_ & reg_bit(reg)) == 0; }
 
     [[nodiscard]] std::int32_t context_slot() const;
+    [[nodiscard]] std::int32_t counter_slot() const;
+    [[nodiscard]] std::int32_t own_slots() const;
     [[nodiscard]] std::int32_t parking_slot(std::size_t n) const;
     [[nodiscard]] std::uint32_t frame_bytes(const std::vector<Insn>& insns) const;
 

@@ -63,6 +63,9 @@ std::string alu_text(const Insn& insn) {
 std::string jump_text(const Insn& insn, HelperName helper_name) {
     const bool wide = op::insn_class(insn.code) == op::kJmp;
     const std::uint8_t operation = op::operation(insn.code);
+    if (insn.code == op::kMayGoto) {
+        return fmt::format("may_goto pc{:+}", insn.off);
+    }
     switch (operation) {
         case op::kJa:
             return wide ? fmt::format("goto pc{:+}", insn.off)
@@ -122,6 +125,44 @@ std::string load_text(const Insn& insn, std::int32_t next_imm) {
     }
 }
 
+// "r1 = atomic64_fetch_add((u64 *)(r10 -8), r1)": the register written is on the left.
+std::string atomic_text(const Insn& insn) {
+    const bool wide = op::size_field(insn.code) == op::kDw;
+    const char* bits = wide ? "64" : "";
+    const unsigned src = insn.src;
+    const std::string place =
+        fmt::format("({} *)(r{} {:+})", size_text(insn.code), unsigned{insn.dst}, insn.off);
+    const auto fetch = [&](const char* name) {
+        return fmt::format("r{} = atomic{}_fetch_{}({}, r{})", src, bits, name, place, src);
+    };
+    switch (insn.imm) {
+        case op::kAdd:
+        case op::kOr:
+        case op::kAnd:
+        case op::kXor:
+            return fmt::format("lock *{} {} r{}", place, kAluText[insn.imm >> 4], src);
+        case op::kAdd | op::kFetch:
+            return fetch("add");
+        case op::kOr | op::kFetch:
+            return fetch("or");
+        case op::kAnd | op::kFetch:
+            return fetch("and");
+        case op::kXor | op::kFetch:
+            return fetch("xor");
+        case op::kAtomicCmpxchg:
+            return fmt::format("r0 = atomic{}_cmpxchg({}, r0, r{})", bits, place, src);
+        case op::kAtomicXchg:
+            return fmt::format("r{} = atomic{}_xchg({}, r{})", src, bits, place, src);
+        case op::kLoadAcquire:
+            return fmt::format("r{} = load_acquire(({} *)(r{} {:+}))", unsigned{insn.dst},
+                               size_text(insn.code), src, insn.off);
+        case op::kStoreRelease:
+            return fmt::format("store_release({}, r{})", place, src);
+        default:
+            return by_fields(insn);
+    }
+}
+
 std::string store_text(const Insn& insn) {
     const unsigned dst = insn.dst;
     const unsigned src = insn.src;
@@ -129,12 +170,7 @@ std::string store_text(const Insn& insn) {
         return fmt::format("*({} *)(r{} {:+}) = {}", size_text(insn.code), dst, insn.off, insn.imm);
     }
     if (op::mode(insn.code) == op::kAtomic) {
-        if (insn.imm == op::kAdd) {
-            return fmt::format("lock *({} *)(r{} {:+}) += r{}", size_text(insn.code), dst, insn.off,
-                               src);
-        }
-        return fmt::format("lock *({} *)(r{} {:+}) atomic {:#x} r{}", size_text(insn.code), dst,
-                           insn.off, static_cast<std::uint32_t>(insn.imm), src);
+        return atomic_text(insn);
     }
     return fmt::format("*({} *)(r{} {:+}) = r{}", size_text(insn.code), dst, insn.off, src);
 }

@@ -49,7 +49,7 @@ inline constexpr std::uint8_t kPseudoMap = 1, kPseudoMapValue = 2, kPseudoBtfId 
 // src of kCall
 inline constexpr std::uint8_t kHelperCall = 0, kPseudoCall = 1, kPseudoKfunc = 2;
 // may_goto, an operation of kJmp alone: jumps when the run's bound on it is used up
-inline constexpr std::uint8_t kJcond = 0xe0;
+inline constexpr std::uint8_t kJcond = 0xe0, kMayGoto = kJmp | kJcond;
 // imm of kAtomic; the first four may carry kFetch
 inline constexpr std::int32_t kFetch = 0x01;
 inline constexpr std::int32_t kAtomicAdd = 0x00, kAtomicOr = 0x40, kAtomicAnd = 0x50,
@@ -93,5 +93,52 @@ inline constexpr std::int16_t kSigned = 1;
 }
 
 }  // namespace op
+
+[[nodiscard]] constexpr bool is_atomic(const Insn& insn) {
+    return op::insn_class(insn.code) == op::kStx && op::mode(insn.code) == op::kAtomic;
+}
+
+/// dst = *(src + off), of the store class all the same.
+[[nodiscard]] constexpr bool is_load_acquire(const Insn& insn) {
+    return is_atomic(insn) && insn.imm == op::kLoadAcquire;
+}
+
+/// *(dst + off) = src.
+[[nodiscard]] constexpr bool is_store_release(const Insn& insn) {
+    return is_atomic(insn) && insn.imm == op::kStoreRelease;
+}
+
+/// The register that an atomic instruction writes (the old value, or what load_acquire loads), or
+/// -1.
+[[nodiscard]] constexpr int atomic_result(const Insn& insn) {
+    switch (insn.imm) {
+        case op::kLoadAcquire:
+            return insn.dst;
+        case op::kStoreRelease:
+            return -1;
+        case op::kAtomicCmpxchg:
+            return 0;
+        default:
+            return (insn.imm & op::kFetch) != 0 ? insn.src : -1;
+    }
+}
+
+/// gotol: an unconditional jump whose distance is in imm.
+[[nodiscard]] constexpr bool is_long_jump(const Insn& insn) {
+    return insn.code == (op::kJmp32 | op::kJa);
+}
+
+/// The distance of a jump, in slots from the instruction behind it.
+[[nodiscard]] constexpr std::int64_t jump_offset(const Insn& insn) {
+    return is_long_jump(insn) ? std::int64_t{insn.imm} : std::int64_t{insn.off};
+}
+
+/// Signed division or remainder, sign-extending move.
+[[nodiscard]] constexpr bool is_signed_form(const Insn& insn) {
+    const std::uint8_t cls = op::insn_class(insn.code);
+    const std::uint8_t operation = op::operation(insn.code);
+    return (cls == op::kAlu || cls == op::kAlu64) && insn.off != 0 &&
+           (operation == op::kDiv || operation == op::kMod || operation == op::kMov);
+}
 
 }  // namespace crema::ebpf

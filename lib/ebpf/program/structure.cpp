@@ -280,6 +280,35 @@ std::optional<Refusal> check_jump_fields(const Insn& insn, std::uint32_t i) {
     }
 }
 
+bool known_atomic(std::int32_t imm) {
+    switch (imm & ~op::kFetch) {
+        case op::kAdd:
+        case op::kOr:
+        case op::kAnd:
+        case op::kXor:
+            return true;
+        default:
+            return imm == op::kAtomicXchg || imm == op::kAtomicCmpxchg || imm == op::kLoadAcquire ||
+                   imm == op::kStoreRelease;
+    }
+}
+
+std::optional<Refusal> check_store_fields(const Insn& insn, std::uint32_t i) {
+    if (!is_atomic(insn)) {
+        return insn.imm != 0 ? std::optional(refuse(i, "BPF_STX uses reserved fields"))
+                             : std::nullopt;
+    }
+    if (!known_atomic(insn.imm)) {
+        return refuse(i, "BPF_ATOMIC uses invalid atomic opcode {:02x}",
+                      static_cast<std::uint32_t>(insn.imm));
+    }
+    const bool any_size = is_load_acquire(insn) || is_store_release(insn);
+    if (!any_size && op::access_bytes(insn.code) < 4) {
+        return refuse(i, "invalid atomic operand size");
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 Successors successors(const Insn& insn, std::uint32_t index) {
@@ -338,9 +367,7 @@ std::optional<Refusal> check_reserved_fields(const Insn& insn, std::uint32_t ind
             }
             break;
         case op::kStx:
-            if (op::mode(insn.code) == op::kMem && insn.imm != 0) {
-                refusal = refuse(index, "BPF_STX uses reserved fields");
-            }
+            refusal = check_store_fields(insn, index);
             break;
         default:
             break;
@@ -355,36 +382,11 @@ std::optional<Refusal> check_reserved_fields(const Insn& insn, std::uint32_t ind
 }
 
 const char* unserved_form(const Insn& insn) {
-    const std::uint8_t cls = op::insn_class(insn.code);
-    const std::uint8_t operation = op::operation(insn.code);
-    if (cls == op::kAlu || cls == op::kAlu64) {
-        if (operation == op::kMov && op::is_reg_source(insn.code) && insn.off != 0) {
-            return insn.off == 1 ? "address-space cast" : "MOVSX (sign-extending move)";
-        }
-        if (operation == op::kEnd && cls == op::kAlu64) {
-            return "BSWAP (unconditional byte swap)";
-        }
-        if (operation == op::kDiv && insn.off == 1) {
-            return "SDIV (signed division)";
-        }
-        if (operation == op::kMod && insn.off == 1) {
-            return "SMOD (signed modulo)";
-        }
-        return nullptr;
+    const bool casts_address = insn.code == (op::kAlu64 | op::kX | op::kMov) && insn.off == 1;
+    if (casts_address) {
+        return "address-space cast";
     }
-    if (insn.code == (op::kJmp32 | op::kJa)) {
-        return "JA32 (gotol)";
-    }
-    if (insn.code == 0xe5) {
-        return "may_goto";
-    }
-    if (cls == op::kLdx && op::mode(insn.code) == op::kMemSx) {
-        return "MEMSX (sign-extending load)";
-    }
-    if (cls == op::kStx && op::mode(insn.code) == op::kAtomic && insn.imm != op::kAdd) {
-        return "atomic operation other than add without fetch";
-    }
-    return nullptr;
+    return insn.code == op::kMayGoto ? "may_goto" : nullptr;
 }
 
 }  // namespace crema::ebpf

@@ -50,6 +50,31 @@ void Machine::give_id(Reg& reg) {
     }
 }
 
+void Machine::move_sign_extended(const Insn& insn, Reg& src, Reg& dst) {
+    const auto bytes = static_cast<std::uint32_t>(insn.off) / 8;
+    if (!src.is_scalar()) {
+        dst = Reg::scalar(is_wide(insn) ? Scalar::unknown() : Scalar::unknown_bytes(4));
+        return;
+    }
+    const bool same_number = src.s.fits_positive(bytes);
+    if (same_number) {
+        give_id(src);
+    }
+    dst = src;
+    if (!same_number) {
+        dst.id = 0;
+        dst.linked_sum = false;
+        dst.off = 0;
+    }
+    if (is_wide(insn)) {
+        dst.s.sign_extend(bytes);
+    } else {
+        dst.s.truncate(4);
+        dst.s.sign_extend(bytes);
+        dst.s.truncate(4);
+    }
+}
+
 void Machine::do_move(const Insn& insn) {
     Reg& dst = cur_.regs[insn.dst];
     if (!op::is_reg_source(insn.code)) {
@@ -58,6 +83,10 @@ void Machine::do_move(const Insn& insn) {
         return;
     }
     Reg& src = cur_.regs[insn.src];
+    if (insn.off != 0) {
+        move_sign_extended(insn, src, dst);
+        return;
+    }
     if (is_wide(insn)) {
         give_id(src);
         dst = src;
@@ -218,9 +247,10 @@ Status Machine::do_alu(const Insn& insn) {
             do_move(insn);
             return {};
         case op::kEnd:
-            dst = Reg::scalar(dst.is_scalar()
-                                  ? byte_swap(dst.s, insn.imm, op::is_reg_source(insn.code))
-                                  : Scalar::unknown());
+            dst = Reg::scalar(
+                dst.is_scalar()
+                    ? byte_swap(dst.s, insn.imm, is_wide(insn) || op::is_reg_source(insn.code))
+                    : Scalar::unknown());
             return {};
         case op::kNeg:
             dst = Reg::scalar(dst.is_scalar() ? alu(op::kNeg, is_wide(insn), dst.s, dst.s)

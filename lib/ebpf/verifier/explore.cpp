@@ -344,7 +344,7 @@ Status Machine::execute_jump(const Insn& insn) {
             path_ended_ = true;
             return {};
         case op::kJa:
-            next_ = static_cast<std::uint32_t>(std::int64_t{insn_} + 1 + insn.off);
+            next_ = static_cast<std::uint32_t>(std::int64_t{insn_} + 1 + jump_offset(insn));
             return {};
         default:
             return do_branch(insn);

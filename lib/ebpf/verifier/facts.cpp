@@ -29,6 +29,8 @@ bool alu64_keeps_zero(const Insn& insn, bool dst, bool src) {
         case op::kDiv:
         case op::kMod:
             return dst;  // unsigned: the result is not above the dividend
+        case op::kEnd:
+            return insn.imm < 64;
         default:
             return false;
     }
@@ -37,6 +39,9 @@ bool alu64_keeps_zero(const Insn& insn, bool dst, bool src) {
 bool result_is_short(const Insn& insn, const Insn* second, const InsnFacts& facts, unsigned zero) {
     const bool dst = (zero >> insn.dst & 1U) != 0;
     const bool src = (zero >> insn.src & 1U) != 0;
+    if (is_signed_form(insn) && op::insn_class(insn.code) == op::kAlu64) {
+        return false;
+    }
     switch (op::insn_class(insn.code)) {
         case op::kAlu:
             return op::operation(insn.code) != op::kEnd || insn.imm < 64;
@@ -44,8 +49,13 @@ bool result_is_short(const Insn& insn, const Insn* second, const InsnFacts& fact
             return alu64_keeps_zero(insn, dst, src);
         case op::kLdx:
             // The first three words of xdp_md become 64-bit pointers.
+            if (op::mode(insn.code) == op::kMemSx) {
+                return false;
+            }
             return facts.access == Access::ctx ? insn.off >= 12
                                                : op::size_field(insn.code) != op::kDw;
+        case op::kStx:  // what an atomic instruction fetches
+            return op::size_field(insn.code) != op::kDw;
         default:
             return insn.src == 0 && second != nullptr && second->imm == 0;
     }

@@ -54,6 +54,19 @@ Uses jump_uses(const Insn& insn) {
     }
 }
 
+Uses atomic_uses(const Insn& insn) {
+    const int result = atomic_result(insn);
+    const std::uint16_t writes = result < 0 ? std::uint16_t{0} : bit(static_cast<unsigned>(result));
+    if (is_load_acquire(insn)) {
+        return {bit(insn.src), writes};
+    }
+    auto reads = static_cast<std::uint16_t>(bit(insn.dst) | bit(insn.src));
+    if (insn.imm == op::kAtomicCmpxchg) {
+        reads |= bit(0);
+    }
+    return {reads, writes};
+}
+
 }  // namespace
 
 Uses register_uses(const Insn& insn) {
@@ -71,7 +84,9 @@ Uses register_uses(const Insn& insn) {
         case op::kSt:
             return {bit(insn.dst), 0};
         default:
-            return {static_cast<std::uint16_t>(bit(insn.dst) | bit(insn.src)), 0};
+            return is_atomic(insn)
+                       ? atomic_uses(insn)
+                       : Uses{static_cast<std::uint16_t>(bit(insn.dst) | bit(insn.src)), 0};
     }
 }
 

@@ -107,6 +107,7 @@ class Machine {
     [[nodiscard]] Status do_alu(const Insn& insn);
     [[nodiscard]] Status do_arithmetic(const Insn& insn);
     void do_move(const Insn& insn);
+    void move_sign_extended(const Insn& insn, Reg& src, Reg& dst);
     [[nodiscard]] Status do_pointer_math(const Insn& insn, const Reg& ptr, const Reg& offset);
     [[nodiscard]] Reg moved_pointer(const Reg& ptr, const Reg& offset, bool adds);
     [[nodiscard]] Status check_sane_offset(const Reg& reg, RegType type) const;
@@ -116,7 +117,14 @@ class Machine {
     // memory.cpp
     [[nodiscard]] Status do_load(const Insn& insn);
     [[nodiscard]] Status do_store(const Insn& insn);
+    [[nodiscard]] Result<Reg> loaded_value(std::uint32_t regno,
+                                           std::int32_t off,
+                                           std::uint32_t size,
+                                           bool is_signed);
     [[nodiscard]] Status do_atomic(const Insn& insn);
+    [[nodiscard]] Status do_load_acquire(const Insn& insn);
+    [[nodiscard]] Status do_store_release(const Insn& insn);
+    [[nodiscard]] Status check_atomic_pointer(std::uint32_t regno, const char* what) const;
     [[nodiscard]] Status check_access(std::uint32_t regno,
                                       std::int32_t off,
                                       std::uint32_t size,
@@ -126,6 +134,9 @@ class Machine {
                                        std::int32_t off,
                                        std::uint32_t size,
                                        const char* what) const;
+    [[nodiscard]] Status check_packet_aligned(const Reg& reg,
+                                              std::int32_t off,
+                                              std::uint32_t size) const;
     [[nodiscard]] Status check_packet(std::uint32_t regno, std::int64_t off, std::int64_t size);
     [[nodiscard]] Status check_map_value(std::uint32_t regno,
                                          std::int64_t off,

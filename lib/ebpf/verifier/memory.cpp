@@ -43,7 +43,19 @@ Status Machine::check_aligned(const Reg& reg,
     if ((address.possible() & (size - 1)) == 0) {
         return {};
     }
-    return fail(EACCES, "misaligned {} access off {}+{}+{} size {}", what,
+    return fail(EACCES, "misaligned {}access off {}+{}+{} size {}", what, describe_bits(reg.s.bits),
+                reg.off, off, size);
+}
+
+/// Strict alignment in a packet: the kernel reckons with two bytes in front of the Ethernet header.
+Status Machine::check_packet_aligned(const Reg& reg, std::int32_t off, std::uint32_t size) const {
+    constexpr std::int64_t kIpAlign = 2;
+    const std::int64_t fixed = kIpAlign + reg.off + off;
+    const Tnum address = tnum_add(reg.s.bits, Tnum::constant(static_cast<std::uint64_t>(fixed)));
+    if ((address.possible() & (size - 1)) == 0) {
+        return {};
+    }
+    return fail(EACCES, "misaligned packet access off {}+{}+{}+{} size {}", kIpAlign,
                 describe_bits(reg.s.bits), reg.off, off, size);
 }
 
@@ -150,27 +162,37 @@ Status Machine::check_access(
             return check_ctx(regno, off, size, direction);
         case RegType::map_value:
             if (aligned) {
-                ok = check_aligned(reg, off, size, "value");
+                ok = check_aligned(reg, off, size, "value ");
             }
             if (ok) {
                 ok = check_map_value(regno, std::int64_t{reg.off} + off, size, direction);
             }
             break;
         case RegType::stack:
-            ok = check_aligned(reg, off, size, "stack");
+            ok = check_aligned(reg, off, size, "stack ");
             if (ok) {
                 ok = check_stack(regno, std::int64_t{reg.off} + off, size, direction);
             }
             break;
         case RegType::packet:
         case RegType::packet_meta:
+            if (aligned) {
+                ok = check_packet_aligned(reg, off, size);
+            }
+            if (!ok) {
+                break;
+            }
             ok = check_packet(regno, std::int64_t{reg.off} + off, size);
             break;
         case RegType::map_ptr:
             return fail(ENOTSUP, "R{} reads the map itself (struct bpf_map), not served yet",
                         regno);
         default:
-            return fail(EACCES, "R{} invalid mem access '{}'", regno, type_name(reg.type));
+            if (aligned) {
+                ok = check_aligned(reg, off, size, "");
+            }
+            return ok ? fail(EACCES, "R{} invalid mem access '{}'", regno, type_name(reg.type))
+                      : ok;
     }
     return ok ? note_access(Access::memory) : ok;
 }
@@ -204,25 +226,50 @@ Reg Machine::loaded_from_map(const Reg& ptr, std::int32_t off, std::uint32_t siz
     return Reg::scalar(Scalar::constant(value));
 }
 
-Status Machine::do_load(const Insn& insn) {
-    const std::uint32_t size = op::access_bytes(insn.code);
-    if (auto ok = check_access(insn.src, insn.off, size, Direction::read, false); !ok) {
-        return ok;
-    }
-    const Reg ptr = cur_.regs[insn.src];
+Result<Reg> Machine::loaded_value(std::uint32_t regno,
+                                  std::int32_t off,
+                                  std::uint32_t size,
+                                  bool is_signed) {
+    const Reg ptr = cur_.regs[regno];
     Reg value = Reg::scalar(Scalar::unknown_bytes(size));
     if (ptr.type == RegType::ctx) {
-        value = loaded_from_ctx(insn.off);
+        value = loaded_from_ctx(off);
     } else if (ptr.type == RegType::map_value) {
-        value = loaded_from_map(ptr, insn.off, size);
+        value = loaded_from_map(ptr, off, size);
     } else if (ptr.type == RegType::stack) {
-        auto stored = read_stack(ptr, insn.off, size);
+        auto stored = read_stack(ptr, off, size);
         if (!stored) {
-            return forward_error(stored);
+            return stored;
         }
         value = *stored;
     }
-    cur_.regs[insn.dst] = value;
+    if (is_signed && value.is_scalar()) {
+        if (!value.s.fits_positive(size)) {
+            // No longer the number whose copies carry this id.
+            value.id = 0;
+            value.linked_sum = false;
+            value.off = 0;
+        }
+        value.s.sign_extend(size);
+    }
+    return value;
+}
+
+Status Machine::do_load(const Insn& insn) {
+    const std::uint32_t size = op::access_bytes(insn.code);
+    const bool is_signed = op::mode(insn.code) == op::kMemSx;
+    if (auto ok = check_access(insn.src, insn.off, size, Direction::read, false); !ok) {
+        return ok;
+    }
+    if (is_signed && cur_.regs[insn.src].type == RegType::ctx &&
+        loaded_from_ctx(insn.off).is_pointer()) {
+        return fail(EACCES, "invalid bpf_context access off={} size={}", insn.off, size);
+    }
+    const auto value = loaded_value(insn.src, insn.off, size, is_signed);
+    if (!value) {
+        return forward_error(value);
+    }
+    cur_.regs[insn.dst] = *value;
     return {};
 }
 
@@ -243,33 +290,79 @@ Status Machine::do_store(const Insn& insn) {
     return write_stack(ptr, insn.off, size, &cur_.regs[insn.src], insn.src);
 }
 
-Status Machine::do_atomic(const Insn& insn) {
+Status Machine::check_atomic_pointer(std::uint32_t regno, const char* what) const {
+    const Reg& ptr = cur_.regs[regno];
+    if (ptr.type == RegType::ctx || ptr.is_packet()) {
+        return fail(EACCES, "BPF_ATOMIC {} R{} {} is not allowed", what, regno,
+                    type_name(ptr.type));
+    }
+    return {};
+}
+
+Status Machine::do_load_acquire(const Insn& insn) {
     const std::uint32_t size = op::access_bytes(insn.code);
-    if (size < 4) {
-        return fail(EINVAL, "invalid atomic operand size");
+    if (auto ok = check_access(insn.src, insn.off, size, Direction::read, true); !ok) {
+        return ok;
+    }
+    if (auto ok = check_atomic_pointer(insn.src, "loads from"); !ok) {
+        return ok;
+    }
+    const auto value = loaded_value(insn.src, insn.off, size, false);
+    if (!value) {
+        return forward_error(value);
+    }
+    cur_.regs[insn.dst] = *value;
+    return {};
+}
+
+Status Machine::do_store_release(const Insn& insn) {
+    const std::uint32_t size = op::access_bytes(insn.code);
+    if (auto ok = check_access(insn.dst, insn.off, size, Direction::write, true); !ok) {
+        return ok;
+    }
+    if (auto ok = check_atomic_pointer(insn.dst, "stores into"); !ok) {
+        return ok;
     }
     const Reg ptr = cur_.regs[insn.dst];
-    if (ptr.type == RegType::ctx || ptr.is_packet()) {
-        return fail(EACCES, "BPF_ATOMIC stores into R{} {} is not allowed", unsigned{insn.dst},
-                    type_name(ptr.type));
+    return ptr.type == RegType::stack
+               ? write_stack(ptr, insn.off, size, &cur_.regs[insn.src], insn.src)
+               : Status{};
+}
+
+Status Machine::do_atomic(const Insn& insn) {
+    if (is_load_acquire(insn)) {
+        return do_load_acquire(insn);
+    }
+    if (is_store_release(insn)) {
+        return do_store_release(insn);
+    }
+    const std::uint32_t size = op::access_bytes(insn.code);
+    const Reg ptr = cur_.regs[insn.dst];
+    if (auto ok = check_atomic_pointer(insn.dst, "stores into"); !ok) {
+        return ok;
     }
     for (const Direction direction : {Direction::read, Direction::write}) {
         if (auto ok = check_access(insn.dst, insn.off, size, direction, true); !ok) {
             return ok;
         }
     }
-    if (ptr.type != RegType::stack) {
-        return {};
+    const auto fetched = loaded_value(insn.dst, insn.off, size, false);
+    if (!fetched) {
+        return forward_error(fetched);
     }
-    if (auto stored = read_stack(ptr, insn.off, size); !stored) {
-        return forward_error(stored);
+    if (ptr.type == RegType::stack) {
+        if (ptr.s.is_const()) {
+            const std::int64_t at =
+                std::int64_t{ptr.off} + insn.off + static_cast<std::int64_t>(ptr.s.bits.value);
+            write_slot(at, size, Byte::misc);
+        } else {
+            write_stack_anywhere(ptr, insn.off, size, false);
+        }
     }
-    step_slot_ = -1;
-    if (ptr.s.is_const()) {
-        write_slot(std::int64_t{ptr.off} + insn.off + static_cast<std::int64_t>(ptr.s.bits.value),
-                   size, Byte::misc);
+    if (const int result = atomic_result(insn); result >= 0) {
+        cur_.regs[static_cast<std::size_t>(result)] = *fetched;
     } else {
-        write_stack_anywhere(ptr, insn.off, size, false);
+        step_slot_ = -1;
     }
     return {};
 }

@@ -73,6 +73,18 @@ void Machine::trace_back(const Step& step, Traced& traced) const {
             traced.slots &= ~slot;
             return;
         case op::kStx:
+            if (const int result = is_atomic(insn) ? atomic_result(insn) : -1; result >= 0) {
+                // The register got what memory held; a slot so read is misc afterwards.
+                const std::uint16_t bit = reg_bit(static_cast<unsigned>(result));
+                if (!is_load_acquire(insn)) {
+                    traced.slots &= ~slot;
+                }
+                if ((traced.regs & bit) != 0) {
+                    drop(traced.regs, bit);
+                    traced.slots |= slot;
+                }
+                return;
+            }
             if ((traced.slots & slot) != 0) {
                 traced.slots &= ~slot;
                 traced.regs |= reg_bit(insn.src);

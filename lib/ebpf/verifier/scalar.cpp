@@ -341,6 +341,31 @@ void Scalar::truncate(std::uint32_t bytes) {
     *this = settled(s);
 }
 
+void Scalar::sign_extend(std::uint32_t bytes) {
+    if (bytes >= 8) {
+        return;
+    }
+    const unsigned shift = 64 - 8 * bytes;
+    const auto extended = [shift](std::uint64_t v) {
+        return static_cast<std::int64_t>(v << shift) >> shift;
+    };
+    if (is_const()) {
+        *this = constant(static_cast<std::uint64_t>(extended(bits.value)));
+        return;
+    }
+    // As the kernel: a range survives when it lies in one block of 2^(8*bytes) numbers and does
+    // not cross the sign inside it; else nothing is known but the width.
+    const std::int64_t low = extended(static_cast<std::uint64_t>(wide.smin));
+    const std::int64_t high = extended(static_cast<std::uint64_t>(wide.smax));
+    const bool one_block = (wide.smin >> (8 * bytes)) == (wide.smax >> (8 * bytes));
+    const std::int64_t limit = std::int64_t{1} << (8 * bytes - 1);
+    const bool same_sign = (low < 0) == (high < 0);
+    Scalar s;
+    s.wide.meet_signed(one_block && same_sign ? low : -limit,
+                       one_block && same_sign ? high : limit - 1);
+    *this = settled(s);
+}
+
 Scalar alu(std::uint8_t operation, bool wide, const Scalar& dst, const Scalar& src) {
     if (operation == op::kMov) {
         Scalar s = src;

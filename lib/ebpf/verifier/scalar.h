@@ -84,6 +84,14 @@ struct Scalar {
 
     /// Keeps the lower `bytes` bytes (zero extension).
     void truncate(std::uint32_t bytes);
+
+    /// Keeps the lower `bytes` bytes as a signed number (sign extension to 64 bits).
+    void sign_extend(std::uint32_t bytes);
+
+    /// Sign extension of the lower `bytes` bytes changes nothing.
+    [[nodiscard]] bool fits_positive(std::uint32_t bytes) const {
+        return bytes >= 8 || wide.umax < (std::uint64_t{1} << (bytes * 8 - 1));
+    }
 };
 
 /// dst = dst OP src for the operation field of an ALU instruction, `wide` false for the 32-bit
