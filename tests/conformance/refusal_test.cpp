@@ -81,7 +81,7 @@ class ProgramsBeyondScope : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(
     All,
     ProgramsBeyondScope,
-    testing::Values("hash_map", "merged_maps", "helper", "subprogram", "fetching_atomic", "xdp"),
+    testing::Values("hash_map", "merged_maps", "helper", "subprogram", "xdp"),
     test_name);
 
 TEST_P(ProgramsBeyondScope, AreRefusedWhenLoaded) {

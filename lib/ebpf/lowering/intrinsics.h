@@ -11,7 +11,7 @@
 
 namespace crema::ebpf::lowering {
 
-/// r1 address, r2 operand, r3 value to compare with (kCmpXchg). Result: what memory held, zero
+/// r1 address, r2 operand, r3 value to compare with (kAtomicCmpxchg). Result: what memory held, zero
 /// extended. operation: imm of the instruction, with or without kFetch; null for others.
 [[nodiscard]] helpers::Native atomic_native(std::int32_t operation, bool wide);
 

@@ -4,7 +4,7 @@
 // as permissive as a privileged kernel load, or says which instruction is not. Nothing runs that
 // was not proved here. Lowering relies on the recorded facts.
 //
-// Served today: ISA v1-v3 without atomics other than plain ADD, one function, packet, stack,
+// Served today: ISA v1-v4, all atomics, one function, packet, stack,
 // context and array-like map accesses, the helpers of lib/ebpf/helpers. Everything else is refused
 // with the instruction and the reason.
 #pragma once

@@ -55,15 +55,6 @@ SEC("xdp")
 int beyond(struct xdp_md* ctx) {
     return longer_than(ctx, ctx->ingress_ifindex) ? XDP_DROP : XDP_PASS;
 }
-#elif defined(BEYOND_FETCHING_ATOMIC)
-__u64 counter;
-
-SEC("xdp")
-
-int beyond(struct xdp_md* ctx) {
-    (void)ctx;
-    return __sync_fetch_and_add(&counter, 1) & 1 ? XDP_DROP : XDP_PASS;
-}
 #elif defined(BEYOND_XDP)
 SEC("tc")
 

@@ -47,31 +47,39 @@ struct Case {
 
 TEST(LowerRefuses, EverythingItHasNoRuleFor) {
     const Insn refused[] = {
-        make(op::kAlu64 | op::kX | op::kMov, 1, 2, 8, 0),    // sign-extending move
-        make(op::kAlu64 | op::kX | op::kDiv, 1, 2, 1, 0),    // signed division
-        make(op::kAlu64 | op::kEnd, 1, 0, 0, 32),            // unconditional swap
-        make(op::kAlu | op::kEnd, 1, 0, 0, 24),              // odd width
-        make(op::kAlu64 | op::kDiv, 1, 0, 0, 0),             // division by constant zero
-        make(op::kAlu64 | op::kLsh, 1, 0, 0, 64),            // shift too far
-        make(op::kAlu | op::kArsh, 1, 0, 0, 32),             //
-        make(op::kAlu64 | op::kMov, 10, 0, 0, 0),            // frame pointer
-        make(op::kAlu64 | op::kMov, 11, 0, 0, 0),            // no such register
-        make(op::kAlu64 | 0xe0, 1, 0, 0, 0),                 // no such operation
-        make(op::kAlu64 | op::kAdd, 1, 2, 0, 1),             // src without X
-        make(op::kAlu64 | op::kX | op::kAdd, 1, 2, 0, 1),    // imm with X
-        make(op::kLdx | op::kMemSx | op::kW, 1, 10, -8, 0),  // sign-extending load
-        make(op::kLdx | op::kAbs | op::kW, 1, 10, -8, 0),    //
-        make(op::kLd | op::kAbs | op::kW, 0, 0, 0, 0),       // packet access of old
-        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, op::kAdd | op::kFetch),
-        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, 0xe1),  // exchange
-        make(op::kStx | op::kAtomic | op::kB, 10, 1, -8, 0),      // width
-        make(op::kSt | op::kAtomic | op::kDw, 10, 0, -8, 0),      //
-        make(op::kJmp32 | op::kJa, 0, 0, 0, 0),                   // gotol
-        make(op::kJmp32 | op::kCall, 0, 0, 0, 23),                //
-        make(op::kJmp | op::kCall, 0, 1, 0, 0),                   // bpf to bpf
-        make(op::kJmp | op::kCall, 0, 2, 0, 1),                   // kfunc
-        make(op::kJmp | op::kCall, 0, 0, 0, 2),                   // helper that is not served
-        make(op::kJmp | 0xe0, 0, 0, 0, 0),                        // may_goto
+        make(op::kAlu64 | op::kX | op::kMov, 1, 2, 24, 0),    // sign-extending move of odd width
+        make(op::kAlu | op::kX | op::kMov, 1, 2, 32, 0),      // ... that extends nothing
+        make(op::kAlu64 | op::kX | op::kMov, 1, 2, 1, 1),     // address-space cast
+        make(op::kAlu64 | op::kMov, 1, 0, 8, 0),              // sign-extending constant
+        make(op::kAlu64 | op::kX | op::kDiv, 1, 2, 2, 0),     // division of unknown kind
+        make(op::kAlu64 | op::kDiv, 1, 0, 1, 0),              // signed, by constant zero
+        make(op::kAlu64 | op::kX | op::kAdd, 1, 2, 1, 0),     // offset of an addition
+        make(op::kAlu64 | op::kEnd | op::kX, 1, 0, 0, 32),    // no such swap
+        make(op::kAlu64 | op::kEnd, 1, 0, 0, 24),             // odd width
+        make(op::kAlu | op::kEnd, 1, 0, 0, 24),               //
+        make(op::kAlu64 | op::kDiv, 1, 0, 0, 0),              // division by constant zero
+        make(op::kAlu64 | op::kLsh, 1, 0, 0, 64),             // shift too far
+        make(op::kAlu | op::kArsh, 1, 0, 0, 32),              //
+        make(op::kAlu64 | op::kMov, 10, 0, 0, 0),             // frame pointer
+        make(op::kAlu64 | op::kMov, 11, 0, 0, 0),             // no such register
+        make(op::kAlu64 | 0xe0, 1, 0, 0, 0),                  // no such operation
+        make(op::kAlu64 | op::kAdd, 1, 2, 0, 1),              // src without X
+        make(op::kAlu64 | op::kX | op::kAdd, 1, 2, 0, 1),     // imm with X
+        make(op::kLdx | op::kMemSx | op::kDw, 1, 10, -8, 0),  // nothing to extend
+        make(op::kLdx | op::kAbs | op::kW, 1, 10, -8, 0),     //
+        make(op::kLd | op::kAbs | op::kW, 0, 0, 0, 0),        // packet access of old
+        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, op::kSub),  // no such atomic
+        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, 0xe0),      // exchange without fetch
+        make(op::kStx | op::kAtomic | op::kDw, 10, 10, -8, 1),        // fetch into r10
+        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, op::kLoadAcquire),  // load into r10
+        make(op::kStx | op::kAtomic | op::kB, 10, 1, -8, 0),                  // width
+        make(op::kSt | op::kAtomic | op::kDw, 10, 0, -8, 0),                  //
+        make(op::kJmp32 | op::kJa, 0, 0, 1, 0),     // gotol with the short offset
+        make(op::kJmp32 | op::kCall, 0, 0, 0, 23),  //
+        make(op::kJmp | op::kCall, 0, 2, 0, 1),     // kfunc
+        make(op::kJmp | op::kCall, 0, 3, 0, 1),     // no such call
+        make(op::kMayGoto, 0, 1, 0, 0),             // no such conditional jump
+        make(op::kJmp32 | 0xe0, 0, 0, 0, 0),        //
     };
     for (const Insn& insn : refused) {
         const Case bad({kZeroR0, insn, kExitInsn});
