@@ -9,6 +9,7 @@
 #include <sched.h>
 
 #include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/xdp/hook.h"
 
 namespace crema::xdp {
 namespace {
@@ -17,12 +18,16 @@ struct alignas(ebpf::kTestRunPageBytes) Page {
     std::array<std::uint8_t, ebpf::kTestRunPageBytes> bytes;
 };
 
-Status check(const ebpf::Program& program, std::size_t packet_bytes) {
+constexpr std::uint32_t kMetaBytesMax = ebpf::kXdpHeadroom - ebpf::kFrameReserve;
+
+/// meta_bytes of the given bytes are metadata.
+Status check(const ebpf::Program& program, std::size_t bytes, std::uint32_t meta_bytes) {
     if (program.expected_attach_type == ebpf::kAttachXdpDevmap ||
         program.expected_attach_type == ebpf::kAttachXdpCpumap) {
         return fail(EINVAL, "program {} belongs into a devmap or cpumap: it has no test run",
                     program.name);
     }
+    const std::size_t packet_bytes = bytes - std::min<std::size_t>(bytes, meta_bytes);
     if (packet_bytes < ebpf::kFrameBytesMin) {
         return fail(EINVAL, "packet of {} bytes: an Ethernet frame has at least {}", packet_bytes,
                     ebpf::kFrameBytesMin);
@@ -36,24 +41,48 @@ Status check(const ebpf::Program& program, std::size_t packet_bytes) {
     return {};
 }
 
-}  // namespace
-
-Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
-                               std::span<const std::uint8_t> packet,
-                               std::uint32_t ingress_ifindex,
-                               std::uint32_t repeat) {
-    if (auto allowed = check(program.program, packet.size()); !allowed) {
-        return forward_error(allowed);
+Status check(const TestRunContext& context, std::size_t bytes) {
+    if (context.data_meta != 0 || context.egress_ifindex != 0) {
+        return fail(EINVAL, "context of a test run: data_meta and egress_ifindex must be 0");
     }
+    if (context.data > context.data_end || context.data_end > bytes) {
+        return fail(EINVAL, "context of a test run: data {} and data_end {} do not lie in {} bytes",
+                    context.data, context.data_end, bytes);
+    }
+    if (context.data % 4 != 0 || context.data > kMetaBytesMax) {
+        return fail(EINVAL, "metadata of {} bytes: a multiple of 4, and at most {}", context.data,
+                    kMetaBytesMax);
+    }
+    if (context.ingress_ifindex == 0 && context.rx_queue_index != 0) {
+        return fail(EINVAL, "context of a test run: queue {} of no port", context.rx_queue_index);
+    }
+    if (context.ingress_ifindex != 0 && port_by_ifindex(context.ingress_ifindex) == nullptr) {
+        return fail(ENODEV, "no port has ifindex {}", context.ingress_ifindex);
+    }
+    if (context.rx_queue_index >= kRxQueuesMax) {
+        return fail(EINVAL, "receive queue {}: a port has at most {}", context.rx_queue_index,
+                    kRxQueuesMax);
+    }
+    return {};
+}
+
+Result<TestRunResult> run(const ebpf::LoadedProgram& program,
+                          std::span<const std::uint8_t> bytes,
+                          const TestRunContext& context,
+                          std::uint32_t repeat) {
     // Zeroed as the kernel's page: a program may grow the frame at its head and read there.
     const auto page = std::make_unique<Page>();
     std::uint8_t* const data = page->bytes.data() + ebpf::kXdpHeadroom;
-    std::copy(packet.begin(), packet.end(), data);
+    std::copy(bytes.begin(), bytes.end(), data - context.data);
 
     ebpf::XdpBuff buff{};
     buff.data_hard_start = page->bytes.data();
     buff.frame_sz = ebpf::kTestRunPageBytes;
-    buff.ingress_ifindex = ingress_ifindex;
+    buff.data = data;
+    buff.data_meta = data - context.data;
+    buff.data_end = buff.data_meta + bytes.size();
+    buff.ingress_ifindex = context.ingress_ifindex != 0 ? context.ingress_ifindex : 1;
+    buff.rx_queue_index = context.rx_queue_index;
     buff.cpu = static_cast<std::uint32_t>(std::max(sched_getcpu(), 0));
 
     const ebpf::EntryPoint entry = program.entry();
@@ -62,17 +91,60 @@ Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
     std::uint64_t result = 0;
     const auto start = std::chrono::steady_clock::now();
     for (std::uint32_t i = 0; i < runs; ++i) {
-        buff.data = data;
-        buff.data_end = data + packet.size();
-        buff.data_meta = data;
-        buff.redirect = {};
+        buff.redirect.kind = ebpf::RedirectTarget::Kind::none;
+        buff.tail_calls = 0;
         result = entry(&buff, self);
     }
     const auto spent = std::chrono::steady_clock::now() - start;
     const auto spent_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count();
+    const auto meta_bytes = static_cast<std::uint32_t>(buff.data - buff.data_meta);
+    TestRunContext after = context;
+    after.data = meta_bytes;
+    after.data_end = static_cast<std::uint32_t>(buff.data_end - buff.data_meta);
     return TestRunResult{.retval = static_cast<std::uint32_t>(result),
                          .bytes = {buff.data_meta, buff.data_end},
-                         .duration_ns = static_cast<std::uint64_t>(spent_ns) / runs};
+                         .duration_ns = static_cast<std::uint64_t>(spent_ns) / runs,
+                         .meta_bytes = meta_bytes,
+                         .redirect = buff.redirect,
+                         .context = after};
+}
+
+}  // namespace
+
+Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
+                               std::span<const std::uint8_t> packet,
+                               std::uint32_t ingress_ifindex,
+                               std::uint32_t repeat) {
+    if (auto allowed = check(program.program, packet.size(), 0); !allowed) {
+        return forward_error(allowed);
+    }
+    return run(program, packet,
+               {.data = 0,
+                .data_end = static_cast<std::uint32_t>(packet.size()),
+                .data_meta = 0,
+                .ingress_ifindex = ingress_ifindex,
+                .rx_queue_index = 0,
+                .egress_ifindex = 0},
+               repeat);
+}
+
+Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
+                               std::span<const std::uint8_t> bytes,
+                               const TestRunContext& context,
+                               std::uint32_t repeat) {
+    if (auto valid = check(context, bytes.size()); !valid) {
+        return forward_error(valid);
+    }
+    if (auto allowed = check(program.program, bytes.size(), context.data); !allowed) {
+        return forward_error(allowed);
+    }
+    if (context.data_end < bytes.size()) {
+        return fail(ENOTSUP,
+                    "data_end {} before the end of {} bytes: the rest would be fragments, and "
+                    "multi-buffer frames are not served",
+                    context.data_end, bytes.size());
+    }
+    return run(program, bytes, context, repeat);
 }
 
 }  // namespace crema::xdp

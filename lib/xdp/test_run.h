@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Runs a program over one packet outside any port, as BPF_PROG_TEST_RUN does: same geometry (4 KiB
-// page, 256 bytes headroom), same errors. For tests, `crema xdp run` and benchmarks.
+// page, 256 bytes headroom), same context, same errors. For tests, `crema xdp run` and benchmarks.
 #pragma once
 
 #include <cstddef>
@@ -10,22 +10,48 @@
 #include <vector>
 
 #include "lib/base/result.h"
+#include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/syscall/loaded_program.h"
 
 namespace crema::xdp {
+
+/// struct xdp_md as user space gives and gets it. Offsets count from the start of the metadata.
+struct TestRunContext {
+    std::uint32_t data;      // bytes of metadata; they lie in front of the packet
+    std::uint32_t data_end;  // bytes of metadata and packet
+    std::uint32_t data_meta;
+    std::uint32_t ingress_ifindex;  // 0: the first port, there or not
+    std::uint32_t rx_queue_index;
+    std::uint32_t egress_ifindex;
+};
 
 struct TestRunResult {
     std::uint32_t retval;             // low half of r0, as the kernel reports it
     std::vector<std::uint8_t> bytes;  // metadata and packet after the run
     std::uint64_t duration_ns;        // mean of one run
+    std::uint32_t meta_bytes;         // of `bytes`, at its start
+    /// What the last run asked for; means something with verdict REDIRECT. Its map lives as long as
+    /// the program.
+    ebpf::RedirectTarget redirect;
+    TestRunContext context;  // afterwards
 };
 
-/// packet: 14..3520 bytes. repeat: runs on the same buffer (0 = 1), pointers reset before each run.
+/// packet: 14..3520 bytes. repeat: runs on the same buffer (0 = 1); each finds the packet as the
+/// one before left it, ends included, as in the kernel.
 /// Errors: EINVAL shorter than 14 bytes; ENOTSUP longer than one page holds (the kernel would make
 /// fragments of it; multi-buffer frames are not served).
 [[nodiscard]] Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
                                              std::span<const std::uint8_t> packet,
                                              std::uint32_t ingress_ifindex,
+                                             std::uint32_t repeat);
+
+/// With a context. bytes: context.data bytes of metadata, then the packet. Further errors: ENODEV
+/// no port has that ifindex; EINVAL a queue that no port has, or without port, metadata whose size
+/// is no multiple of 4 or more than 216, ends that lie outside `bytes`, fields that are not for
+/// user space. ENOTSUP an end before the end of `bytes` (to the kernel: the rest is fragments).
+[[nodiscard]] Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
+                                             std::span<const std::uint8_t> bytes,
+                                             const TestRunContext& context,
                                              std::uint32_t repeat);
 
 }  // namespace crema::xdp

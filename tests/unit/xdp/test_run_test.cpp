@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <memory>
 #include <numeric>
+#include <tuple>
 #include <vector>
 
 #include <linux/bpf.h>
@@ -108,11 +109,19 @@ TEST(TestRun, HeadroomIsTheKernels) {
     EXPECT_EQ(test_run(*adjusts_head(51), packet, 1, 1)->retval, error);
 }
 
-TEST(TestRun, EachRepetitionStartsWithTheWholePacket) {
-    const auto run = test_run(*adjusts_head(40), packet_of(64), 1, 5);
-    ASSERT_TRUE(run) << run.error().message;
-    EXPECT_EQ(run->retval, 0U);
-    EXPECT_EQ(run->bytes.size(), 24U);
+// Measured on the kernel: pointers are not set back between the runs.
+TEST(TestRun, EachRepetitionFindsWhatTheOneBeforeLeft) {
+    const auto program = adjusts_head(10);
+    const auto packet = packet_of(64);
+    for (const auto& [repeat, bytes, result] :
+         {std::tuple{0U, 54U, 0}, {1U, 54U, 0}, {3U, 34U, 0}, {5U, 14U, 0}, {6U, 14U, -EINVAL}}) {
+        const auto run = test_run(*program, packet, 1, repeat);
+        ASSERT_TRUE(run) << run.error().message;
+        EXPECT_EQ(run->bytes.size(), bytes) << repeat;
+        EXPECT_EQ(run->retval, static_cast<std::uint32_t>(result)) << repeat;
+        EXPECT_EQ(run->bytes[0], packet[64 - bytes]) << repeat;
+        EXPECT_EQ(run->context.data_end, bytes);
+    }
 }
 
 TEST(TestRun, ProgramsOfMapsAreRefused) {
