@@ -129,7 +129,7 @@ long program_info(const ProgramObject& object, InfoBuffer& buffer) {
     return buffer.write(info);
 }
 
-long btf_info(const BtfBlob& btf, InfoBuffer& buffer) {
+long btf_info(const Btf& btf, InfoBuffer& buffer) {
     bpf_btf_info info{};
     if (const int err = buffer.read(info, kBtfInfoBytes); err != 0) {
         return err;
@@ -180,7 +180,7 @@ long btf_load(Call& call) {
     if (const int err = copy_in(bytes.data(), call.attr.btf, bytes.size()); err != 0) {
         return err;
     }
-    auto btf = BtfBlob::parse(std::move(bytes));
+    auto btf = Btf::parse(std::move(bytes));
     return btf ? publish(BtfObject{*btf}) : -btf.error().code;  // libbpf goes on without
 }
 

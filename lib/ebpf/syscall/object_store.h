@@ -17,27 +17,27 @@
 
 #include "lib/base/result.h"
 #include "lib/ebpf/maps/map.h"
-#include "lib/ebpf/syscall/btf_blob.h"
+#include "lib/ebpf/program/btf.h"
 #include "lib/ebpf/syscall/loaded_program.h"
 
 namespace crema::ebpf::syscall {
 
 struct MapObject {
     std::shared_ptr<maps::Map> map;
-    std::shared_ptr<const BtfBlob> btf;  // may be null
+    std::shared_ptr<const Btf> btf;  // may be null
     std::uint32_t btf_key_type = 0;
     std::uint32_t btf_value_type = 0;
 };
 
 struct ProgramObject {
     std::shared_ptr<const LoadedProgram> program;
-    std::shared_ptr<const BtfBlob> btf;                    // may be null
+    std::shared_ptr<const Btf> btf;                        // may be null
     std::vector<std::shared_ptr<maps::Map>> bound_maps{};  // PROG_BIND_MAP, for information only
     std::uint64_t load_time_ns = 0;                        // since boot
 };
 
 struct BtfObject {
-    std::shared_ptr<const BtfBlob> btf;
+    std::shared_ptr<const Btf> btf;
 };
 
 /// A program of another type that libbpf loads to learn what the kernel can do, or one that was

@@ -16,6 +16,7 @@
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/lowering/lower.h"
 #include "lib/ebpf/syscall/commands.h"
+#include "lib/ebpf/syscall/debug_info.h"
 #include "lib/ebpf/syscall/map_references.h"
 #include "lib/ebpf/syscall/user_memory.h"
 #include "lib/ebpf/verifier/verify.h"
@@ -69,47 +70,9 @@ const char* unserved_attribute(const bpf_attr& attr) {
     return nullptr;
 }
 
-struct Attributes {
-    Program program;
-    std::shared_ptr<const BtfBlob> btf;  // may be null
-};
-
-/// Source lines, from the program's BTF. Errors only for what the caller cannot have meant.
-Status read_lines(const bpf_attr& attr, Attributes& to) {
-    const std::string& name = to.program.name;
-    if (attr.prog_btf_fd != 0) {
-        int error = 0;
-        const auto btf =
-            object_store::find_as<BtfObject>(static_cast<int>(attr.prog_btf_fd), &error);
-        if (btf == nullptr) {
-            return fail(-error, "program {}: {} is no BTF descriptor", name, attr.prog_btf_fd);
-        }
-        to.btf = btf->btf;
-    }
-    if (attr.line_info_cnt == 0) {
-        return {};
-    }
-    constexpr std::uint32_t kRecordBytesMax = 252;
-    const std::uint32_t bytes = attr.line_info_rec_size;
-    if (to.btf == nullptr || attr.line_info_cnt > to.program.insns.size() ||
-        bytes < sizeof(LineRecord) || bytes > kRecordBytesMax || bytes % 4 != 0) {
-        return fail(EINVAL, "program {}: {} line records of {} bytes do not fit the program", name,
-                    attr.line_info_cnt, bytes);
-    }
-    std::vector<LineRecord> records(attr.line_info_cnt);
-    for (std::size_t i = 0; i < records.size(); ++i) {
-        if (copy_in(&records[i], attr.line_info + i * bytes, sizeof(LineRecord)) != 0) {
-            return fail(EFAULT, "program {}: line records cannot be read", name);
-        }
-    }
-    to.program.lines = source_lines(*to.btf, records, to.program.insns.size());
-    return {};
-}
-
-Result<Attributes> read_attributes(const bpf_attr& attr) {
+Result<Program> read_attributes(const bpf_attr& attr) {
     constexpr std::size_t kLicenseBytesMax = 127;
-    Attributes result;
-    Program& program = result.program;
+    Program program;
     if (!read_name(attr.prog_name, program.name)) {
         return fail(EINVAL, "program name is not up to 15 letters, digits, '_' or '.'");
     }
@@ -129,13 +92,13 @@ Result<Attributes> read_attributes(const bpf_attr& attr) {
         return forward_error(insns);
     }
     program.insns = std::move(*insns);
-    if (auto lines = read_lines(attr, result); !lines) {
-        return forward_error(lines);
+    if (auto read = read_debug_info(attr, program); !read) {
+        return forward_error(read);
     }
     if (auto resolved = resolve_maps(program, attr.fd_array); !resolved) {
         return forward_error(resolved);
     }
-    return result;
+    return program;
 }
 
 std::uint64_t elapsed_ns(std::chrono::steady_clock::time_point since) {
@@ -184,20 +147,21 @@ std::uint64_t now_since_boot_ns() {
 
 /// Attributes to a program in the form of the store. `judgement` gets all but the verdict.
 Result<ProgramObject> load_xdp(const bpf_attr& attr, Judgement& judgement) {
-    auto attributes = read_attributes(attr);
-    if (!attributes) {
+    auto program = read_attributes(attr);
+    if (!program) {
         (void)read_name(attr.prog_name, judgement.program.name);
-        return forward_error(attributes);
+        return forward_error(program);
     }
+    std::shared_ptr<const Btf> btf = program->btf;
     const std::uint32_t log_level =
         attr.log_level != 0 ? attr.log_level : Session::current()->log_level();
-    auto loaded = prove_and_compile(attributes->program, log_level, judgement);
+    auto loaded = prove_and_compile(*program, log_level, judgement);
     if (!loaded) {
-        judgement.program = std::move(attributes->program);
+        judgement.program = std::move(*program);
         return forward_error(loaded);
     }
     return ProgramObject{.program = std::move(*loaded),
-                         .btf = std::move(attributes->btf),
+                         .btf = std::move(btf),
                          .bound_maps = {},
                          .load_time_ns = now_since_boot_ns()};
 }

@@ -89,13 +89,15 @@ inline long load(const std::vector<Insn>& insns) {
     return call(BPF_PROG_LOAD, attr);
 }
 
-/// BTF without types; `strings` starts with its empty string, pieces are ended by NUL.
+/// BTF with one type, an integer; `strings` starts with its empty string, pieces are ended by NUL.
 inline std::vector<std::uint8_t> btf_with(const std::string& strings) {
-    const std::uint32_t header[] = {0x0001eb9f, 24, 0,
-                                    0,          0,  static_cast<std::uint32_t>(strings.size())};
-    std::vector<std::uint8_t> bytes(sizeof(header) + strings.size());
-    std::memcpy(bytes.data(), header, sizeof(header));
-    std::memcpy(bytes.data() + sizeof(header), strings.data(), strings.size());
+    const auto string_bytes = static_cast<std::uint32_t>(strings.size());
+    const std::uint32_t words[] = {0x0001eb9f, 24, 0, 16, 16, string_bytes,
+                                   // a 32-bit integer without name
+                                   0, 1U << 24, 4, 32};
+    std::vector<std::uint8_t> bytes(sizeof(words) + strings.size());
+    std::memcpy(bytes.data(), words, sizeof(words));
+    std::memcpy(bytes.data() + sizeof(words), strings.data(), strings.size());
     return bytes;
 }
 

@@ -179,8 +179,9 @@ TEST_F(ObjectInfo, BtfMustHoldTogether) {
     refused(19, 0xff);              // string offset
     refused(20, 7);                 // string length
     refused(20, 0);                 // no strings
-    refused(24, 'x');               // does not start with the empty string
-    refused(good.size() - 1, 'x');  // does not end
+    refused(31, 0x7f);              // kind of the type
+    refused(40, 'x');               // strings do not start with the empty one
+    refused(good.size() - 1, 'x');  // nor end
     EXPECT_EQ(load_btf({}), -EINVAL);
     bpf_attr attr{};
     attr.btf = 4096;

@@ -187,22 +187,23 @@ TEST_F(ProgLoad, AReasonNamesTheSourceLine) {
     ASSERT_TRUE(btf.valid());
     const auto insns = reads_packet_unchecked(40);
     // Records longer than ours, as a later kernel's might be.
-    const std::array<std::uint32_t, 15> records = {0,         1, 8,   11U << 10, 0, 1,         1, 8,
-                                                   12U << 10, 0, 999, 1,         8, 13U << 10, 0};
+    std::array<std::uint32_t, 10> records = {0, 1, 8, 11U << 10, 0, 1, 1, 8, 12U << 10, 0};
     bpf_attr attr = prog_attr(insns);
     attr.prog_btf_fd = static_cast<std::uint32_t>(btf.get());
     attr.line_info = address(records.data());
     attr.line_info_rec_size = 20;
-    attr.line_info_cnt = 3;
+    attr.line_info_cnt = 2;
     EXPECT_EQ(call(BPF_PROG_LOAD, attr), -EACCES);
     EXPECT_NE(reason().find("prog.c:12"), std::string::npos) << reason();
+    records[9] = 1;
+    EXPECT_EQ(call(BPF_PROG_LOAD, attr), -E2BIG) << "a field that we do not know is in use";
 }
 
 TEST_F(ProgLoad, SourceLinesAreKept) {
     const std::string strings("\0prog.c\0return 2;\0", 18);
     const UniqueFd btf(static_cast<int>(load_btf(btf_with(strings))));
     const auto insns = returns(2);
-    const std::array<std::uint32_t, 8> records = {0, 1, 8, (7U << 10) | 3, 1, 1, 4000, 8U << 10};
+    std::array<std::uint32_t, 8> records = {0, 1, 8, (7U << 10) | 3, 1, 1, 8, 8U << 10};
     bpf_attr attr = prog_attr(insns);
     attr.prog_btf_fd = static_cast<std::uint32_t>(btf.get());
     attr.line_info = address(records.data());
@@ -215,9 +216,19 @@ TEST_F(ProgLoad, SourceLinesAreKept) {
     EXPECT_EQ(lines[0].line, 7U);
     EXPECT_EQ(lines[0].file, "prog.c");
     EXPECT_EQ(lines[0].text, "return 2;");
-    EXPECT_EQ(lines[1].text, "") << "an offset outside of the strings is no text";
+    EXPECT_EQ(lines[1].line, 8U);
     attr.line_info_cnt = 3;
     EXPECT_EQ(call(BPF_PROG_LOAD, attr), -EINVAL) << "more records than instructions";
+    attr.line_info_cnt = 2;
+    const auto refused = [&](std::size_t at, std::uint32_t value) {
+        const std::uint32_t old = std::exchange(records[at], value);
+        EXPECT_EQ(call(BPF_PROG_LOAD, attr), -EINVAL) << "word " << at;
+        records[at] = old;
+    };
+    refused(6, 4000);  // text outside of the strings
+    refused(4, 0);     // does not ascend
+    refused(4, 2);     // behind the program
+    refused(0, 1);     // the function's first instruction has no line
 }
 
 TEST_F(ProgLoad, TheLogGoesToTheCaller) {
