@@ -42,9 +42,9 @@ const Survey& survey() {
     return the_survey;
 }
 
-const std::map<std::string, std::string>& causes() {
+const Causes& causes() {
     static const auto the_causes = read_causes(CREMA_KNOWN_DIFFERENCES);
-    static const std::map<std::string, std::string> none;
+    static const Causes none;
     return the_causes ? *the_causes : none;
 }
 
@@ -88,7 +88,10 @@ TEST_F(VerifierTable, NothingIsProvedThatTheRunningKernelRefuses) {
 
 TEST_F(VerifierTable, KnownDifferencesAreDifferences) {
     ASSERT_TRUE(read_causes(CREMA_KNOWN_DIFFERENCES).has_value());
-    std::map<std::string, std::string> stale = causes();
+    Causes stale = causes();
+    // Lines about objects ("NAME.o: ...") are objects_test's.
+    std::erase_if(stale,
+                  [](const auto& entry) { return entry.first.find(".o: ") != std::string::npos; });
     for (const Finding finding : {Finding::wrong_refusal, Finding::no_map}) {
         for (const Compared* c : survey().with(finding)) {
             stale.erase(c->of->full_name());

@@ -2,9 +2,7 @@
 #include "tests/selftests/survey.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <fstream>
 
 namespace crema::test {
 namespace {
@@ -116,8 +114,7 @@ std::string results(const Survey& survey) {
     return text;
 }
 
-std::string list(const std::vector<const Compared*>& cases,
-                 const std::map<std::string, std::string>& causes) {
+std::string list(const std::vector<const Compared*>& cases, const Causes& causes) {
     if (cases.empty()) {
         return "None.\n";
     }
@@ -187,7 +184,7 @@ std::vector<const Compared*> Survey::with(Finding finding) const {
     return found;
 }
 
-std::string Survey::page(const std::map<std::string, std::string>& causes) const {
+std::string Survey::page(const Causes& causes) const {
     std::string text = figures(*this) + "\n" + results(*this);
     text += "\n## Proved here, refused by the running kernel\n\n" +
             list(with(Finding::wrong_acceptance), causes);
@@ -197,26 +194,6 @@ std::string Survey::page(const std::map<std::string, std::string>& causes) const
             list(with(Finding::no_map), causes);
     text += "\n## Instructions walked, where the counts differ\n\n" + counts_that_differ(*this);
     return text;
-}
-
-Result<std::map<std::string, std::string>> read_causes(const std::string& path) {
-    std::ifstream input(path);
-    if (!input) {
-        return fail(ENOENT, "{} is not there", path);
-    }
-    std::map<std::string, std::string> causes;
-    std::string line;
-    while (std::getline(input, line)) {
-        if (line.empty() || line[0] == '#') {
-            continue;
-        }
-        const std::size_t bar = line.rfind(" | ");
-        if (bar == std::string::npos) {
-            return fail(EINVAL, "{}: no ' | ' in \"{}\"", path, line);
-        }
-        causes[line.substr(0, bar)] = line.substr(bar + 3);
-    }
-    return causes;
 }
 
 }  // namespace crema::test

@@ -4,13 +4,12 @@
 // that is made of it. Differences that are known carry a cause (known_differences.txt).
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
-#include "lib/base/result.h"
 #include "tests/selftests/case_file.h"
 #include "tests/selftests/judge.h"
+#include "tests/selftests/known_differences.h"
 
 namespace crema::test {
 
@@ -48,13 +47,10 @@ class Survey {
     [[nodiscard]] std::vector<const Compared*> with(Finding finding) const;
 
     /// The page: figures, what is excluded and why, every difference with its cause.
-    [[nodiscard]] std::string page(const std::map<std::string, std::string>& causes) const;
+    [[nodiscard]] std::string page(const Causes& causes) const;
 
   private:
     std::vector<Compared> all_;
 };
-
-/// Case name -> cause. Lines "FILE: NAME | CAUSE"; others start with '#'.
-[[nodiscard]] Result<std::map<std::string, std::string>> read_causes(const std::string& path);
 
 }  // namespace crema::test

@@ -44,13 +44,18 @@ class CremaMachine : public Machine {
         MapState state;
         for (const auto& named : object_.maps()) {
             ebpf::maps::Map& map = *named.map;
+            const auto type = static_cast<std::uint32_t>(map.spec().type);
+            if (holds_objects(type)) {
+                continue;
+            }
             const std::string name = canonical_map_name(named.name);
-            const bool is_per_cpu = map.spec().type == ebpf::maps::MapType::percpu_array;
+            const bool is_per_cpu = has_percpu_values(type);
             Bytes values(map.user_value_bytes());
             Bytes key(map.spec().key_size);
             Bytes next(key.size());
             const std::uint8_t* at = nullptr;
-            while (map.next_key(at, next.data()) == 0) {
+            for (std::size_t n = 0; n < kEntriesCompared && map.next_key(at, next.data()) == 0;
+                 ++n) {
                 key = next;
                 at = key.data();
                 if (map.lookup(key.data(), values.data()) == 0) {
@@ -60,6 +65,8 @@ class CremaMachine : public Machine {
         }
         return state;
     }
+
+    [[nodiscard]] std::uint64_t verified_insns() const override { return program_->verified_insns; }
 
   private:
     ebpf::loader::Object object_;
@@ -87,7 +94,7 @@ Status prepare_crema() {
 }
 
 LoadedMachine load_into_crema(const std::string& path, const std::string& program) {
-    auto object = ebpf::loader::Object::load(path);
+    auto object = ebpf::loader::Object::judge(path);
     if (!object) {
         return forward_error(object);
     }

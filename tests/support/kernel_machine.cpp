@@ -22,6 +22,9 @@
 namespace crema::test {
 namespace {
 
+/// A frame lies in one page: no program makes it longer by more.
+constexpr std::size_t kGrowthMax = 4096;
+
 std::uint32_t g_cpu = 0;
 std::string g_libbpf_log;
 
@@ -76,7 +79,7 @@ class KernelMachine : public Machine {
         context.data_end = static_cast<std::uint32_t>(packet.size());
         context.ingress_ifindex = ingress_ifindex;
         Outcome outcome;
-        outcome.bytes.resize(packet.size() + 1024);
+        outcome.bytes.resize(packet.size() + kGrowthMax);
         LIBBPF_OPTS(bpf_test_run_opts, options);
         options.data_in = packet.data();
         options.data_size_in = static_cast<std::uint32_t>(packet.size());
@@ -98,7 +101,10 @@ class KernelMachine : public Machine {
         MapState state;
         bpf_map* map = nullptr;
         bpf_object__for_each_map(map, object_) {
-            const bool is_per_cpu = bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
+            if (holds_objects(bpf_map__type(map))) {
+                continue;
+            }
+            const bool is_per_cpu = has_percpu_values(bpf_map__type(map));
             const std::size_t value_bytes = bpf_map__value_size(map);
             const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
             Bytes values(is_per_cpu ? (value_bytes + 7) / 8 * 8 * cpus : value_bytes);
@@ -106,7 +112,9 @@ class KernelMachine : public Machine {
             Bytes next(key.size());
             const std::string name = canonical_map_name(bpf_map__name(map));
             const std::uint8_t* at = nullptr;
-            while (bpf_map__get_next_key(map, at, next.data(), next.size()) == 0) {
+            for (std::size_t n = 0; n < kEntriesCompared &&
+                                    bpf_map__get_next_key(map, at, next.data(), next.size()) == 0;
+                 ++n) {
                 key = next;
                 at = key.data();
                 if (bpf_map__lookup_elem(map, key.data(), key.size(), values.data(), values.size(),
@@ -116,6 +124,12 @@ class KernelMachine : public Machine {
             }
         }
         return state;
+    }
+
+    [[nodiscard]] std::uint64_t verified_insns() const override {
+        bpf_prog_info info = {};
+        std::uint32_t bytes = sizeof info;
+        return bpf_obj_get_info_by_fd(program_, &info, &bytes) == 0 ? info.verified_insns : 0;
     }
 
   private:
@@ -154,21 +168,31 @@ Status prepare_kernel() {
     return {};
 }
 
-LoadedMachine load_into_kernel(const std::string& path, const std::string& program) {
+LoadedMachine load_into_kernel(const std::string& path, const std::string& program, Others others) {
     g_libbpf_log.clear();
     bpf_object* object = bpf_object__open(path.c_str());
     if (object == nullptr) {
         return fail(errno, "kernel: {} cannot be opened: {}", path, g_libbpf_log);
     }
-    const int error = bpf_object__load(object);
-    if (error != 0) {
-        bpf_object__close(object);
-        return fail(-error, "kernel: {} does not load: {}", path, g_libbpf_log);
-    }
     const bpf_program* found = bpf_object__find_program_by_name(object, program.c_str());
     if (found == nullptr) {
         bpf_object__close(object);
         return fail(ENOENT, "kernel: no program {} in {}", program, path);
+    }
+    bpf_program* each = nullptr;
+    bpf_object__for_each_program(each, object) {
+        if (others == Others::left_out) {
+            (void)bpf_program__set_autoload(each, each == found);
+        }
+    }
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        (void)bpf_map__set_pin_path(map, nullptr);
+    }
+    const int error = bpf_object__load(object);
+    if (error != 0) {
+        bpf_object__close(object);
+        return fail(-error, "kernel: {} does not load: {}", path, g_libbpf_log);
     }
     return std::make_unique<KernelMachine>(object, bpf_program__fd(found));
 }

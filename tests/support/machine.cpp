@@ -26,6 +26,16 @@ std::uint32_t pin_to_one_cpu() {
     return cpu;
 }
 
+bool has_percpu_values(std::uint32_t map_type) {
+    constexpr std::uint32_t kPercpuHash = 5, kPercpuArray = 6, kLruPercpuHash = 10;
+    return map_type == kPercpuHash || map_type == kPercpuArray || map_type == kLruPercpuHash;
+}
+
+bool holds_objects(std::uint32_t map_type) {
+    constexpr std::uint32_t kProgArray = 3, kArrayOfMaps = 12, kHashOfMaps = 13;
+    return map_type == kProgArray || map_type == kArrayOfMaps || map_type == kHashOfMaps;
+}
+
 std::string hex(const std::uint8_t* bytes, std::size_t n) {
     constexpr char kDigits[] = "0123456789abcdef";
     std::string text;

@@ -46,13 +46,21 @@ class Machine {
     [[nodiscard]] virtual Status update(const MapUpdate& update) = 0;
     [[nodiscard]] virtual Outcome run(const Bytes& packet, std::uint32_t ingress_ifindex) = 0;
     [[nodiscard]] virtual MapState maps() = 0;
+
+    /// How many instructions the verifier walked; 0: not known.
+    [[nodiscard]] virtual std::uint64_t verified_insns() const { return 0; }
 };
 
 using LoadedMachine = Result<std::unique_ptr<Machine>>;
 
-/// Loads all programs of the object; run() means `program`. The error's message ends with what the
-/// verifier said.
-[[nodiscard]] LoadedMachine load_into_kernel(const std::string& path, const std::string& program);
+/// Whether the object's other programs are loaded, too.
+enum class Others : std::uint8_t { loaded, left_out };
+
+/// Loads all programs of the object, or one alone (Crema judges each for itself anyway); run()
+/// means `program`. The error's message ends with what the verifier said.
+[[nodiscard]] LoadedMachine load_into_kernel(const std::string& path,
+                                             const std::string& program,
+                                             Others others = Others::loaded);
 [[nodiscard]] LoadedMachine load_into_crema(const std::string& path, const std::string& program);
 
 /// Pins the process to one CPU, moves it into a network namespace of its own with three interfaces
@@ -67,6 +75,13 @@ using LoadedMachine = Result<std::unique_ptr<Machine>>;
 inline constexpr std::uint32_t kIfindexes = 3;
 
 // For implementations of Machine.
+
+/// Maps of more entries are compared by this many.
+inline constexpr std::size_t kEntriesCompared = 4096;
+
+/// By the number in bpf(2): its values are one per CPU / are numbers of this machine's objects.
+[[nodiscard]] bool has_percpu_values(std::uint32_t map_type);
+[[nodiscard]] bool holds_objects(std::uint32_t map_type);
 [[nodiscard]] std::uint32_t pin_to_one_cpu();
 [[nodiscard]] std::string hex(const std::uint8_t* bytes, std::size_t n);
 /// Adds one entry; `values` holds one value of `stride` bytes per CPU, or a single one.
