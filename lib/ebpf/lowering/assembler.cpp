@@ -37,21 +37,23 @@ void Assembler::bind(Label label) {
 }
 
 void Assembler::emit(const Insn& insn) {
-    items_.push_back({.insn = insn});
+    items_.push_back({.insn = insn, .origin = origin_});
 }
 
 void Assembler::load_constant(Reg dst, std::uint64_t value) {
     items_.push_back({.insn = make_insn(op::kLdImm64, dst, 0, 0, static_cast<std::int32_t>(value)),
-                      .high = static_cast<std::int32_t>(value >> 32U)});
+                      .high = static_cast<std::int32_t>(value >> 32U),
+                      .origin = origin_});
 }
 
 void Assembler::jump(const Insn& insn, Label target) {
-    items_.push_back({.insn = insn, .target = target});
+    items_.push_back({.insn = insn, .target = target, .origin = origin_});
 }
 
 Assembler::Label Assembler::stub(std::vector<Insn> body, Label target) {
     const Label entry = new_label();
-    stubs_.push_back({.entry = entry, .body = std::move(body), .target = target});
+    stubs_.push_back(
+        {.entry = entry, .body = std::move(body), .target = target, .origin = origin_});
     return entry;
 }
 
@@ -122,6 +124,7 @@ void Assembler::append_stubs() {
         load_constant(kR0, UINT64_MAX >> 1U);  // needs all 64 bits: the long form
     }
     for (const Stub& one : stubs_) {
+        set_origin(one.origin);
         bind(one.entry);
         for (const Insn& insn : one.body) {
             emit(insn);
@@ -140,6 +143,7 @@ std::vector<std::uint32_t> Assembler::slots() const {
 }
 
 Result<std::vector<Insn>> Assembler::finish(bool needs_frame) {
+    set_origin(kNoOrigin);
     bind(exit_);
     emit(make_insn(opcode(op::kJmp | op::kExit), 0, 0, 0, 0));
     remove_jumps_to_next();
@@ -168,6 +172,7 @@ Result<std::vector<Insn>> Assembler::finish(bool needs_frame) {
         if (insn.code == op::kLdImm64) {
             out.push_back(make_insn(0, 0, 0, 0, item.high));
         }
+        origins_.resize(out.size(), item.origin);
     }
     return out;
 }

@@ -13,16 +13,21 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "lib/base/result.h"
 #include "lib/ebpf/lowering/emit.h"
+#include "lib/ebpf/lowering/lower.h"
 
 namespace crema::ebpf::lowering {
 
 class Assembler {
   public:
     using Label = std::uint32_t;
+
+    /// Where what is emitted from here on comes from: a slot of the program, or kNoOrigin.
+    void set_origin(std::uint32_t slot) { origin_ = slot; }
 
     [[nodiscard]] Label new_label();
     /// The label means the next instruction emitted.
@@ -42,6 +47,9 @@ class Assembler {
     /// needs_frame: the program calls; the JIT makes a frame only where r10 occurs.
     [[nodiscard]] Result<std::vector<Insn>> finish(bool needs_frame);
 
+    /// After finish(): where each of its instruction slots comes from.
+    [[nodiscard]] std::vector<std::uint32_t> take_origins() { return std::move(origins_); }
+
   private:
     static constexpr Label kNoLabel = UINT32_MAX;
 
@@ -49,6 +57,7 @@ class Assembler {
         Insn insn{};
         Label target = kNoLabel;  // jumps
         std::int32_t high = 0;    // LD_IMM64: upper half
+        std::uint32_t origin = kNoOrigin;
         bool removed = false;
     };
 
@@ -56,6 +65,7 @@ class Assembler {
         Label entry;
         std::vector<Insn> body;
         Label target;
+        std::uint32_t origin;
     };
 
     [[nodiscard]] bool needs_jump_padding() const;
@@ -69,6 +79,8 @@ class Assembler {
     std::vector<Item> items_;
     std::vector<std::uint32_t> bound_{UINT32_MAX};  // item index by label; label 0 is the exit
     std::vector<Stub> stubs_;
+    std::vector<std::uint32_t> origins_;
+    std::uint32_t origin_ = kNoOrigin;
     Label exit_ = 0;
 };
 

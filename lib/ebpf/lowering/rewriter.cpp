@@ -168,6 +168,7 @@ Result<Lowered> Rewriter::run() {
                 out_.bind(label_of_[at]);
             }
             if (!flow_.is_dead[at]) {
+                out_.set_origin(static_cast<std::uint32_t>(at));
                 rewrite(at);
             }
         }
@@ -180,6 +181,7 @@ Result<Lowered> Rewriter::run() {
     Lowered lowered;
     lowered.stack_bytes = frame_bytes(*insns);
     lowered.insns = std::move(*insns);
+    lowered.origins = out_.take_origins();
     lowered.natives = std::move(natives_);
     return lowered;
 }

@@ -45,6 +45,40 @@ struct Case {
     [[nodiscard]] Result<Lowered> lower() const { return lowering::lower(program, proof); }
 };
 
+TEST(LowerOrigins, EachLoweredSlotNamesTheInstructionItStandsFor) {
+    const Case loop({
+        make(op::kAlu64 | op::kMov, 2, 0, 0, 7),            // 0
+        make(op::kLdImm64, 3, 0, 0, -1),                    // 1
+        make(0, 0, 0, 0, 1),                                //
+        make(op::kAlu | op::kX | op::kArsh, 3, 2, 0, 0),    // 3: several instructions
+        make(op::kAlu64 | op::kX | op::kMov, 0, 3, 0, 0),   // 4
+        make(op::kAlu64 | op::kAdd, 2, 0, 0, -1),           // 5
+        make(op::kJmp32 | op::kX | op::kJne, 2, 3, -4, 0),  // 6: backward, to 3
+        kExitInsn,
+    });
+    const auto lowered = loop.lower();
+    ASSERT_TRUE(lowered) << lowered.error().message;
+    ASSERT_EQ(lowered->origins.size(), lowered->insns.size());
+    std::vector<std::uint32_t> seen;
+    std::size_t exit = 0;
+    for (std::size_t at = 0; at < lowered->insns.size(); at++) {
+        exit = lowered->insns[at] == kExitInsn ? at : exit;
+        if (const std::uint32_t origin = lowered->origins[at]; origin != kNoOrigin) {
+            ASSERT_LT(origin, loop.program.insns.size());
+            EXPECT_TRUE(seen.empty() || exit != 0 || seen.back() <= origin) << "slot " << at;
+            seen.push_back(origin);
+        }
+        if (lowered->insns[at].code == op::kLdImm64) {
+            at++;
+            EXPECT_EQ(lowered->origins[at], lowered->origins[at - 1]);
+        }
+    }
+    for (const std::uint32_t slot : {0U, 1U, 3U, 4U, 5U, 6U}) {
+        EXPECT_NE(std::find(seen.begin(), seen.end(), slot), seen.end()) << "slot " << slot;
+    }
+    EXPECT_EQ(lowered->origins[exit], kNoOrigin);
+}
+
 TEST(LowerRefuses, EverythingItHasNoRuleFor) {
     const Insn refused[] = {
         make(op::kAlu64 | op::kX | op::kMov, 1, 2, 24, 0),    // sign-extending move of odd width
