@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "apps/common/kernel_program.h"
 #include "benchmarks/common/machine.h"
-#include "benchmarks/kernel_program.h"
 #include "lib/ebpf/loader/object.h"
 #include "lib/xdp/test_run.h"
 #include "tests/support/frame_builder.h"
@@ -89,14 +89,14 @@ void crema_run(benchmark::State& state, const Case& program) {
 }
 
 void kernel_run(benchmark::State& state, const Case& program) {
-    const auto loaded = crema::bench::KernelProgram::load(path_of(program), program.name);
+    const auto loaded = crema::app::KernelProgram::load(path_of(program), program.name);
     if (!loaded) {
         state.SkipWithError(loaded.error().message.c_str());
         return;
     }
     measure(state, program, [&] {
-        const auto result = (*loaded)->run(program.packet, kRepeat);
-        return result ? result->retval : UINT32_MAX;
+        const auto verdict = (*loaded)->time(program.packet, kRepeat);
+        return verdict ? *verdict : UINT32_MAX;
     });
 }
 

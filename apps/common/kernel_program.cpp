@@ -103,8 +103,8 @@ Result<std::unique_ptr<KernelProgram>> KernelProgram::load_empty() {
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 2},
         {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
     };
-    const int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "empty", "GPL", insns, std::size(insns),
-                                 nullptr);
+    const int fd =
+        bpf_prog_load(BPF_PROG_TYPE_XDP, "empty", "GPL", insns, std::size(insns), nullptr);
     if (fd < 0) {
         return fail(-fd, "bpf(2) is refused: {}", std::strerror(-fd));
     }

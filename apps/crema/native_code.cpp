@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "apps/crema/native_code.h"
+
+#include <algorithm>
+#include <capstone/capstone.h>
+#include <cerrno>
+#include <cstring>
+
+#include "lib/ebpf/lowering/dpdk_jit.h"
+#include "lib/ebpf/lowering/emit.h"
+
+namespace crema::command {
+namespace {
+
+using ebpf::Insn;
+using ebpf::lowering::Lowered;
+
+/// Constants of this form stand in front of each lowered slot; the low half is the slot's number.
+constexpr std::uint64_t kMarker = 0x7e57c0de00000000;
+
+bool is_wide(const Insn& insn) {
+    return insn.code == ebpf::op::kLdImm64;
+}
+
+bool is_jump(const Insn& insn) {
+    const std::uint8_t cls = ebpf::op::insn_class(insn.code);
+    const std::uint8_t operation = ebpf::op::operation(insn.code);
+    return (cls == ebpf::op::kJmp || cls == ebpf::op::kJmp32) && operation != ebpf::op::kCall &&
+           operation != ebpf::op::kExit;
+}
+
+/// The same instructions, a marker in front of each. None: a jump becomes too long.
+std::optional<Lowered> with_markers(const Lowered& lowered) {
+    const std::size_t slots = lowered.insns.size();
+    std::vector<std::int64_t> marker_at(slots + 1);  // by slot, in the marked program
+    std::int64_t next = 0;
+    for (std::size_t slot = 0; slot < slots; ++slot) {
+        marker_at[slot] = next;
+        if (is_wide(lowered.insns[slot]) && slot + 1 < slots) {
+            marker_at[++slot] = next;  // nothing jumps there
+            ++next;
+        }
+        next += 3;
+    }
+    marker_at[slots] = next;
+
+    Lowered marked;
+    marked.natives = lowered.natives;
+    marked.stack_bytes = lowered.stack_bytes;
+    const auto mark = [&marked](std::size_t slot) {
+        marked.insns.push_back(ebpf::lowering::make_insn(ebpf::op::kLdImm64, 0, 0, 0,
+                                                         static_cast<std::int32_t>(slot)));
+        marked.insns.push_back(
+            ebpf::lowering::make_insn(0, 0, 0, 0, static_cast<std::int32_t>(kMarker >> 32U)));
+    };
+    for (std::size_t slot = 0; slot < slots; ++slot) {
+        mark(slot);
+        Insn insn = lowered.insns[slot];
+        if (is_jump(insn)) {
+            const std::int64_t target = static_cast<std::int64_t>(slot) + 1 + insn.off;
+            if (target < 0 || target > static_cast<std::int64_t>(slots)) {
+                return std::nullopt;
+            }
+            const std::int64_t distance = marker_at[static_cast<std::size_t>(target)] -
+                                          static_cast<std::int64_t>(marked.insns.size()) - 1;
+            if (distance < INT16_MIN || distance > INT16_MAX) {
+                return std::nullopt;
+            }
+            insn.off = static_cast<std::int16_t>(distance);
+        }
+        marked.insns.push_back(insn);
+        if (is_wide(insn) && slot + 1 < slots) {
+            marked.insns.push_back(lowered.insns[++slot]);
+        }
+    }
+    return marked;
+}
+
+/// The slot that this instruction is the marker of, or -1.
+std::int64_t marked_slot(const NativeInsn& insn) {
+    constexpr std::size_t kBytes = 10;  // REX.W, opcode, 64-bit constant
+    if (insn.bytes.size() != kBytes || insn.bytes[0] != 0x48 || insn.bytes[1] != 0xb8) {
+        return -1;
+    }
+    std::uint64_t constant = 0;
+    std::memcpy(&constant, &insn.bytes[2], sizeof(constant));
+    return (constant ^ kMarker) <= UINT32_MAX ? static_cast<std::int64_t>(constant ^ kMarker) : -1;
+}
+
+bool is_native_jump(const NativeInsn& insn) {
+    return insn.text.starts_with('j');
+}
+
+std::string_view mnemonic(const NativeInsn& insn) {
+    return std::string_view(insn.text).substr(0, insn.text.find(' '));
+}
+
+bool same_but_for_distance(const NativeInsn& a, const NativeInsn& b) {
+    return a.bytes == b.bytes || (is_native_jump(a) && mnemonic(a) == mnemonic(b));
+}
+
+}  // namespace
+
+Result<std::vector<NativeInsn>> disassemble_native(std::span<const std::uint8_t> code) {
+#if defined(__x86_64__)
+    csh handle = 0;
+    if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK) {
+        return fail(ENOTSUP, "this libcapstone has no disassembler for x86-64");
+    }
+    std::vector<NativeInsn> insns;
+    cs_insn* const one = cs_malloc(handle);
+    const std::uint8_t* at = code.data();
+    std::size_t left = code.size();
+    std::uint64_t offset = 0;
+    while (one != nullptr && left > 0 && cs_disasm_iter(handle, &at, &left, &offset, one)) {
+        const std::string operands = one->op_str;
+        insns.push_back({.offset = static_cast<std::uint32_t>(one->address),
+                         .bytes = {one->bytes, one->bytes + one->size},
+                         .text = one->mnemonic + (operands.empty() ? "" : " " + operands)});
+    }
+    cs_free(one, 1);
+    cs_close(&handle);
+    if (left != 0) {
+        return fail(EINVAL, "byte {} of {} begins no instruction", code.size() - left, code.size());
+    }
+    return insns;
+#else
+    return fail(ENOTSUP, "machine code of {} bytes: no disassembler for this processor",
+                code.size());
+#endif
+}
+
+std::optional<std::vector<std::uint32_t>> find_native_starts(const Lowered& lowered,
+                                                             const std::vector<NativeInsn>& code) {
+    const auto marked = with_markers(lowered);
+    if (!marked) {
+        return std::nullopt;
+    }
+    const auto compiled = ebpf::lowering::compile(*marked);
+    if (!compiled) {
+        return std::nullopt;
+    }
+    const auto* const bytes = reinterpret_cast<const std::uint8_t*>(compiled->entry());
+    const auto with_marks = disassemble_native({bytes, compiled->bytes()});
+    if (!with_marks) {
+        return std::nullopt;
+    }
+    std::vector<std::uint32_t> starts;
+    std::size_t at = 0;  // in `code`
+    for (const NativeInsn& insn : *with_marks) {
+        const auto next_slot = static_cast<std::int64_t>(starts.size());
+        if (const std::int64_t slot = marked_slot(insn); slot >= next_slot) {
+            starts.resize(static_cast<std::size_t>(slot) + 1, static_cast<std::uint32_t>(at));
+            continue;
+        }
+        if (at == code.size() || !same_but_for_distance(insn, code[at])) {
+            return std::nullopt;
+        }
+        ++at;
+    }
+    if (at != code.size() || starts.size() > lowered.insns.size()) {
+        return std::nullopt;
+    }
+    starts.resize(lowered.insns.size() + 1, static_cast<std::uint32_t>(at));
+    return starts;
+}
+
+}  // namespace crema::command

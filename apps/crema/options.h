@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The command line of `crema`: which verb, with which options. Every option of every verb is
+// declared in options.cpp, the only file here that includes CLI11.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <tl/expected.hpp>
+#include <variant>
+#include <vector>
+
+#include "apps/common/map_entries.h"
+
+namespace crema::command {
+
+/// What all verbs of `crema xdp` share.
+struct ObjectOptions {
+    std::string object;
+    std::string program;  // empty: all (verify, disasm), or the first that attaches to a port
+    bool json = false;
+};
+
+struct VerifyOptions : ObjectOptions {
+    std::uint32_t log_level = 1;  // as in bpf(2): 1, 2, 4 and their sums; 0: none
+    bool log_always = false;      // --log was given: also of accepted programs
+};
+
+struct DisasmOptions : ObjectOptions {
+    bool bpf = false;  // nothing chosen: everything
+    bool lowered = false;
+    bool native = false;
+};
+
+/// What `run` and `bench` need besides: packets and map entries.
+struct RunOptions : ObjectOptions {
+    std::string in;   // pcap
+    std::string out;  // pcap; empty: none
+    std::uint32_t repeat = 1;
+    std::uint32_t ifindex = 1;
+    bool show_packets = false;
+    bool show_maps = false;
+    std::vector<app::MapSetting> settings;
+};
+
+struct BenchOptions : ObjectOptions {
+    std::string in;           // pcap; empty: one made packet
+    std::uint32_t size = 64;  // bytes of the made packet, without FCS
+    double seconds = 2;       // for all measurements of one program together
+    std::vector<app::MapSetting> settings;
+};
+
+using Verb = std::variant<VerifyOptions, DisasmOptions, RunOptions, BenchOptions>;
+
+/// What to do instead of running a verb.
+struct Early {
+    int exit_code;
+    std::string text;  // to stdout when exit_code is 0, else to stderr
+};
+
+/// words: without argv[0]. The error branch is for help, version and wrong usage (one line).
+[[nodiscard]] tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& words);
+
+}  // namespace crema::command

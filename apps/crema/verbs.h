@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The verbs of `crema xdp`, a file each. Each prints what it has to say and returns the exit code.
+#pragma once
+
+#include "apps/crema/options.h"
+
+namespace crema::command {
+
+[[nodiscard]] int run_verb(const VerifyOptions& options);  // verify.cpp
+[[nodiscard]] int run_verb(const DisasmOptions& options);  // disasm.cpp
+[[nodiscard]] int run_verb(const RunOptions& options);     // run.cpp
+[[nodiscard]] int run_verb(const BenchOptions& options);   // bench.cpp
+
+}  // namespace crema::command
