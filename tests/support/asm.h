@@ -98,6 +98,11 @@ namespace op = ebpf::op;
     return insn(op::kJmp | op::kCall, 0, 0, 0, helper);
 }
 
+/// Calls the function `off` slots after the next one.
+[[nodiscard]] inline Insn call_function(int off) {
+    return insn(op::kJmp | op::kCall, 0, op::kPseudoCall, 0, off);
+}
+
 [[nodiscard]] inline Insn exit_insn() {
     return insn(op::kJmp | op::kExit, 0, 0, 0, 0);
 }

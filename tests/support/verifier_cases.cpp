@@ -8,7 +8,7 @@
 
 #include "lib/base/check.h"
 #include "lib/ebpf/maps/map.h"
-#include "tests/support/asm.h"
+#include "tests/support/verifier_table.h"
 
 namespace crema::test {
 
@@ -17,65 +17,10 @@ namespace {
 using ebpf::maps::MapSpec;
 using ebpf::maps::MapType;
 
-// Helper ids.
-constexpr int kLookup = 1, kRedirect = 23, kAdjustHead = 44, kRedirectMap = 51;
-
 std::shared_ptr<ebpf::maps::Map> make_map(const MapSpec& spec) {
     auto map = ebpf::maps::create(spec);
     CREMA_CHECK(map.has_value());
     return *map;
-}
-
-class Table {
-  public:
-    void good(const char* name, const Code& code) { add(name, code, "", true); }
-
-    void bad(const char* name, const Code& code, const char* reason) {
-        add(name, code, reason, true);
-    }
-
-    void unserved(const char* name, const Code& code, const char* reason) {
-        add(name, code, reason, false);
-    }
-
-    VerifierCase& last() { return cases_.back(); }
-
-    std::vector<VerifierCase> take() { return std::move(cases_); }
-
-  private:
-    void add(const char* name, const Code& code, const char* reason, bool kernel_agrees) {
-        VerifierCase c;
-        c.name = name;
-        c.program = program_of(code);
-        c.program.maps = case_maps();
-        c.refusal = reason;
-        c.kernel_agrees = kernel_agrees;
-        cases_.push_back(std::move(c));
-    }
-
-    std::vector<VerifierCase> cases_;
-};
-
-const Code pass_insns{mov_k(0, 2), exit_insn()};
-
-/// r2 = data, r3 = data_end.
-const Code packet_insns{load(op::kW, 2, 1, 0), load(op::kW, 3, 1, 4)};
-
-/// r2 = data with `bytes` proved, else leaves with 1; r3 = data_end, r4 clobbered.
-Code packet_with(int bytes) {
-    return {packet_insns, mov(4, 2),  add_k(4, bytes), jump(op::kJle, 4, 3, 2),
-            mov_k(0, 1),  exit_insn()};
-}
-
-/// r0 = lookup(map, key in the frame); key is unknown.
-Code lookup_unknown(int map) {
-    return {load(op::kW, 6, 1, 16), store(op::kW, 10, -4, 6), mov(2, 10),
-            add_k(2, -4),           ld_map(1, map),           call(kLookup)};
-}
-
-/// As lookup_unknown, and leaves with 1 when there is none.
-Code lookup_checked(int map) {
-    return {lookup_unknown(map), jump_k(op::kJne, 0, 0, 2), mov_k(0, 1), exit_insn()};
 }
 
 void add_structure(Table& t) {
@@ -447,8 +392,6 @@ void add_calls(Table& t) {
     t.bad("ctx expected", {mov_k(1, 0), mov_k(2, 0), call(kAdjustHead), pass_insns},
           "R1 type=scalar expected=ctx");
     t.good("helper without arguments", {call(5), exit_insn()});
-    t.unserved("bpf2bpf", {insn(0x85, 0, 1, 0, 1), exit_insn(), mov_k(0, 0), exit_insn()},
-               "bpf2bpf");
 }
 
 void add_flow(Table& t) {
@@ -511,6 +454,7 @@ const std::vector<VerifierCase>& verifier_cases() {
         add_maps(t);
         add_calls(t);
         add_flow(t);
+        add_function_cases(t);
         std::vector<VerifierCase> all = t.take();
         std::vector<VerifierCase> isa = isa_cases();
         all.insert(all.end(), std::make_move_iterator(isa.begin()),

@@ -47,7 +47,7 @@ struct Program {
     std::vector<Insn> insns;
     std::vector<std::shared_ptr<maps::Map>> maps;
     std::vector<SourceLine> lines;           // may be empty
-    std::vector<Function> functions;         // empty: one function, all of `insns`
+    std::vector<Function> functions;         // by find_functions() (structure.h)
     std::shared_ptr<const Btf> btf;          // types of the object; may be null
     std::uint32_t expected_attach_type = 0;  // 33 devmap, 35 cpumap, 37 xdp
     bool gpl_compatible = false;

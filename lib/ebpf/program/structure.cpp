@@ -4,8 +4,11 @@
 // two faults is refused for the same one: jump ranges, opcodes, reachability.
 #include "lib/ebpf/program/structure.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fmt/format.h>
+#include <iterator>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -75,9 +78,8 @@ bool known_opcode(std::uint8_t code) {
     }
 }
 
-std::optional<Refusal> check_jumps(const Program& program) {
-    const auto size = static_cast<std::int64_t>(program.insns.size());
-    for (std::uint32_t i = 0; i < program.insns.size(); ++i) {
+std::optional<Refusal> check_jumps(const Program& program, const Function& function) {
+    for (std::uint32_t i = function.first; i < function.end; ++i) {
         const Insn& insn = program.insns[i];
         if (op::insn_class(insn.code) != op::kJmp && op::insn_class(insn.code) != op::kJmp32) {
             continue;
@@ -89,14 +91,14 @@ std::optional<Refusal> check_jumps(const Program& program) {
         const bool long_jump = insn.code == (op::kJmp32 | op::kJa);
         const std::int64_t target =
             std::int64_t{i} + 1 + (long_jump ? std::int64_t{insn.imm} : std::int64_t{insn.off});
-        if (target < 0 || target >= size) {
+        if (target < function.first || target >= function.end) {
             return refuse(i, "jump out of range from insn {} to {}", i, target);
         }
     }
-    const Insn& last = program.insns.back();
+    const Insn& last = program.insns[function.end - 1];
     const bool jumps = last.code == (op::kJmp | op::kJa) || last.code == (op::kJmp32 | op::kJa);
     if (!is_exit(last) && !jumps) {
-        return refuse(static_cast<std::uint32_t>(size - 1), "last insn is not an exit or jmp");
+        return refuse(function.end - 1, "last insn is not an exit or jmp");
     }
     return std::nullopt;
 }
@@ -155,16 +157,6 @@ std::optional<Refusal> check_opcodes(const Program& program) {
         }
     }
     return std::nullopt;
-}
-
-/// Where another function of the program is named: called, or its address taken.
-std::optional<std::int64_t> function_target(const Insn& insn, std::uint32_t i) {
-    const bool calls = is_call(insn) && insn.src == op::kPseudoCall;
-    const bool takes_address = insn.code == op::kLdImm64 && insn.src == op::kPseudoFunc;
-    if (!calls && !takes_address) {
-        return std::nullopt;
-    }
-    return std::int64_t{i} + 1 + insn.imm;
 }
 
 std::optional<Refusal> check_reachable(const Program& program) {
@@ -311,6 +303,65 @@ std::optional<Refusal> check_store_fields(const Insn& insn, std::uint32_t i) {
 
 }  // namespace
 
+std::optional<std::int64_t> function_target(const Insn& insn, std::uint32_t index) {
+    const bool calls = is_call(insn) && insn.src == op::kPseudoCall;
+    const bool takes_address = insn.code == op::kLdImm64 && insn.src == op::kPseudoFunc;
+    if (!calls && !takes_address) {
+        return std::nullopt;
+    }
+    return std::int64_t{index} + 1 + insn.imm;
+}
+
+std::optional<Refusal> find_functions(Program& program) {
+    return find_functions(program.insns, program.functions);
+}
+
+std::optional<Refusal> find_functions(std::span<const Insn> insns,
+                                      std::vector<Function>& functions) {
+    const auto size = static_cast<std::int64_t>(insns.size());
+    if (size == 0) {
+        functions.clear();
+        return std::nullopt;  // check_structure() says what is wrong
+    }
+    std::set<std::uint32_t> starts{0};
+    for (std::uint32_t i = 0; i < insns.size(); ++i) {
+        const auto target = function_target(insns[i], i);
+        if (!target) {
+            continue;
+        }
+        if (*target < 0 || *target >= size) {
+            return refuse(i, "call to invalid destination");
+        }
+        starts.insert(static_cast<std::uint32_t>(*target));
+        if (starts.size() > kFunctionsMax) {
+            return Refusal{E2BIG, i, "too many subprograms"};
+        }
+    }
+    std::vector<Function> found;
+    for (auto at = starts.begin(); at != starts.end(); ++at) {
+        const auto after = std::next(at);
+        Function function;
+        function.first = *at;
+        function.end = after != starts.end() ? *after : static_cast<std::uint32_t>(size);
+        for (const Function& known : functions) {
+            if (known.first == function.first) {
+                function.name = known.name;
+                function.btf_type = known.btf_type;
+            }
+        }
+        found.push_back(std::move(function));
+    }
+    functions = std::move(found);
+    return std::nullopt;
+}
+
+std::uint32_t function_of(std::span<const Function> functions, std::uint32_t insn) {
+    const auto after =
+        std::upper_bound(functions.begin(), functions.end(), insn,
+                         [](std::uint32_t at, const Function& f) { return at < f.first; });
+    return static_cast<std::uint32_t>(after - functions.begin()) - 1;
+}
+
 Successors successors(const Insn& insn, std::uint32_t index) {
     Successors result;
     const std::int64_t next = std::int64_t{index} + (insn.code == op::kLdImm64 ? 2 : 1);
@@ -341,8 +392,16 @@ std::optional<Refusal> check_structure(const Program& program) {
         return Refusal{E2BIG, 0,
                        fmt::format("{} instructions, must be 1 to 1000000", program.insns.size())};
     }
-    if (auto refusal = check_jumps(program)) {
-        return refusal;
+    std::vector<Function> functions = program.functions;
+    if (functions.empty()) {
+        if (auto refusal = find_functions(program.insns, functions)) {
+            return refusal;
+        }
+    }
+    for (const Function& function : functions) {
+        if (auto refusal = check_jumps(program, function)) {
+            return refusal;
+        }
     }
     if (auto refusal = check_opcodes(program)) {
         return refusal;

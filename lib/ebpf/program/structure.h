@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// What can be said about a program without running it: every opcode exists, the two halves of
-// LD_IMM64 belong together, jumps stay inside, nothing is unreachable, nothing falls off the end.
-// Also the successors of an instruction, which liveness and the verifier walk.
+// What can be said about a program without running it: where its functions begin, every opcode
+// exists, the two halves of LD_IMM64 belong together, jumps stay inside their function, nothing is
+// unreachable, no function falls off its end. Also the successors of an instruction, which liveness
+// and the verifier walk.
 //
 // Does not look at register contents; fields that the kernel judges only on reached instructions
 // are judged by check_reserved_fields(), which the verifier calls when it gets there.
@@ -13,6 +14,8 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "lib/ebpf/program/instruction.h"
 #include "lib/ebpf/program/program.h"
@@ -26,7 +29,25 @@ struct Refusal {
     std::string reason;
 };
 
-/// Whole-program checks; nullopt when the program is well formed.
+inline constexpr std::size_t kFunctionsMax = 256;
+
+/// Fills Program::functions from the calls and addresses of functions in `insns`: the first
+/// function starts at 0, every other one where something names it. Names and types stay as they
+/// are for functions that were known before.
+[[nodiscard]] std::optional<Refusal> find_functions(Program& program);
+/// The same into `functions`, for who may not change the program.
+[[nodiscard]] std::optional<Refusal> find_functions(std::span<const Insn> insns,
+                                                    std::vector<Function>& functions);
+
+/// Index into `functions` of the one that instruction `insn` lies in.
+[[nodiscard]] std::uint32_t function_of(std::span<const Function> functions, std::uint32_t insn);
+
+/// The slot of the function that `insn` at `index` calls or whose address it takes, else nullopt.
+/// May lie outside the program before find_functions() has passed.
+[[nodiscard]] std::optional<std::int64_t> function_target(const Insn& insn, std::uint32_t index);
+
+/// Whole-program checks; nullopt when the program is well formed. Finds the functions itself when
+/// Program::functions is empty.
 [[nodiscard]] std::optional<Refusal> check_structure(const Program& program);
 
 /// Fields of one reached instruction that must be zero, constant divisors and shift widths.

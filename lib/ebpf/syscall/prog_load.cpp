@@ -15,6 +15,7 @@
 
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/lowering/lower.h"
+#include "lib/ebpf/program/structure.h"
 #include "lib/ebpf/syscall/commands.h"
 #include "lib/ebpf/syscall/debug_info.h"
 #include "lib/ebpf/syscall/map_references.h"
@@ -92,6 +93,10 @@ Result<Program> read_attributes(const bpf_attr& attr) {
         return forward_error(insns);
     }
     program.insns = std::move(*insns);
+    if (const auto refusal = find_functions(program)) {
+        return fail(refusal->code, "program {}: instruction {}: {}", name, refusal->insn,
+                    refusal->reason);
+    }
     if (auto read = read_debug_info(attr, program); !read) {
         return forward_error(read);
     }

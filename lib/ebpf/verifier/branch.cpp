@@ -44,15 +44,14 @@ void spread(State& state, const Reg known) {
     if (!known.is_scalar() || known.id == 0) {
         return;
     }
-    state.each_reg([&](Reg& reg) {
-        if (!reg.is_scalar() || reg.id != known.id) {
-            return;
-        }
-        const std::int64_t distance = std::int64_t{reg.off} - known.off;
-        reg.s = distance == 0 ? known.s
-                              : alu(op::kAdd, true, known.s,
-                                    Scalar::constant(static_cast<std::uint64_t>(distance)));
-    });
+    state.update_regs([&](const Reg& reg) { return reg.is_scalar() && reg.id == known.id; },
+                      [&](Reg& reg) {
+                          const std::int64_t distance = std::int64_t{reg.off} - known.off;
+                          reg.s = distance == 0
+                                      ? known.s
+                                      : alu(op::kAdd, true, known.s,
+                                            Scalar::constant(static_cast<std::uint64_t>(distance)));
+                      });
 }
 
 /// The end that bounds pointers of this kind: data_end for packet, unmodified data for metadata.
@@ -71,11 +70,11 @@ void prove_bytes(State& state, const Reg bound, bool one_more) {
         return;
     }
     const std::int32_t bytes = bound.off + (one_more ? 1 : 0);
-    state.each_reg([&](Reg& reg) {
-        if (reg.type == bound.type && reg.id == bound.id) {
-            reg.range = std::max(reg.range, bytes);
-        }
-    });
+    state.update_regs(
+        [&](const Reg& reg) {
+            return reg.type == bound.type && reg.id == bound.id && reg.range < bytes;
+        },
+        [&](Reg& reg) { reg.range = bytes; });
 }
 
 void mark_past_end(Reg& reg, std::int32_t where) {
@@ -100,6 +99,38 @@ int past_end_outcome(std::uint8_t operation, const Reg& pkt) {
 
 bool never_null(RegType type) {
     return type == RegType::map_value || type == RegType::map_ptr;
+}
+
+void unlink(Reg& reg) {
+    reg.id = 0;
+    reg.linked_sum = false;
+    reg.off = 0;
+}
+
+/// Adds the scalars of frame `number` that are linked as `id`; those that find no room are
+/// unlinked.
+void collect_family(State& state, std::uint32_t number, std::uint32_t id, LinkedRegs& found) {
+    const auto has_room = [&](bool is_slot, std::uint32_t i) {
+        if (found.count == kLinkedMax) {
+            return false;
+        }
+        found.regs[found.count++] = {static_cast<std::uint8_t>(number), is_slot,
+                                     static_cast<std::uint8_t>(i)};
+        return true;
+    };
+    const auto is_linked = [&](const Reg& reg) { return reg.is_scalar() && reg.id == id; };
+    const Frame& frame = state.frame_at(number);
+    for (std::uint32_t i = 0; i < kRegs; ++i) {
+        if (is_linked(frame.regs[i]) && !has_room(false, i)) {
+            unlink(state.edit_frame(number).regs[i]);
+        }
+    }
+    for (std::uint32_t i = 0; i < frame.stack.size(); ++i) {
+        const Slot& slot = state.frame_at(number).stack[i];
+        if (slot.is_spill() && is_linked(slot.spill()) && !has_room(true, i)) {
+            unlink(state.edit_frame(number).stack.edit(i).spilled.edit());
+        }
+    }
 }
 
 }  // namespace
@@ -145,17 +176,16 @@ void Machine::refine_nulls(const Insn& insn, State& taken, State& fallen) const 
     State& equal = operation == op::kJeq ? taken : fallen;
     State& different = operation == op::kJeq ? fallen : taken;
     const auto settle = [](State& state, std::uint32_t id, bool null) {
-        state.each_reg([&](Reg& reg) {
-            if (reg.type != RegType::map_value_or_null || reg.id != id) {
-                return;
-            }
-            if (null) {
-                reg = Reg::scalar(Scalar::constant(0));
-            } else {
-                reg.type = RegType::map_value;
-                reg.id = 0;
-            }
-        });
+        state.update_regs(
+            [&](const Reg& reg) { return reg.type == RegType::map_value_or_null && reg.id == id; },
+            [&](Reg& reg) {
+                if (null) {
+                    reg = Reg::scalar(Scalar::constant(0));
+                } else {
+                    reg.type = RegType::map_value;
+                    reg.id = 0;
+                }
+            });
     };
     const Reg a = cur_.regs[insn.dst];
     if (!op::is_reg_source(insn.code)) {
@@ -210,28 +240,28 @@ void Machine::refine_packet(const Insn& insn, State& taken, State& fallen) const
     }
 }
 
-Step Machine::linked_step(const Insn& insn) const {
-    Step step{.insn = insn_};
+/// Collects who is narrowed together with the operands, for precision tracking. Those of a family
+/// that there is no room for leave it. Returns an index into linked_, 0 for nobody.
+std::uint32_t Machine::note_linked(const Insn& insn) {
+    LinkedRegs found;
     const auto add_family = [&](const Reg& head) {
         if (!head.is_scalar() || head.id == 0) {
             return;
         }
-        for (std::uint32_t i = 0; i < kRegs; ++i) {
-            if (cur_.regs[i].is_scalar() && cur_.regs[i].id == head.id) {
-                step.linked_regs = static_cast<std::uint16_t>(step.linked_regs | (1U << i));
-            }
-        }
-        for (std::uint32_t i = 0; i < cur_.stack.size(); ++i) {
-            if (cur_.stack[i].is_scalar_spill() && cur_.stack[i].spill.id == head.id) {
-                step.linked_slots |= std::uint64_t{1} << i;
-            }
+        const std::uint32_t id = head.id;
+        for (std::uint32_t n = cur_.depth() + 1; n-- > 0;) {
+            collect_family(cur_, n, id, found);
         }
     };
     add_family(cur_.regs[insn.dst]);
-    if (op::is_reg_source(insn.code)) {
+    if (op::is_reg_source(insn.code) && cur_.regs[insn.src].id != cur_.regs[insn.dst].id) {
         add_family(cur_.regs[insn.src]);
     }
-    return step;
+    if (found.count < 2) {
+        return 0;
+    }
+    linked_.push_back(found);
+    return static_cast<std::uint32_t>(linked_.size() - 1);
 }
 
 Status Machine::do_branch(const Insn& insn) {
@@ -255,7 +285,7 @@ Status Machine::do_branch(const Insn& insn) {
     }
     taken_seen_[insn_] = true;
     fallen_seen_[insn_] = true;
-    record_step(linked_step(insn));
+    record_step(Flow::stays, note_linked(insn));
     State taken = cur_;
     State fallen = cur_;
     if (a.is_scalar() && b.is_scalar()) {

@@ -8,9 +8,6 @@
 namespace crema::ebpf::verifier {
 
 Result<const helpers::Prototype*> Machine::find_helper(const Insn& insn) const {
-    if (insn.src == op::kPseudoCall) {
-        return fail(ENOTSUP, "call of another function of the program (bpf2bpf) is not served yet");
-    }
     if (insn.src == op::kPseudoKfunc) {
         return fail(ENOTSUP, "call of kernel function (kfunc) with BTF id {} is not served yet",
                     insn.imm);
@@ -34,7 +31,7 @@ Status Machine::check_key(std::uint32_t regno, std::uint32_t size) {
             if (auto ok = check_stack(regno, reg.off, size, Direction::read); !ok) {
                 return ok;
             }
-            mark_range_read(reg.off + reg.s.wide.smin, reg.off + reg.s.wide.smax + size);
+            mark_range_read(reg.frame, reg.off + reg.s.wide.smin, reg.off + reg.s.wide.smax + size);
             return {};
         }
         case RegType::packet:
@@ -101,7 +98,7 @@ bool Machine::key_is_in_range(const Reg& key, const maps::Map& map) {
         return false;
     }
     const std::int64_t at = std::int64_t{key.off} + static_cast<std::int64_t>(key.s.bits.value);
-    const Slot& slot = cur_.stack[slot_of(at)];
+    const Slot& slot = cur_.frame_at(key.frame).stack[slot_of(at)];
     const std::uint32_t first = byte_of(at);
     if (first % 4 == 0) {
         bool zero = true;
@@ -113,22 +110,23 @@ bool Machine::key_is_in_range(const Reg& key, const maps::Map& map) {
         }
     }
     if (first != 0 || !slot.is_scalar_spill() || slot.spill_bytes() != 4 ||
-        !slot.spill.s.is_const()) {
+        !slot.spill().s.is_const()) {
         return false;
     }
-    mark_slots_precise(std::uint64_t{1} << slot_of(at));
-    return static_cast<std::uint32_t>(slot.spill.s.bits.value) < spec.max_entries;
+    mark_slots_precise(key.frame, std::uint64_t{1} << slot_of(at));
+    return static_cast<std::uint32_t>(slot.spill().s.bits.value) < spec.max_entries;
 }
 
 void Machine::forget_packet_pointers() {
-    cur_.each_reg([](Reg& reg) {
-        if (reg.is_packet() || reg.type == RegType::packet_end) {
-            reg = Reg::scalar(Scalar::unknown());
-        }
-    });
+    cur_.update_regs(
+        [](const Reg& reg) { return reg.is_packet() || reg.type == RegType::packet_end; },
+        [](Reg& reg) { reg = Reg::scalar(Scalar::unknown()); });
 }
 
 Status Machine::do_call(const Insn& insn) {
+    if (insn.src == op::kPseudoCall) {
+        return do_function_call(insn);
+    }
     const auto found = find_helper(insn);
     if (!found) {
         return forward_error(found);

@@ -53,9 +53,16 @@ void Machine::find_prune_points() {
         } else if (next.count == 1 && next.target[0] != std::int64_t{i} + 1) {
             prune_point_[static_cast<std::size_t>(next.target[0])] = true;
         }
+        if (is_call(program_.insns[i])) {
+            prune_point_[i + 1] = true;
+            prune_point_[i] = prune_point_[i] || program_.insns[i].src == op::kPseudoCall;
+        }
         if (program_.insns[i].code == op::kLdImm64) {
             ++i;
         }
+    }
+    for (const Function& function : functions_) {
+        prune_point_[function.first] = true;
     }
 }
 
@@ -65,7 +72,13 @@ Result<Proof> Machine::run() {
     if (const auto refusal = check_structure(program_)) {
         done = tl::unexpected<Error>(located(refusal->code, refusal->insn, refusal->reason));
     } else {
+        functions_ = program_.functions;
+        if (functions_.empty()) {
+            (void)find_functions(program_.insns, functions_);  // check_structure() has done so, too
+        }
         proof_.insns.resize(size);
+        proof_.functions.resize(functions_.size());
+        deepest_.resize(functions_.size());
         taken_seen_.resize(size);
         fallen_seen_.resize(size);
         kept_.resize(size);
@@ -95,8 +108,13 @@ Proof Machine::finish() {
             ++i;
         }
     }
-    find_zero_upper_halves(program_, proof_);
-    proof_.stack_bytes = static_cast<std::uint32_t>((deepest_ + 7) / 8 * 8);
+    find_zero_upper_halves(program_, functions_, proof_);
+    for (std::uint32_t n = 0; n < functions_.size(); ++n) {
+        FunctionFacts& facts = proof_.functions[n];
+        facts.stack_bytes = static_cast<std::uint32_t>((deepest_[n] + 7) / 8 * 8);
+        facts.reachable = proof_.insns[functions_[n].first].reachable;
+    }
+    proof_.stack_bytes = proof_.functions[0].stack_bytes;
     return std::move(proof_);
 }
 
@@ -186,9 +204,7 @@ void Machine::keep_checkpoint() {
     auto checkpoint = std::make_unique<Checkpoint>();
     checkpoint->insn = insn_;
     checkpoint->state = cur_;
-    checkpoint->state.each_reg([](Reg& reg) { reg.precise = false; });
-    cur_.steps.clear();
-    cur_.slots_set = 0;
+    cur_.slots_set.fill(0);
     cur_.parent = static_cast<std::int32_t>(checkpoints_.size());
     checkpoints_.push_back(std::move(checkpoint));
     kept_[insn_].push_back(cur_.parent);
@@ -202,19 +218,24 @@ void Machine::keep_checkpoint() {
 /// The current path ends in `old`: what mattered there matters on this path, too.
 void Machine::propagate(const Checkpoint& old) {
     Traced traced;
-    for (std::uint32_t i = 0; i < kFramePointer; ++i) {
-        if ((live_[insn_] & (1U << i)) != 0 && old.state.regs[i].is_scalar() &&
-            old.state.regs[i].precise) {
-            traced.regs = static_cast<std::uint16_t>(traced.regs | (1U << i));
-        }
+    for (std::uint32_t n = 0; n <= old.state.depth(); ++n) {
+        traced[n] = old.precise[n];
+        mark_slots_read(n, old.slots_read[n]);
     }
-    for (std::uint32_t i = 0; i < old.state.stack.size(); ++i) {
-        if (old.state.stack[i].is_scalar_spill() && old.state.stack[i].spill.precise) {
-            traced.slots |= std::uint64_t{1} << i;
-        }
-    }
-    mark_slots_read(old.slots_read);
     mark_precise(traced);
+}
+
+/// What is read later in the frame being run, and in its callers once they go on.
+LiveRegs Machine::live_in(const State& state) const {
+    constexpr std::uint16_t kPreserved = 0x3c0;
+    LiveRegs live{};
+    live[state.depth()] = live_[insn_];
+    for (std::uint32_t n = 0; n < state.depth(); ++n) {
+        const Frame& callee = state.frame_at(n + 1);
+        live[n] =
+            callee.is_callback ? live_[callee.call_site] : live_[callee.call_site + 1] & kPreserved;
+    }
+    return live;
 }
 
 Status Machine::visit(bool& pruned) {
@@ -224,18 +245,19 @@ Status Machine::visit(bool& pruned) {
     const std::uint64_t jumps = jumps_ - jumps_at_checkpoint_;
     const std::uint64_t insns = proof_.processed_insns - insns_at_checkpoint_;
     bool keep = jumps >= kJumpsBetween && insns >= kInsnsBetween;
+    const LiveRegs live = live_in(cur_);
     std::vector<std::int32_t>& kept = kept_[insn_];
     for (std::size_t n = 0; n < kept.size();) {
         const std::int32_t at = kept[n];
         Checkpoint& old = *checkpoints_[static_cast<std::size_t>(at)];
         if (old.branches > 0) {
-            if (same_state(old.state, cur_, live_[insn_])) {
+            if (same_state(old.state, cur_, live)) {
                 return fail(EINVAL, "infinite loop detected at insn {}", insn_);
             }
             if (jumps < kLoopJumpsBetween && insns < kLoopInsnsBetween) {
                 keep = false;
             }
-        } else if (prune_ && covers(old, cur_, live_[insn_])) {
+        } else if (prune_ && covers(old, cur_, live)) {
             ++old.hits;
             propagate(old);
             pruned = true;
@@ -261,14 +283,21 @@ Status Machine::visit(bool& pruned) {
     return {};
 }
 
-void Machine::record_step(Step step) {
-    cur_.steps.push_back(step);
+void Machine::record_step(Flow flow, std::uint32_t linked) {
+    steps_.push_back({.before = cur_.last_step,
+                      .insn = insn_,
+                      .linked = linked,
+                      .slot = step_slot_,
+                      .slot_frame = step_frame_,
+                      .frame = static_cast<std::uint8_t>(cur_.depth()),
+                      .flow = flow});
+    cur_.last_step = static_cast<std::uint32_t>(steps_.size() - 1);
     step_recorded_ = true;
 }
 
 Status Machine::check_uses(const Insn& insn) const {
-    if (is_call(insn)) {
-        return {};
+    if (is_call(insn) || (is_exit(insn) && cur_.depth() > 0)) {
+        return {};  // judged there
     }
     const Uses uses = register_uses(insn);
     for (const unsigned reg : {unsigned{insn.src}, unsigned{insn.dst}, 0U}) {
@@ -306,7 +335,7 @@ Status Machine::step() {
         return ok;
     }
     if (!step_recorded_) {
-        record_step({.insn = insn_, .slot = step_slot_});
+        record_step();
     }
     if (logging()) {
         log_result(insn);
@@ -341,8 +370,7 @@ Status Machine::execute_jump(const Insn& insn) {
         case op::kCall:
             return do_call(insn);
         case op::kExit:
-            path_ended_ = true;
-            return {};
+            return do_exit();
         case op::kJa:
             next_ = static_cast<std::uint32_t>(std::int64_t{insn_} + 1 + jump_offset(insn));
             return {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Registers whose upper half is zero at an instruction, on every path: forward data flow over the
+// Registers whose upper half is zero at an instruction, on every path (nothing is known where a
+// function starts): forward data flow over the
 // reachable instructions, separate from the exploration, because pruning lets unimportant scalars
 // differ and a fact must hold for those, too.
 #include <vector>
@@ -85,13 +86,20 @@ bool edge_is_open(const InsnFacts& facts, bool jump, bool conditional) {
 
 }  // namespace
 
-void find_zero_upper_halves(const Program& program, Proof& proof) {
+void find_zero_upper_halves(const Program& program,
+                            std::span<const Function> functions,
+                            Proof& proof) {
     const auto& insns = program.insns;
     std::vector<std::uint16_t> zero(insns.size(), 0xffff);
-    std::vector<std::uint32_t> work{0};
+    std::vector<std::uint32_t> work;
     std::vector<bool> visited(insns.size(), false);
-    zero[0] = 0;
-    visited[0] = true;
+    for (const Function& function : functions) {
+        if (proof.insns[function.first].reachable) {
+            work.push_back(function.first);
+            zero[function.first] = 0;
+            visited[function.first] = true;
+        }
+    }
     while (!work.empty()) {
         const std::uint32_t i = work.back();
         work.pop_back();

@@ -36,6 +36,11 @@ Uses jump_uses(const Insn& insn) {
             return {bit(0), 0};
         case op::kCall: {
             Uses uses{0, 0x3f};
+            if (insn.src == op::kPseudoCall) {
+                uses.reads =
+                    0x3e;  // the callee says which; it is looked at with the caller's state
+                return uses;
+            }
             const auto* helper = insn.src == op::kHelperCall
                                      ? helpers::find(static_cast<std::uint32_t>(insn.imm))
                                      : nullptr;

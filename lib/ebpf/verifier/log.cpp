@@ -69,8 +69,11 @@ void Machine::log_result(const Insn& insn) {
         }
     }
     if (step_slot_ >= 0) {
-        const Slot& slot = cur_.stack[static_cast<std::size_t>(step_slot_)];
-        text += fmt::format(" fp-{}={}", (step_slot_ + 1) * 8, describe_reg(slot.spill, program_));
+        const Slot& slot = cur_.frame_at(step_frame_).stack[static_cast<std::size_t>(step_slot_)];
+        if (slot.is_spill()) {
+            text += fmt::format(" fp-{}={}", (step_slot_ + 1) * 8,
+                                describe_reg(slot.spill(), program_));
+        }
     }
     log_text(text.empty() ? "\n" : fmt::format(" ;{}\n", text));
 }

@@ -58,7 +58,7 @@ void add_scalar(FieldList& fields, const Scalar& s) {
 
 std::string describe_slot(const Slot& slot, const Program& program) {
     if (slot.is_spill()) {
-        return describe_reg(slot.spill, program);
+        return describe_reg(slot.spill(), program);
     }
     std::string text;
     bool used = false;

@@ -8,6 +8,7 @@
 //   precision.cpp  which scalars decided something             stack.cpp   the frame
 //   liveness.cpp   which registers are read later              branch.cpp  conditional jumps
 //   facts.cpp      what lowering may rely on                   call.cpp    helpers
+//   frames.cpp     functions of the program: in and out
 //   log_state.cpp  states as text     log.cpp  the log
 //
 // Order of one instruction: checks and effects on `cur_`, precision marks, then its Step.
@@ -17,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,13 +32,8 @@ namespace crema::ebpf::verifier {
 
 enum class Direction : std::uint8_t { read, write };
 
-/// Registers (bits) and stack slots (bits) whose scalars are being traced back.
-struct Traced {
-    std::uint16_t regs = 0;
-    std::uint64_t slots = 0;
-
-    [[nodiscard]] bool empty() const { return regs == 0 && slots == 0; }
-};
+/// Scalars that are being traced back, per frame.
+using Traced = std::array<Marks, kFramesMax>;
 
 /// Register sets that an instruction reads and overwrites.
 struct Uses {
@@ -48,18 +45,22 @@ struct Uses {
 /// Per instruction: registers whose value some continuation reads.
 [[nodiscard]] std::vector<std::uint16_t> live_registers(const Program& program);
 /// Fills dst_upper_zero and src_upper_zero of reachable instructions.
-void find_zero_upper_halves(const Program& program, Proof& proof);
+void find_zero_upper_halves(const Program& program,
+                            std::span<const Function> functions,
+                            Proof& proof);
 /// "R1=ctx() R10=fp0" in the kernel's log notation; registers in `mask`, or all set ones and stack.
 [[nodiscard]] std::string describe_state(const State& state, const Program& program);
 [[nodiscard]] std::string describe_reg(const Reg& reg, const Program& program);
 [[nodiscard]] std::string describe_bits(Tnum bits);
 /// Where the instruction comes from, or null.
 [[nodiscard]] const SourceLine* source_line(const Program& program, std::uint32_t insn);
+/// Which registers of each frame some continuation reads.
+using LiveRegs = std::array<std::uint16_t, kFramesMax>;
 /// True when a program in state `cur` can do nothing that one in complete checkpoint `old` could
 /// not.
-[[nodiscard]] bool covers(const Checkpoint& old, const State& cur, std::uint16_t live);
+[[nodiscard]] bool covers(const Checkpoint& old, const State& cur, const LiveRegs& live);
 /// True when both are the same in all that is live.
-[[nodiscard]] bool same_state(const State& old, const State& cur, std::uint16_t live);
+[[nodiscard]] bool same_state(const State& old, const State& cur, const LiveRegs& live);
 
 class Machine {
   public:
@@ -95,13 +96,20 @@ class Machine {
     [[nodiscard]] bool next_path();
     [[nodiscard]] Status execute(const Insn& insn);
     [[nodiscard]] Status execute_jump(const Insn& insn);
-    void record_step(Step step);
+    void record_step(Flow flow = Flow::stays, std::uint32_t linked = 0);
+    [[nodiscard]] LiveRegs live_in(const State& state) const;
     void propagate(const Checkpoint& old);
     void forget(std::int32_t checkpoint);
     [[nodiscard]] Status check_uses(const Insn& insn) const;
     [[nodiscard]] Error located(int code, std::uint32_t insn, const std::string& reason) const;
     void find_prune_points();
     [[nodiscard]] Proof finish();
+
+    // frames.cpp
+    [[nodiscard]] Status do_function_call(const Insn& insn);
+    [[nodiscard]] Status do_exit();
+    [[nodiscard]] Status enter(std::uint32_t function, std::array<Reg, 5> args);
+    void leave(Reg result);
 
     // alu.cpp
     [[nodiscard]] Status do_alu(const Insn& insn);
@@ -157,21 +165,22 @@ class Machine {
                                      std::int64_t size,
                                      Direction direction);
     [[nodiscard]] Result<Reg> read_stack(const Reg& ptr, std::int32_t off, std::uint32_t size);
-    [[nodiscard]] Result<Reg> fill(Slot& slot, std::int64_t off, std::uint32_t size);
+    [[nodiscard]] Result<Reg> fill(const Slot& slot, std::int64_t off, std::uint32_t size);
     /// value: the register stored, or a scalar constant; regno < 0 for an immediate.
     [[nodiscard]] Status write_stack(
         const Reg& ptr, std::int32_t off, std::uint32_t size, Reg* value, std::int32_t regno);
     void write_stack_anywhere(const Reg& ptr, std::int32_t off, std::uint32_t size, bool zero);
-    void write_slot(std::int64_t start, std::uint32_t size, Byte kind);
-    void mark_slots_read(std::uint64_t slots);
-    void mark_range_read(std::int64_t start, std::int64_t end);
+    void note_slot(std::uint32_t frame, std::int64_t start);
+    void write_slot(std::uint32_t frame, std::int64_t start, std::uint32_t size, Byte kind);
+    void mark_slots_read(std::uint32_t frame, std::uint64_t slots);
+    void mark_range_read(std::uint32_t frame, std::int64_t start, std::int64_t end);
 
     // branch.cpp
     [[nodiscard]] Status do_branch(const Insn& insn);
     [[nodiscard]] int known_outcome(const Insn& insn, const Reg& a, const Reg& b) const;
     void refine_nulls(const Insn& insn, State& taken, State& fallen) const;
     void refine_packet(const Insn& insn, State& taken, State& fallen) const;
-    [[nodiscard]] Step linked_step(const Insn& insn) const;
+    [[nodiscard]] std::uint32_t note_linked(const Insn& insn);
 
     // call.cpp
     [[nodiscard]] Status do_call(const Insn& insn);
@@ -184,8 +193,10 @@ class Machine {
     // precision.cpp
     void mark_precise(Traced traced);
     void mark_reg_precise(std::uint32_t regno);
-    void mark_slots_precise(std::uint64_t slots);
+    void mark_slots_precise(std::uint32_t frame, std::uint64_t slots);
     void trace_back(const Step& step, Traced& traced) const;
+    void trace_branch(const Step& step, Traced& traced) const;
+    void trace_flow(const Step& step, Traced& traced) const;
 
     // log
     void log_text(const std::string& text);
@@ -212,6 +223,9 @@ class Machine {
     std::vector<std::vector<std::int32_t>> kept_;  // checkpoints per instruction
     std::vector<std::unique_ptr<Checkpoint>> checkpoints_;
     std::vector<Pending> pending_;
+    std::vector<Function> functions_;
+    std::vector<Step> steps_{1};         // 0: none
+    std::vector<LinkedRegs> linked_{1};  // 0: none
     State cur_;
     std::uint32_t insn_ = 0;  // being executed
     std::uint32_t next_ = 0;  // after it
@@ -219,9 +233,10 @@ class Machine {
     bool path_starts_ = true;
     bool path_ended_ = false;
     bool step_recorded_ = false;
-    std::int8_t step_slot_ = -1;  // slot that this instruction spills to or fills from
+    std::int8_t step_slot_ = -1;   // slot that this instruction spills to or fills from
+    std::uint8_t step_frame_ = 0;  // of that slot
     std::uint32_t ids_ = 0;
-    std::int64_t deepest_ = 0;
+    std::vector<std::int64_t> deepest_;  // per function
     std::uint64_t jumps_ = 0;
     std::uint64_t jumps_at_checkpoint_ = 0;
     std::uint64_t insns_at_checkpoint_ = 0;

@@ -354,7 +354,7 @@ Status Machine::do_atomic(const Insn& insn) {
         if (ptr.s.is_const()) {
             const std::int64_t at =
                 std::int64_t{ptr.off} + insn.off + static_cast<std::int64_t>(ptr.s.bits.value);
-            write_slot(at, size, Byte::misc);
+            write_slot(ptr.frame, at, size, Byte::misc);
         } else {
             write_stack_anywhere(ptr, insn.off, size, false);
         }

@@ -3,6 +3,9 @@
 // Which scalars mattered. A scalar that decided something (an offset, a known branch, a constant
 // key) is traced back through the executed instructions to where it came from, and marked precise
 // on every checkpoint passed; pruning compares only those. All others may differ.
+#include <algorithm>
+#include <bit>
+
 #include "lib/ebpf/program/structure.h"
 #include "lib/ebpf/verifier/machine.h"
 
@@ -19,7 +22,7 @@ void drop(std::uint16_t& set, std::uint16_t bits) {
     set = static_cast<std::uint16_t>(set & ~bits);
 }
 
-void trace_alu(const Insn& insn, Traced& traced) {
+void trace_alu(const Insn& insn, Marks& traced) {
     const std::uint16_t dst = reg_bit(insn.dst);
     if ((traced.regs & dst) == 0) {
         return;
@@ -33,118 +36,192 @@ void trace_alu(const Insn& insn, Traced& traced) {
     }
 }
 
-void trace_branch(const Insn& insn, const Step& step, Traced& traced) {
+}  // namespace
+
+void Machine::trace_branch(const Step& step, Traced& traced) const {
+    const Insn& insn = program_.insns[step.insn];
+    const std::span<const LinkedReg> linked = linked_[step.linked].all();
     const auto link = [&] {
-        if ((traced.regs & step.linked_regs) != 0 || (traced.slots & step.linked_slots) != 0) {
-            traced.regs |= step.linked_regs;
-            traced.slots |= step.linked_slots;
+        const bool any = std::any_of(linked.begin(), linked.end(), [&](const LinkedReg& reg) {
+            const Marks& marks = traced[reg.frame];
+            return ((reg.is_slot ? marks.slots : marks.regs) >> reg.index & 1U) != 0;
+        });
+        if (!any) {
+            return;
+        }
+        for (const LinkedReg& reg : linked) {
+            Marks& marks = traced[reg.frame];
+            if (reg.is_slot) {
+                marks.slots |= std::uint64_t{1} << reg.index;
+            } else {
+                marks.regs |= reg_bit(reg.index);
+            }
         }
     };
     link();
     if (op::is_reg_source(insn.code)) {
+        Marks& here = traced[step.frame];
         const auto both = static_cast<std::uint16_t>(reg_bit(insn.dst) | reg_bit(insn.src));
-        if ((traced.regs & both) != 0) {
-            traced.regs |= both;
+        if ((here.regs & both) != 0) {
+            here.regs |= both;
             link();
         }
     }
 }
 
-}  // namespace
+/// Over a call or return: what flows between the two frames, and what ends there.
+void Machine::trace_flow(const Step& step, Traced& traced) const {
+    constexpr std::uint16_t kArguments = 0x3e;
+    constexpr std::uint16_t kResult = 0x01;
+    Marks& here = traced[step.frame];
+    switch (step.flow) {
+        case Flow::enters: {
+            Marks& callee = traced[step.frame + 1];
+            drop(here.regs, kArguments | kResult);
+            here.regs |= callee.regs & kArguments;
+            callee = {};
+            return;
+        }
+        case Flow::leaves: {
+            Marks& caller = traced[step.frame - 1];
+            here.regs |= caller.regs & kResult;
+            drop(caller.regs, kArguments | kResult);
+            return;
+        }
+        default:
+            return;
+    }
+}
 
 void Machine::trace_back(const Step& step, Traced& traced) const {
     const Insn& insn = program_.insns[step.insn];
+    Marks& here = traced[step.frame];
+    if (step.flow != Flow::stays) {
+        trace_flow(step, traced);
+        return;
+    }
+    std::uint64_t none = 0;
+    std::uint64_t& slots = step.slot >= 0 ? traced[step.slot_frame].slots : none;
     const std::uint64_t slot = step.slot >= 0 ? std::uint64_t{1} << step.slot : 0;
     switch (op::insn_class(insn.code)) {
         case op::kAlu:
         case op::kAlu64:
-            trace_alu(insn, traced);
+            trace_alu(insn, here);
             return;
         case op::kLd:
-            drop(traced.regs, reg_bit(insn.dst));
+            drop(here.regs, reg_bit(insn.dst));
             return;
         case op::kLdx:
-            if ((traced.regs & reg_bit(insn.dst)) != 0) {
-                drop(traced.regs, reg_bit(insn.dst));
-                traced.slots |= slot;
+            if ((here.regs & reg_bit(insn.dst)) != 0) {
+                drop(here.regs, reg_bit(insn.dst));
+                slots |= slot;
             }
             return;
         case op::kSt:
-            traced.slots &= ~slot;
+            slots &= ~slot;
             return;
         case op::kStx:
             if (const int result = is_atomic(insn) ? atomic_result(insn) : -1; result >= 0) {
                 // The register got what memory held; a slot so read is misc afterwards.
                 const std::uint16_t bit = reg_bit(static_cast<unsigned>(result));
                 if (!is_load_acquire(insn)) {
-                    traced.slots &= ~slot;
+                    slots &= ~slot;
                 }
-                if ((traced.regs & bit) != 0) {
-                    drop(traced.regs, bit);
-                    traced.slots |= slot;
+                if ((here.regs & bit) != 0) {
+                    drop(here.regs, bit);
+                    slots |= slot;
                 }
                 return;
             }
-            if ((traced.slots & slot) != 0) {
-                traced.slots &= ~slot;
-                traced.regs |= reg_bit(insn.src);
+            if ((slots & slot) != 0) {
+                slots &= ~slot;
+                here.regs |= reg_bit(insn.src);
             }
             return;
         default:
             if (is_call(insn)) {
-                drop(traced.regs, 0x3f);
+                drop(here.regs, 0x3f);
             } else if (is_conditional_jump(insn)) {
-                trace_branch(insn, step, traced);
+                trace_branch(step, traced);
             }
             return;
     }
 }
 
-void Machine::mark_precise(Traced traced) {
-    const std::vector<Step>* steps = &cur_.steps;
-    for (std::int32_t at = cur_.parent;;) {
-        for (std::size_t n = steps->size(); n-- > 0 && !traced.empty();) {
-            trace_back((*steps)[n], traced);
+namespace {
+
+bool nothing_left(const Traced& traced) {
+    return std::all_of(traced.begin(), traced.end(), [](const Marks& m) { return m.empty(); });
+}
+
+/// Notes at a checkpoint what is traced; what is noted already, or no scalar, is traced no further.
+void mark_checkpoint(Checkpoint& checkpoint, Traced& traced) {
+    for (std::uint32_t number = 0; number < kFramesMax; ++number) {
+        Marks& wanted = traced[number];
+        if (wanted.empty()) {
+            continue;
         }
-        if (traced.empty() || at < 0) {
-            return;
+        if (number > checkpoint.state.depth()) {
+            wanted = {};
+            continue;
         }
-        State& state = checkpoints_[static_cast<std::size_t>(at)]->state;
+        const Frame& frame = checkpoint.state.frame_at(number);
+        Marks& known = checkpoint.precise[number];
         for (std::uint32_t i = 0; i < kRegs; ++i) {
             const auto bit = static_cast<std::uint16_t>(1U << i);
-            if ((traced.regs & bit) == 0) {
-                continue;
-            }
-            Reg& reg = state.regs[i];
-            if (!reg.is_scalar() || reg.precise) {
-                drop(traced.regs, bit);
-            } else {
-                reg.precise = true;
+            if ((wanted.regs & bit) != 0 &&
+                (!frame.regs[i].is_scalar() || (known.regs & bit) != 0)) {
+                drop(wanted.regs, bit);
             }
         }
-        for (std::uint32_t i = 0; i < kSlots; ++i) {
+        for (std::uint64_t left = wanted.slots; left != 0; left &= left - 1) {
+            const auto i = static_cast<std::uint32_t>(std::countr_zero(left));
             const std::uint64_t bit = std::uint64_t{1} << i;
-            if ((traced.slots & bit) == 0) {
-                continue;
-            }
-            if (i >= state.stack.size() || !state.stack[i].is_scalar_spill() ||
-                state.stack[i].spill.precise) {
-                traced.slots &= ~bit;
-            } else {
-                state.stack[i].spill.precise = true;
+            if (i >= frame.stack.size() || !frame.stack[i].is_scalar_spill() ||
+                (known.slots & bit) != 0) {
+                wanted.slots &= ~bit;
             }
         }
-        steps = &state.steps;
-        at = state.parent;
+        known.regs |= wanted.regs;
+        known.slots |= wanted.slots;
+    }
+}
+
+}  // namespace
+
+void Machine::mark_precise(Traced traced) {
+    std::uint32_t at_step = cur_.last_step;
+    for (std::int32_t at = cur_.parent;;) {
+        const std::uint32_t until =
+            at < 0 ? 0 : checkpoints_[static_cast<std::size_t>(at)]->state.last_step;
+        for (; at_step != until; at_step = steps_[at_step].before) {
+            trace_back(steps_[at_step], traced);
+            if (nothing_left(traced)) {
+                return;
+            }
+        }
+        if (at < 0) {
+            return;
+        }
+        Checkpoint& checkpoint = *checkpoints_[static_cast<std::size_t>(at)];
+        mark_checkpoint(checkpoint, traced);
+        if (nothing_left(traced)) {
+            return;
+        }
+        at = checkpoint.state.parent;
     }
 }
 
 void Machine::mark_reg_precise(std::uint32_t regno) {
-    mark_precise({reg_bit(regno), 0});
+    Traced traced;
+    traced[cur_.depth()].regs = reg_bit(regno);
+    mark_precise(traced);
 }
 
-void Machine::mark_slots_precise(std::uint64_t slots) {
-    mark_precise({0, slots});
+void Machine::mark_slots_precise(std::uint32_t frame, std::uint64_t slots) {
+    Traced traced;
+    traced[frame].slots = slots;
+    mark_precise(traced);
 }
 
 }  // namespace crema::ebpf::verifier

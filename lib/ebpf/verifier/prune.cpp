@@ -47,7 +47,7 @@ class IdMap {
     std::uint32_t unlinked_ = ~std::uint32_t{0};
 };
 
-bool reg_covers(const Reg& old, const Reg& cur, IdMap& ids) {
+bool reg_covers(const Reg& old, bool precise, const Reg& cur, IdMap& ids) {
     if (old.type == RegType::not_init) {
         return true;  // no proved continuation read it
     }
@@ -56,7 +56,7 @@ bool reg_covers(const Reg& old, const Reg& cur, IdMap& ids) {
     }
     switch (old.type) {
         case RegType::scalar:
-            if (!old.precise) {
+            if (!precise) {
                 return true;
             }
             if (old.id != 0 && (old.linked_sum != cur.linked_sum || old.off != cur.off)) {
@@ -74,15 +74,16 @@ bool reg_covers(const Reg& old, const Reg& cur, IdMap& ids) {
             }
             return old.off == cur.off && cur.s.within(old.s) && ids.match(old.id, cur.id);
         default:
-            return old.map == cur.map && old.off == cur.off && old.s == cur.s;
+            return old.map == cur.map && old.frame == cur.frame && old.off == cur.off &&
+                   old.s == cur.s;
     }
 }
 
 /// What a full read of the slot yields when that is a scalar.
 bool as_scalar(const Slot& slot, Reg& out) {
     if (slot.is_spill()) {
-        out = slot.spill;
-        return slot.spill.is_scalar() && slot.spill_bytes() == kSlotBytes;
+        out = slot.spill();
+        return slot.spill().is_scalar() && slot.spill_bytes() == kSlotBytes;
     }
     const bool zero =
         std::all_of(slot.bytes.begin(), slot.bytes.end(), [](Byte b) { return b == Byte::zero; });
@@ -90,11 +91,11 @@ bool as_scalar(const Slot& slot, Reg& out) {
     return true;
 }
 
-bool slot_covers(const Slot& old, const Slot& cur, IdMap& ids) {
+bool slot_covers(const Slot& old, bool precise, const Slot& cur, IdMap& ids) {
     Reg old_value;
     Reg cur_value;
     if (old.is_spill() && as_scalar(old, old_value) && as_scalar(cur, cur_value)) {
-        return reg_covers(old_value, cur_value, ids);
+        return reg_covers(old_value, precise, cur_value, ids);
     }
     for (std::uint32_t i = 0; i < kSlotBytes; ++i) {
         switch (old.bytes[i]) {
@@ -112,40 +113,58 @@ bool slot_covers(const Slot& old, const Slot& cur, IdMap& ids) {
     if (!old.is_spill()) {
         return true;
     }
-    return old.spill_bytes() == cur.spill_bytes() && reg_covers(old.spill, cur.spill, ids);
+    return old.spill_bytes() == cur.spill_bytes() &&
+           reg_covers(old.spill(), precise, cur.spill(), ids);
 }
 
 bool reg_same(const Reg& a, const Reg& b, IdMap& ids) {
     return a.type == b.type && a.off == b.off && a.range == b.range && a.map == b.map &&
-           a.linked_sum == b.linked_sum && a.s == b.s && ids.match(a.id, b.id);
+           a.frame == b.frame && a.linked_sum == b.linked_sum && a.s == b.s &&
+           ids.match(a.id, b.id);
 }
 
-}  // namespace
-
-bool covers(const Checkpoint& old, const State& cur, std::uint16_t live) {
-    IdMap ids;
-    for (std::uint32_t i = 0; i < kRegs; ++i) {
-        if ((live & (1U << i)) != 0 && !reg_covers(old.state.regs[i], cur.regs[i], ids)) {
-            return false;
-        }
+/// Both stand in the same functions, called from the same places.
+bool same_calls(const State& a, const State& b) {
+    if (a.depth() != b.depth()) {
+        return false;
     }
-    static const Slot empty{};
-    for (std::uint32_t i = 0; i < old.state.stack.size(); ++i) {
-        if ((old.slots_read & (std::uint64_t{1} << i)) == 0) {
-            continue;
-        }
-        const Slot& now = i < cur.stack.size() ? cur.stack[i] : empty;
-        if (!slot_covers(old.state.stack[i], now, ids)) {
+    for (std::uint32_t n = 0; n <= a.depth(); ++n) {
+        const Frame& x = a.frame_at(n);
+        const Frame& y = b.frame_at(n);
+        if (x.function != y.function || x.call_site != y.call_site ||
+            x.is_callback != y.is_callback || x.is_async != y.is_async) {
             return false;
         }
     }
     return true;
 }
 
-bool same_state(const State& old, const State& cur, std::uint16_t live) {
-    IdMap ids;
+bool frame_covers(
+    const Checkpoint& old, std::uint32_t number, const Frame& cur, std::uint16_t live, IdMap& ids) {
+    const Frame& was = old.state.frame_at(number);
+    const Marks& precise = old.precise[number];
     for (std::uint32_t i = 0; i < kRegs; ++i) {
-        if ((live & (1U << i)) != 0 && !reg_same(old.regs[i], cur.regs[i], ids)) {
+        if ((live >> i & 1U) != 0 &&
+            !reg_covers(was.regs[i], (precise.regs >> i & 1U) != 0, cur.regs[i], ids)) {
+            return false;
+        }
+    }
+    static const Slot empty{};
+    for (std::uint32_t i = 0; i < was.stack.size(); ++i) {
+        if ((old.slots_read[number] >> i & 1U) == 0) {
+            continue;
+        }
+        const Slot& now = i < cur.stack.size() ? cur.stack[i] : empty;
+        if (!slot_covers(was.stack[i], (precise.slots >> i & 1U) != 0, now, ids)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool frame_same(const Frame& old, const Frame& cur, std::uint16_t live, IdMap& ids) {
+    for (std::uint32_t i = 0; i < kRegs; ++i) {
+        if ((live >> i & 1U) != 0 && !reg_same(old.regs[i], cur.regs[i], ids)) {
             return false;
         }
     }
@@ -153,8 +172,37 @@ bool same_state(const State& old, const State& cur, std::uint16_t live) {
         return false;
     }
     for (std::uint32_t i = 0; i < old.stack.size(); ++i) {
-        if (old.stack[i].bytes != cur.stack[i].bytes ||
-            (old.stack[i].is_spill() && !reg_same(old.stack[i].spill, cur.stack[i].spill, ids))) {
+        const Slot& a = old.stack[i];
+        const Slot& b = cur.stack[i];
+        if (a.bytes != b.bytes || (a.is_spill() && !reg_same(a.spill(), b.spill(), ids))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+bool covers(const Checkpoint& old, const State& cur, const LiveRegs& live) {
+    if (!same_calls(old.state, cur)) {
+        return false;
+    }
+    IdMap ids;
+    for (std::uint32_t n = 0; n <= cur.depth(); ++n) {
+        if (!frame_covers(old, n, cur.frame_at(n), live[n], ids)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool same_state(const State& old, const State& cur, const LiveRegs& live) {
+    if (!same_calls(old, cur)) {
+        return false;
+    }
+    IdMap ids;
+    for (std::uint32_t n = 0; n <= cur.depth(); ++n) {
+        if (!frame_same(old.frame_at(n), cur.frame_at(n), live[n], ids)) {
             return false;
         }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The program's frame: 512 bytes in slots of eight. A slot keeps a whole register (spill), bytes
-// known to be zero, or bytes of unknown content. Never-written bytes may be read and are unknown,
-// as for a privileged kernel load. Reads are marked on checkpoints, so that pruning ignores slots
-// nobody reads.
+// The stack of a frame, the running one's or a caller's: 512 bytes in slots of eight. A slot keeps
+// a whole register (spill), bytes known to be zero, or bytes of unknown content. Never-written
+// bytes may be read and are unknown, as for a privileged kernel load. Reads are marked on
+// checkpoints, so that pruning ignores slots nobody reads.
 #include <cerrno>
 #include <limits>
 
@@ -59,41 +59,42 @@ Status Machine::check_stack(std::uint32_t regno,
         return fail(code, "invalid variable-offset {} stack R{} var_off={} off={} size={}", what,
                     regno, describe_bits(reg.s.bits), off, size);
     }
-    cur_.reach(lowest);
-    deepest_ = std::max(deepest_, -lowest);
+    Frame& frame = cur_.edit_frame(reg.frame);
+    frame.reach(lowest);
+    deepest_[frame.function] = std::max(deepest_[frame.function], -lowest);
     return {};
 }
 
-void Machine::mark_slots_read(std::uint64_t slots) {
-    slots &= ~cur_.slots_set;
+void Machine::mark_slots_read(std::uint32_t frame, std::uint64_t slots) {
+    slots &= ~cur_.slots_set[frame];
     for (std::int32_t at = cur_.parent; at >= 0 && slots != 0;) {
         Checkpoint& checkpoint = *checkpoints_[static_cast<std::size_t>(at)];
-        slots &= ~checkpoint.slots_read;
-        checkpoint.slots_read |= slots;
-        slots &= ~checkpoint.state.slots_set;
+        slots &= ~checkpoint.slots_read[frame];
+        checkpoint.slots_read[frame] |= slots;
+        slots &= ~checkpoint.state.slots_set[frame];
         at = checkpoint.state.parent;
     }
 }
 
-void Machine::mark_range_read(std::int64_t start, std::int64_t end) {
+void Machine::mark_range_read(std::uint32_t frame, std::int64_t start, std::int64_t end) {
     std::uint64_t slots = 0;
     for (std::uint32_t slot = slot_of(end - 1); slot <= slot_of(start); ++slot) {
         slots |= slot_bit(slot);
     }
-    mark_slots_read(slots);
+    mark_slots_read(frame, slots);
 }
 
-Result<Reg> Machine::fill(Slot& slot, std::int64_t off, std::uint32_t size) {
+Result<Reg> Machine::fill(const Slot& slot, std::int64_t off, std::uint32_t size) {
     const std::uint32_t spilled = slot.spill_bytes();
     if (size == kSlotBytes && spilled == kSlotBytes) {
-        return slot.spill;
+        return slot.spill();
     }
-    if (!slot.spill.is_scalar()) {
+    if (!slot.spill().is_scalar()) {
         return fail(EACCES, "invalid size of register fill");
     }
     const std::uint32_t first = byte_of(off);
     if (first == 0 && size <= spilled) {
-        Reg reg = slot.spill;
+        Reg reg = slot.spill();
         if (!fits(reg.s, size)) {
             unlink(reg);
         }
@@ -106,49 +107,52 @@ Result<Reg> Machine::fill(Slot& slot, std::int64_t off, std::uint32_t size) {
         zeros += slot.bytes[i] == Byte::zero ? 1 : 0;
         spills += slot.bytes[i] == Byte::spill ? 1 : 0;
     }
-    if (zeros == size || (spills == size && slot.spill.s.is_const(0))) {
+    if (zeros == size || (spills == size && slot.spill().s.is_const(0))) {
         return Reg::scalar(Scalar::constant(0));
     }
     return Reg::scalar(Scalar::unknown_bytes(size));
 }
 
 Result<Reg> Machine::read_stack(const Reg& ptr, std::int32_t off, std::uint32_t size) {
+    const Stack& stack = cur_.frame_at(ptr.frame).stack;
     std::int64_t start = 0;
     std::int64_t end = 0;
     if (ptr.s.is_const()) {
         start = fixed_offset(ptr, off);
         end = start + size;
-        mark_range_read(start, end);
-        Slot& slot = cur_.stack[slot_of(start)];
+        mark_range_read(ptr.frame, start, end);
+        const Slot& slot = stack[slot_of(start)];
         if (slot.is_spill()) {
-            step_slot_ = static_cast<std::int8_t>(slot_of(start));
-            auto reg = fill(slot, start, size);
-            if (reg) {
-                reg->precise = false;
-            }
-            return reg;
+            note_slot(ptr.frame, start);
+            return fill(slot, start, size);
         }
     } else {
         start = std::int64_t{ptr.off} + off + ptr.s.wide.smin;
         end = std::int64_t{ptr.off} + off + ptr.s.wide.smax + size;
-        mark_range_read(start, end);
+        mark_range_read(ptr.frame, start, end);
     }
     for (std::int64_t at = start; at < end; ++at) {
-        if (cur_.stack[slot_of(at)].bytes[byte_of(at)] != Byte::zero) {
+        if (stack[slot_of(at)].bytes[byte_of(at)] != Byte::zero) {
             return Reg::scalar(Scalar::unknown_bytes(size));
         }
     }
     return Reg::scalar(Scalar::constant(0));
 }
 
-void Machine::write_slot(std::int64_t start, std::uint32_t size, Byte kind) {
-    Slot& slot = cur_.stack[slot_of(start)];
+/// Lets precision tracking know which slot this instruction fills from or spills to.
+void Machine::note_slot(std::uint32_t frame, std::int64_t start) {
+    step_slot_ = static_cast<std::int8_t>(slot_of(start));
+    step_frame_ = static_cast<std::uint8_t>(frame);
+}
+
+void Machine::write_slot(std::uint32_t frame, std::int64_t start, std::uint32_t size, Byte kind) {
+    Slot& slot = cur_.edit_frame(frame).stack.edit(slot_of(start));
     slot.scrub();
     for (std::uint32_t i = 0; i < size; ++i) {
         slot.bytes[byte_of(start) + i] = kind;
     }
     if (size == kSlotBytes) {
-        cur_.slots_set |= slot_bit(slot_of(start));
+        cur_.slots_set[frame] |= slot_bit(slot_of(start));
     }
 }
 
@@ -158,8 +162,9 @@ void Machine::write_stack_anywhere(const Reg& ptr,
                                    bool zero) {
     const std::int64_t start = std::int64_t{ptr.off} + off + ptr.s.wide.smin;
     const std::int64_t end = std::int64_t{ptr.off} + off + ptr.s.wide.smax + size;
+    Stack& stack = cur_.edit_frame(ptr.frame).stack;
     for (std::int64_t at = start; at < end; ++at) {
-        Slot& slot = cur_.stack[slot_of(at)];
+        Slot& slot = stack.edit(slot_of(at));
         if (slot.is_spill()) {
             slot.scrub();
         }
@@ -188,27 +193,30 @@ Status Machine::write_stack(
     if (value->is_pointer() && size != kSlotBytes) {
         return fail(EACCES, "invalid size of register spill");
     }
+    if (value->type == RegType::stack && ptr.frame != cur_.depth()) {
+        return fail(EINVAL, "cannot spill pointers to stack into stack frame of the caller");
+    }
     if (byte_of(start) != 0) {
         mark_zero();
-        write_slot(start, size, zero ? Byte::zero : Byte::misc);
+        write_slot(ptr.frame, start, size, zero ? Byte::zero : Byte::misc);
         return {};
     }
     if (regno >= 0 && value->is_scalar() && fits(value->s, size)) {
         give_id(*value);
     }
-    Slot& slot = cur_.stack[slot_of(start)];
+    Slot& slot = cur_.edit_frame(ptr.frame).stack.edit(slot_of(start));
     slot.scrub();
-    slot.spill = *value;
-    slot.spill.precise = false;
+    Reg& spilled = slot.spilled.edit();
+    spilled = *value;
     if (value->is_scalar() && !fits(value->s, size)) {
-        unlink(slot.spill);
+        unlink(spilled);
     }
     for (std::uint32_t i = 0; i < size; ++i) {
         slot.bytes[i] = Byte::spill;
     }
-    step_slot_ = static_cast<std::int8_t>(slot_of(start));
+    note_slot(ptr.frame, start);
     if (size == kSlotBytes) {
-        cur_.slots_set |= slot_bit(slot_of(start));
+        cur_.slots_set[ptr.frame] |= slot_bit(slot_of(start));
     }
     return {};
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The abstract state of a program at one instruction: registers, stack, and how the path came here
-// since its last checkpoint. Plain data; the Machine moves it, prune.cpp compares it, log_state.cpp
-// prints it.
+// The abstract state of a program at one instruction: the frames of the functions being run, each
+// with registers and stack, and how the path came here. Plain data; the Machine moves it, prune.cpp
+// compares it, log_state.cpp prints it. What states have in common they share (shared.h), so a copy
+// costs little until it is changed.
 //
 // A pointer is its base (what `type`, `id` and `map` name) + off + the number `s`; `s` of a scalar
 // is its value. Equal non-zero ids mean: the same unknown (scalars: the same number, up to a
@@ -11,9 +12,12 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "lib/ebpf/verifier/scalar.h"
+#include "lib/ebpf/verifier/shared.h"
 
 namespace crema::ebpf::verifier {
 
@@ -33,6 +37,7 @@ enum class RegType : std::uint8_t {
 inline constexpr std::uint32_t kRegs = 11, kFramePointer = 10;
 inline constexpr std::int32_t kStackBytes = 512;
 inline constexpr std::uint32_t kSlotBytes = 8, kSlots = 64;
+inline constexpr std::uint32_t kFramesMax = 8;
 inline constexpr std::int64_t kMaxVarOff = 1 << 29;
 inline constexpr std::uint64_t kMaxPacketOff = 0xffff;
 /// Reg::range of a packet pointer known to be at or past data_end.
@@ -40,8 +45,8 @@ inline constexpr std::int32_t kAtPacketEnd = -1, kBeyondPacketEnd = -2;
 
 struct Reg {
     RegType type = RegType::not_init;
-    bool precise = false;     // checkpoints: the scalar's value decided something later
     bool linked_sum = false;  // scalar: value is that of `id` + off
+    std::uint8_t frame = 0;   // stack: the frame it points into
     std::int32_t off = 0;
     std::int32_t range = 0;  // packet, packet_meta: bytes proved from base + s, or kAtPacketEnd...
     std::uint32_t id = 0;
@@ -78,15 +83,18 @@ struct Reg {
 /// What one byte of the stack holds.
 enum class Byte : std::uint8_t { unset, misc, zero, spill };
 
-/// Eight bytes of stack, aligned. `spill` is valid when byte 0 is Byte::spill; a narrow spill
-/// covers the lower bytes only and keeps the whole register (a fill truncates).
+/// Eight bytes of stack, aligned. There is a spilled register when byte 0 is Byte::spill; a narrow
+/// spill covers the lower bytes only and keeps the whole register (a fill truncates).
 struct Slot {
     std::array<Byte, kSlotBytes> bytes{};
-    Reg spill;
+    Shared<Reg> spilled;
 
     [[nodiscard]] bool is_spill() const { return bytes[0] == Byte::spill; }
 
-    [[nodiscard]] bool is_scalar_spill() const { return is_spill() && spill.is_scalar(); }
+    /// Only when is_spill().
+    [[nodiscard]] const Reg& spill() const { return *spilled; }
+
+    [[nodiscard]] bool is_scalar_spill() const { return is_spill() && spill().is_scalar(); }
 
     [[nodiscard]] std::uint32_t spill_bytes() const {
         std::uint32_t n = 0;
@@ -103,8 +111,29 @@ struct Slot {
                 b = Byte::misc;
             }
         }
-        spill = Reg{};
+        spilled.reset();
     }
+};
+
+/// The slots of one frame, index slot_of(); as deep as touched.
+class Stack {
+  public:
+    [[nodiscard]] std::size_t size() const { return slots_ ? slots_->size() : 0; }
+
+    [[nodiscard]] const Slot& operator[](std::size_t i) const { return (*slots_)[i]; }
+
+    [[nodiscard]] Slot& edit(std::size_t i) { return slots_.edit()[i]; }
+
+    void grow(std::size_t slots) {
+        if (size() < slots) {
+            slots_.edit().resize(slots);
+        }
+    }
+
+    [[nodiscard]] bool same(const Stack& other) const { return slots_.same(other.slots_); }
+
+  private:
+    Shared<std::vector<Slot>> slots_;
 };
 
 /// Slot of the byte at frame offset `off` (-512..-1), counted down from the frame pointer.
@@ -117,50 +146,150 @@ struct Slot {
     return static_cast<std::uint32_t>(off & (kSlotBytes - 1));
 }
 
-/// One executed instruction, as precision tracking needs it.
-struct Step {
-    std::uint32_t insn = 0;
-    std::int8_t slot = -1;  // slot filled from or spilled to, or -1
-    std::uint16_t linked_regs = 0;
-    std::uint64_t linked_slots = 0;
+/// Registers (bits) and stack slots (bits) of one frame.
+struct Marks {
+    std::uint16_t regs = 0;
+    std::uint64_t slots = 0;
+
+    [[nodiscard]] bool empty() const { return regs == 0 && slots == 0; }
 };
 
-struct State {
+/// A register or a spilled one whose scalar was linked to another by a conditional jump.
+struct LinkedReg {
+    std::uint8_t frame = 0;
+    bool is_slot = false;
+    std::uint8_t index = 0;
+};
+
+/// More registers than this are not narrowed together with a scalar of theirs: they lose the link.
+inline constexpr std::size_t kLinkedMax = 6;
+
+struct LinkedRegs {
+    std::array<LinkedReg, kLinkedMax> regs;
+    std::uint8_t count = 0;
+
+    [[nodiscard]] std::span<const LinkedReg> all() const { return {regs.data(), count}; }
+};
+
+/// How an instruction changed the frame.
+enum class Flow : std::uint8_t {
+    stays,
+    enters,           // a function of the program, with the caller's R1..R5
+    enters_callback,  // a function by way of a helper
+    leaves,           // back to the caller, R0 flows back
+    leaves_callback,  // back to the helper that called
+};
+
+/// One executed instruction, as precision tracking needs it. All steps of a run lie in one list;
+/// `before` leads back along the path.
+struct Step {
+    std::uint32_t before = 0;
+    std::uint32_t insn = 0;
+    std::uint32_t linked = 0;  // index into the machine's sets of linked registers, or 0
+    std::int8_t slot = -1;     // slot filled from or spilled to, or -1
+    std::uint8_t slot_frame = 0;
+    std::uint8_t frame = 0;  // where it ran
+    Flow flow = Flow::stays;
+};
+
+/// What one function that is being run has.
+struct Frame {
     std::array<Reg, kRegs> regs;
-    std::vector<Slot> stack;      // index slot_of(); as deep as touched
-    std::uint64_t slots_set = 0;  // wholly written since the parent checkpoint
-    std::int32_t parent = -1;     // checkpoint this path passed last
-    std::vector<Step> steps;      // since then
+    Stack stack;
+    std::uint32_t function = 0;
+    std::uint32_t call_site = 0;      // in the caller; 0 in the outermost frame
+    std::uint32_t callback_runs = 0;  // how often the callback of the call at hand came back
+    bool is_callback = false;         // a helper called it; it returns into call_site itself
+    bool in_callback = false;         // it, or a caller of it, is a callback
+    bool is_async = false;            // runs later, on its own, not under the program
+    std::int32_t returns_min = 0;     // callbacks: what R0 may be
+    std::int32_t returns_max = 1;
 
     /// Makes the slots down to frame offset `off` exist.
-    void reach(std::int64_t off) {
-        const std::uint32_t slots = slot_of(off) + 1;
-        if (stack.size() < slots) {
-            stack.resize(slots);
+    void reach(std::int64_t off) { stack.grow(slot_of(off) + 1); }
+
+    template <typename Fn>
+    void each_reg(Fn fn) const {
+        for (const Reg& reg : regs) {
+            fn(reg);
+        }
+        for (std::size_t i = 0; i < stack.size(); ++i) {
+            if (stack[i].is_spill()) {
+                fn(stack[i].spill());
+            }
         }
     }
 
-    /// Calls fn on every live register, spilled ones included.
-    template <typename Fn>
-    void each_reg(Fn fn) {
+    template <typename Matches, typename Fn>
+    void update_regs(Matches matches, Fn fn) {
         for (Reg& reg : regs) {
-            fn(reg);
-        }
-        for (Slot& slot : stack) {
-            if (slot.is_spill()) {
-                fn(slot.spill);
+            if (matches(std::as_const(reg))) {
+                fn(reg);
             }
         }
+        for (std::size_t i = 0; i < stack.size(); ++i) {
+            if (stack[i].is_spill() && matches(stack[i].spill())) {
+                fn(stack.edit(i).spilled.edit());
+            }
+        }
+    }
+
+    template <typename Matches>
+    [[nodiscard]] bool any_reg(Matches matches) const {
+        bool found = false;
+        each_reg([&](const Reg& reg) { found = found || matches(reg); });
+        return found;
+    }
+};
+
+/// A state is the frame being run and, suspended, those of its callers.
+struct State : Frame {
+    std::vector<Shared<Frame>> callers;  // outermost first
+    /// Per frame: slots wholly written since the parent checkpoint (all, for a younger frame).
+    std::array<std::uint64_t, kFramesMax> slots_set{};
+    std::int32_t parent = -1;     // checkpoint this path passed last
+    std::uint32_t last_step = 0;  // in Machine::steps_; 0: none
+
+    /// Number of the frame being run; the outermost is 0.
+    [[nodiscard]] std::uint32_t depth() const { return static_cast<std::uint32_t>(callers.size()); }
+
+    [[nodiscard]] const Frame& frame_at(std::uint32_t number) const {
+        return number < callers.size() ? *callers[number] : *this;
+    }
+
+    [[nodiscard]] Frame& edit_frame(std::uint32_t number) {
+        return number < callers.size() ? callers[number].edit() : *this;
+    }
+
+    /// Calls fn on every live register of every frame, spilled ones included.
+    template <typename Fn>
+    void each_reg(Fn fn) const {
+        for (const Shared<Frame>& caller : callers) {
+            caller->each_reg(fn);
+        }
+        Frame::each_reg(fn);
+    }
+
+    /// Calls fn on those of them that match. Only what is changed stops being shared.
+    template <typename Matches, typename Fn>
+    void update_regs(Matches matches, Fn fn) {
+        for (Shared<Frame>& caller : callers) {
+            if (caller->any_reg(matches)) {
+                caller.edit().update_regs(matches, fn);
+            }
+        }
+        Frame::update_regs(matches, fn);
     }
 };
 
 /// A state kept at an instruction to compare later paths with. Complete (branches == 0) when every
 /// path through it has ended.
 struct Checkpoint {
-    State state;  // steps: how the path came here from state.parent
+    State state;
     std::uint32_t insn = 0;
     std::uint32_t branches = 1;
-    std::uint64_t slots_read = 0;  // stack slots that some continuation reads
+    std::array<Marks, kFramesMax> precise;               // scalars whose value decided something
+    std::array<std::uint64_t, kFramesMax> slots_read{};  // stack slots that a continuation reads
     std::uint32_t hits = 0;
     std::uint32_t misses = 0;
     bool listed = true;  // still compared with

@@ -4,7 +4,7 @@
 // as permissive as a privileged kernel load, or says which instruction is not. Nothing runs that
 // was not proved here. Lowering relies on the recorded facts.
 //
-// Served today: ISA v1-v4, all atomics, one function, packet, stack,
+// Served today: ISA v1-v4, all atomics, static functions, packet, stack,
 // context and array-like map accesses, the helpers of lib/ebpf/helpers. Everything else is refused
 // with the instruction and the reason.
 #pragma once
@@ -32,15 +32,31 @@ struct InsnFacts {
     Branch branch = Branch::both;
     /// call with a map argument: index into Program::maps, the same on all paths, or -1
     std::int32_t map = -1;
+    /// call of a function or its address (kPseudoCall, kPseudoFunc): index into functions, or -1
+    std::int32_t function = -1;
     /// conditional jumps, DIV/MOD and 32-bit operations: upper half of dst / src is known to be
     /// zero
     bool dst_upper_zero = false;
     bool src_upper_zero = false;
 };
 
-struct Proof {
-    std::vector<InsnFacts> insns;   // one per instruction slot
+/// What is known of one function of the program (Program::functions, same index).
+struct FunctionFacts {
     std::uint32_t stack_bytes = 0;  // deepest byte below r10 that is used, rounded up to 8
+    bool reachable = false;         // false: never called, must not be compiled
+    bool global = false;            // verified on its own, from its BTF prototype
+    /// A helper calls it, as a C function of R1..R5, while the program runs (callback) or later on
+    /// its own (async_callback). It may be called directly as well.
+    bool callback = false;
+    bool async_callback = false;
+    bool tail_calls = false;    // has a tail call itself
+    bool moves_packet = false;  // it, or what it calls, may make packet pointers stale
+};
+
+struct Proof {
+    std::vector<InsnFacts> insns;          // one per instruction slot
+    std::vector<FunctionFacts> functions;  // one per function of the program
+    std::uint32_t stack_bytes = 0;         // of the first function
     std::uint64_t processed_insns = 0;
 };
 

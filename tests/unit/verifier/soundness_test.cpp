@@ -73,7 +73,7 @@ bool agrees(const v::State& state, const Machine64& m, const ebpf::Program& prog
             }
         }
         if (slot.is_spill()) {
-            v::Reg reg = slot.spill;
+            v::Reg reg = slot.spill();
             std::uint64_t value = 0;
             const std::uint32_t bytes = slot.spill_bytes();
             std::memcpy(&value, m.stack.data() + at, bytes);

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// How verifier_cases() is written down: the table being filled and the fragments that its parts
+// share. One file per subject adds its cases.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "tests/support/asm.h"
+#include "tests/support/verifier_cases.h"
+
+namespace crema::test {
+
+// Helper ids.
+inline constexpr int kLookup = 1, kRedirect = 23, kAdjustHead = 44, kRedirectMap = 51;
+
+class Table {
+  public:
+    void good(const char* name, const Code& code) { add(name, code, "", true); }
+
+    void bad(const char* name, const Code& code, const char* reason) {
+        add(name, code, reason, true);
+    }
+
+    void unserved(const char* name, const Code& code, const char* reason) {
+        add(name, code, reason, false);
+    }
+
+    VerifierCase& last() { return cases_.back(); }
+
+    std::vector<VerifierCase> take() { return std::move(cases_); }
+
+  private:
+    void add(const char* name, const Code& code, const char* reason, bool kernel_agrees) {
+        VerifierCase c;
+        c.name = name;
+        c.program = program_of(code);
+        c.program.maps = case_maps();
+        c.refusal = reason;
+        c.kernel_agrees = kernel_agrees;
+        cases_.push_back(std::move(c));
+    }
+
+    std::vector<VerifierCase> cases_;
+};
+
+inline const Code pass_insns{mov_k(0, 2), exit_insn()};
+
+/// r2 = data, r3 = data_end.
+inline const Code packet_insns{load(op::kW, 2, 1, 0), load(op::kW, 3, 1, 4)};
+
+/// r2 = data with `bytes` proved, else leaves with 1; r3 = data_end, r4 clobbered.
+inline Code packet_with(int bytes) {
+    return {packet_insns, mov(4, 2),  add_k(4, bytes), jump(op::kJle, 4, 3, 2),
+            mov_k(0, 1),  exit_insn()};
+}
+
+/// r0 = lookup(map, key in the frame); key is unknown.
+inline Code lookup_unknown(int map) {
+    return {load(op::kW, 6, 1, 16), store(op::kW, 10, -4, 6), mov(2, 10),
+            add_k(2, -4),           ld_map(1, map),           call(kLookup)};
+}
+
+/// As lookup_unknown, and leaves with 1 when there is none.
+inline Code lookup_checked(int map) {
+    return {lookup_unknown(map), jump_k(op::kJne, 0, 0, 2), mov_k(0, 1), exit_insn()};
+}
+
+/// The parts of the table that have a file of their own.
+void add_function_cases(Table& t);  // calls between functions of the program
+
+}  // namespace crema::test
