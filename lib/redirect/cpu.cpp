@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "lib/base/check.h"
+#include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/redirect/cpu_poller.h"
@@ -192,6 +193,7 @@ std::uint32_t deliver(Cpu& cpu,
         xdp::set_constants(buff, 0, 0);
         xdp::Dispatch dispatch(
             frames.data(), {.tx = nullptr, .outbound = outbound, .program_id = target.program->id});
+        const ebpf::RunScope scope(buff);
         const ebpf::EntryPoint entry = target.program->entry();
         const void* const self = target.program->self();
         for (std::uint32_t i = 0; i < n; ++i) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <new>
 
+#include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/abi/verdict.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/redirect/counters.h"
@@ -50,6 +51,7 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
     ebpf::XdpBuff buff;
     xdp::set_constants(buff, 0, 0);
     buff.egress_ifindex = egress_ifindex;
+    const ebpf::RunScope scope(buff);
     const ebpf::EntryPoint entry = program.entry();
     const void* const self = program.self();
     std::array<rte_mbuf*, xdp::kBurstMax> dropped;

@@ -9,6 +9,7 @@
 
 #include <rte_prefetch.h>
 
+#include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/syscall/loaded_program.h"
 #include "lib/page_pool/page.h"
@@ -36,6 +37,7 @@ inline void run_burst(const ebpf::LoadedProgram& program,
                       const Frame* frames,
                       std::uint32_t n,
                       Dispatch& dispatch) {
+    const ebpf::RunScope scope(buff);
     const ebpf::EntryPoint entry = program.entry();
     const void* const self = program.self();
     for (std::uint32_t i = 0; i < n && i < kPrefetchAhead; ++i) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <sched.h>
 
+#include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/xdp/hook.h"
 
@@ -85,6 +86,7 @@ Result<TestRunResult> run(const ebpf::LoadedProgram& program,
     buff.rx_queue_index = context.rx_queue_index;
     buff.cpu = static_cast<std::uint32_t>(std::max(sched_getcpu(), 0));
 
+    const ebpf::RunScope scope(buff);
     const ebpf::EntryPoint entry = program.entry();
     const void* const self = program.self();
     const std::uint32_t runs = std::max(repeat, 1U);

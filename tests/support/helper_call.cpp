@@ -10,6 +10,8 @@
 #include <memory>
 #include <unistd.h>
 
+#include "lib/ebpf/abi/run_scope.h"
+#include "lib/ebpf/maps/known_memory.h"
 #include "tests/support/asm.h"
 #include "tests/support/kernel_bpf.h"
 
@@ -21,6 +23,11 @@ constexpr std::uint32_t kResultBytes = 8;
 
 Code program_for(const HelperCall& call) {
     std::vector<Code> parts{mov(6, 1)};
+    for (const PointerInMemory& pointer : call.pointers) {
+        parts.push_back(ld_map_value(1, 0, static_cast<int>(pointer.at + kResultBytes)));
+        parts.push_back(ld_map_value(2, 0, static_cast<int>(pointer.target + kResultBytes)));
+        parts.push_back(store(op::kDw, 1, 0, 2));
+    }
     int reg = 1;
     for (const CallArg& arg : call.args) {
         switch (arg.kind) {
@@ -35,6 +42,9 @@ Code program_for(const HelperCall& call) {
                 break;
             case CallArg::Kind::memory:
                 parts.push_back(ld_map_value(reg, 0, static_cast<int>(arg.number + kResultBytes)));
+                break;
+            case CallArg::Kind::constant:
+                parts.push_back(ld_map_value(reg, 1, static_cast<int>(arg.number)));
                 break;
         }
         reg++;
@@ -70,6 +80,12 @@ class Fd {
     int fd_;
 };
 
+void clear_pointers(const HelperCall& call, CallOutcome& outcome) {
+    for (const PointerInMemory& pointer : call.pointers) {
+        std::memset(outcome.memory.data() + pointer.at, 0, sizeof(std::uint64_t));
+    }
+}
+
 }  // namespace
 
 CallOutcome call_in_kernel(const HelperCall& call) {
@@ -91,7 +107,22 @@ CallOutcome call_in_kernel(const HelperCall& call) {
         return outcome;
     }
     const ebpf::Program program = program_of(program_for(call));
-    const int fds[] = {map.get()};
+    constexpr std::uint32_t kReadOnly = 128;
+    const Fd constants(
+        kernel::create_map({.type = ebpf::maps::MapType::array,
+                            .key_size = 4,
+                            .value_size = static_cast<std::uint32_t>(call.constants.size() + 1),
+                            .max_entries = 1,
+                            .flags = kReadOnly,
+                            .name = "constants"}));
+    outcome.error = kernel::update(constants.get(), &key, call.constants.c_str(), 0);
+    if (outcome.error == 0) {
+        outcome.error = kernel::freeze(constants.get());
+    }
+    if (outcome.error != 0) {
+        return outcome;
+    }
+    const int fds[] = {map.get(), constants.get()};
     const Fd fd(kernel::load_xdp(program, fds, &outcome.log));
     if (fd.get() < 0) {
         outcome.error = fd.get();
@@ -110,6 +141,7 @@ CallOutcome call_in_kernel(const HelperCall& call) {
     }
     std::memcpy(&outcome.result, value.data(), sizeof outcome.result);
     outcome.memory.assign(value.begin() + kResultBytes, value.end());
+    clear_pointers(call, outcome);
     return outcome;
 }
 
@@ -130,6 +162,13 @@ CallOutcome call_native(const HelperCall& call, ebpf::helpers::Native native, bo
 
     CallOutcome outcome;
     outcome.memory = call.memory;
+    for (const PointerInMemory& pointer : call.pointers) {
+        const auto address =
+            reinterpret_cast<std::uintptr_t>(outcome.memory.data() + pointer.target);
+        std::memcpy(outcome.memory.data() + pointer.at, &address, sizeof address);
+    }
+    const ebpf::maps::KnownMemory known(outcome.memory.data(), outcome.memory.size());
+    const ebpf::RunScope scope(buff);
     std::array<std::uint64_t, 5> args{};
     for (std::size_t i = 0; i < call.args.size(); ++i) {
         const CallArg& arg = call.args[i];
@@ -138,6 +177,8 @@ CallOutcome call_native(const HelperCall& call, ebpf::helpers::Native native, bo
             args[i] = reinterpret_cast<std::uintptr_t>(&buff);
         } else if (arg.kind == CallArg::Kind::memory) {
             args[i] = reinterpret_cast<std::uintptr_t>(outcome.memory.data() + arg.number);
+        } else if (arg.kind == CallArg::Kind::constant) {
+            args[i] = reinterpret_cast<std::uintptr_t>(call.constants.c_str() + arg.number);
         }
     }
     if (wants_context) {
@@ -146,6 +187,7 @@ CallOutcome call_native(const HelperCall& call, ebpf::helpers::Native native, bo
     outcome.result = native(args[0], args[1], args[2], args[3], args[4]);
     outcome.bytes.assign(buff.data_meta, buff.data_end);
     outcome.meta_bytes = static_cast<std::uint32_t>(buff.data - buff.data_meta);
+    clear_pointers(call, outcome);
     return outcome;
 }
 
@@ -164,6 +206,9 @@ std::string describe(const HelperCall& call) {
                 break;
             case CallArg::Kind::memory:
                 text += fmt::format("memory + {}", arg.number);
+                break;
+            case CallArg::Kind::constant:
+                text += fmt::format("\"{}\"", call.constants.c_str() + arg.number);
                 break;
             case CallArg::Kind::null:
                 text += "NULL";

@@ -20,9 +20,9 @@ namespace crema::test {
 
 /// An argument of a helper.
 struct CallArg {
-    enum class Kind { number, context, memory, null };
+    enum class Kind { number, context, memory, constant, null };
     Kind kind = Kind::number;
-    std::uint64_t number = 0;  // memory: offset of its first byte
+    std::uint64_t number = 0;  // memory, constant: offset of its first byte
 };
 
 [[nodiscard]] inline CallArg number(std::uint64_t value) {
@@ -41,12 +41,25 @@ struct CallArg {
     return {CallArg::Kind::memory, offset};
 }
 
+/// Into HelperCall::constants.
+[[nodiscard]] inline CallArg constant(std::uint32_t offset) {
+    return {CallArg::Kind::constant, offset};
+}
+
+/// Before the call, the address of memory + `target` is put into memory + `at`.
+struct PointerInMemory {
+    std::uint32_t at;
+    std::uint32_t target;
+};
+
 struct HelperCall {
     std::uint32_t helper;
     std::vector<CallArg> args;
-    std::vector<std::uint8_t> frame;   // 14 bytes or more
-    std::uint32_t meta_bytes = 0;      // zeroed metadata in front of the frame
-    std::vector<std::uint8_t> memory;  // what memory() arguments point into
+    std::vector<std::uint8_t> frame;          // 14 bytes or more
+    std::uint32_t meta_bytes = 0;             // zeroed metadata in front of the frame
+    std::vector<std::uint8_t> memory{};       // what memory() arguments point into
+    std::vector<PointerInMemory> pointers{};  // zero in the outcome
+    std::string constants{};                  // read-only memory; with the NUL behind it
 };
 
 struct CallOutcome {

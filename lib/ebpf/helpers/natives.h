@@ -77,6 +77,33 @@ NativeFunction get_ns_current_pid_tgid;
 NativeFunction send_signal;  // also send_signal_thread
 NativeFunction get_branch_snapshot;
 
+// print.cpp
+NativeFunction trace_printk;
+NativeFunction trace_vprintk;
+NativeFunction snprintf;
+
+// strings.cpp
+NativeFunction strncmp;
+NativeFunction strtol;
+NativeFunction strtoul;
+
+// probe_read.cpp; r1 memory, r2 its size, r3 address.
+NativeFunction probe_read_kernel;
+NativeFunction probe_read_kernel_str;
+NativeFunction probe_read_user;
+NativeFunction probe_read_user_str;
+
+// loop.cpp
+NativeFunction loop;
+
+// sockets.cpp
+NativeFunction no_socket;  // of every lookup and cast
+NativeFunction sk_release;
+NativeFunction tcp_syncookie_of_socket;  // tcp_check_syncookie, tcp_gen_syncookie
+
+/// A number that stands for an address where it is printed (random.cpp).
+[[nodiscard]] std::uint64_t hash_of_pointer(std::uint64_t address);
+
 /// What r1 of a map helper holds: lowering loads the address of the Map object.
 [[nodiscard]] inline std::uint64_t map_argument(const maps::Map& map) {
     return reinterpret_cast<std::uintptr_t>(&map);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // bpf_get_prandom_u32: fast, not for secrets; one generator per thread, as the kernel has one per
-// CPU. The generator is the 64-bit SplitMix: a Weyl sequence through a bijective mixer, so every
-// thread walks one cycle of 2^64 from a place of its own.
+// CPU. And a keyed hash of addresses, for what is printed of them. The generator is the 64-bit
+// SplitMix: a Weyl sequence through a bijective mixer, so every thread walks one cycle of 2^64 from
+// a place of its own.
 #include <atomic>
 #include <cstdint>
 #include <sys/random.h>
@@ -34,9 +35,16 @@ std::uint64_t first_seed() {
 // Drawn when the library is loaded: a thread that starts makes no system call.
 std::atomic<std::uint64_t> g_next_seed{first_seed()};
 
+const std::uint64_t g_pointer_key = first_seed();
+
 [[gnu::tls_model("initial-exec")]] constinit thread_local std::uint64_t t_state = 0;
 
 }  // namespace
+
+// Thirty-two bits, as the kernel shows of its hash.
+std::uint64_t hash_of_pointer(std::uint64_t address) {
+    return static_cast<std::uint32_t>(mix(mix(address ^ g_pointer_key) + g_pointer_key));
+}
 
 std::uint64_t get_prandom_u32(
     std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t) {

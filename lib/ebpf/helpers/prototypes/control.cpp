@@ -30,8 +30,10 @@ constexpr std::array kRows = {
     // timer_cancel(timer)
     Prototype{.id = 172, .args = {kTimer}, .gpl_only = true},
     // loop(count, callback, context, flags)
-    Prototype{
-        .id = 181, .args = {kAny, kCallback, kFrameOrNull, kAny}, .callback = CallbackRule::loop},
+    Prototype{.id = 181,
+              .args = {kAny, kCallback, kFrameOrNull, kAny},
+              .callback = CallbackRule::loop,
+              .native = loop},
     // kptr_xchg(field, object)
     Prototype{.id = 194,
               .returns = {.kind = ReturnKind::kptr_or_null, .acquires = true},

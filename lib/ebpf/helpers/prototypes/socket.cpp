@@ -14,7 +14,8 @@ constexpr std::uint16_t kIpv4Bytes = 20, kIpv6Bytes = 40, kTcpBytes = 20;
 constexpr Prototype cast(std::uint32_t id, KernelObject to) {
     return {.id = id,
             .returns = {.kind = ReturnKind::kernel_object_or_null, .object = to},
-            .args = {kSock}};
+            .args = {kSock},
+            .native = no_socket};
 }
 
 constexpr std::array kRows = {
@@ -22,24 +23,35 @@ constexpr std::array kRows = {
     Prototype{.id = 84,
               .returns = {.kind = ReturnKind::socket_or_null, .acquires = true},
               .args = {kCtx, kIn, kSize, kAny, kAny},
-              .packet_args = true},
+              .packet_args = true,
+              .native = no_socket},
     Prototype{.id = 85,
               .returns = {.kind = ReturnKind::socket_or_null, .acquires = true},
               .args = {kCtx, kIn, kSize, kAny, kAny},
-              .packet_args = true},
+              .packet_args = true,
+              .native = no_socket},
     // sk_release(sock)
-    Prototype{.id = 86, .args = {Arg{.kind = ArgKind::sock_common, .releases = true}}},
+    Prototype{.id = 86,
+              .args = {Arg{.kind = ArgKind::sock_common, .releases = true}},
+              .native = sk_release},
     // skc_lookup_tcp(ctx, tuple, size, netns, flags)
     Prototype{.id = 99,
               .returns = {.kind = ReturnKind::sock_common_or_null, .acquires = true},
               .args = {kCtx, kIn, kSize, kAny, kAny},
-              .packet_args = true},
+              .packet_args = true,
+              .native = no_socket},
     // tcp_check_syncookie(sock, ip, ip_size, tcp, tcp_size)
-    Prototype{
-        .id = 100, .args = {kSock, kIn, kSize, kIn, kSize}, .packet_args = true, .gpl_only = true},
+    Prototype{.id = 100,
+              .args = {kSock, kIn, kSize, kIn, kSize},
+              .packet_args = true,
+              .gpl_only = true,
+              .native = tcp_syncookie_of_socket},
     // tcp_gen_syncookie(sock, ip, ip_size, tcp, tcp_size)
-    Prototype{
-        .id = 110, .args = {kSock, kIn, kSize, kIn, kSize}, .packet_args = true, .gpl_only = true},
+    Prototype{.id = 110,
+              .args = {kSock, kIn, kSize, kIn, kSize},
+              .packet_args = true,
+              .gpl_only = true,
+              .native = tcp_syncookie_of_socket},
     // skc_to_..._sock(sock)
     cast(136, KernelObject::tcp6_sock),
     cast(137, KernelObject::tcp_sock),

@@ -13,21 +13,28 @@ constexpr Arg kResult{.kind = ArgKind::memory, .use = Use::write, .aligned = tru
 
 constexpr std::array kRows = {
     // trace_printk(format, size, ...): what the format does not ask for is not looked at
-    Prototype{.id = 6, .args = {kIn, kSize, kUnchecked, kUnchecked, kUnchecked}, .gpl_only = true},
+    Prototype{.id = 6,
+              .args = {kIn, kSize, kUnchecked, kUnchecked, kUnchecked},
+              .gpl_only = true,
+              .native = trace_printk},
     // strtol(text, size, flags, result), strtoul
-    Prototype{.id = 105, .args = {kIn, kSize, kAny, kResult}},
-    Prototype{.id = 106, .args = {kIn, kSize, kAny, kResult}},
+    Prototype{.id = 105, .args = {kIn, kSize, kAny, kResult}, .native = strtol},
+    Prototype{.id = 106, .args = {kIn, kSize, kAny, kResult}, .native = strtoul},
     // snprintf_btf(to, size, btf_ptr, btf_ptr_size, flags)
     Prototype{.id = 149, .args = {kInOut, kSize, kIn, kSize, kAny}, .gpl_only = true},
     // snprintf(to, size, format, data, data_size)
     Prototype{.id = 165,
               .args = {Arg{.kind = ArgKind::memory, .use = Use::update, .nullable = true},
                        kSizeOrZero, kConstString, kInOrNull, kSizeOrZero},
-              .gpl_only = true},
+              .gpl_only = true,
+              .native = snprintf},
     // trace_vprintk(format, size, data, data_size)
-    Prototype{.id = 177, .args = {kIn, kSize, kInOrNull, kSizeOrZero}, .gpl_only = true},
+    Prototype{.id = 177,
+              .args = {kIn, kSize, kInOrNull, kSizeOrZero},
+              .gpl_only = true,
+              .native = trace_vprintk},
     // strncmp(text, size, constant)
-    Prototype{.id = 182, .args = {kIn, kSize, kConstString}},
+    Prototype{.id = 182, .args = {kIn, kSize, kConstString}, .native = strncmp},
 };
 
 }  // namespace
