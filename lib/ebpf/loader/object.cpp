@@ -173,13 +173,13 @@ std::string map_name(const bpf_map* map) {
 
 }  // namespace
 
-Result<Object> Object::judge(const std::string& path, std::uint32_t log_level) {
+Result<Object> Object::judge(const std::string& path, std::uint32_t log_level, Engine engine) {
     const auto bytes = read_object(path);
     if (!bytes) {
         return forward_error(bytes);
     }
     const LibbpfMessages messages;
-    const syscall::Session session(log_level, syscall::Session::OnRefusal::go_on);
+    const syscall::Session session(log_level, syscall::Session::OnRefusal::go_on, engine);
     const auto handle = open_object(path, *bytes, messages);
     if (!handle) {
         return forward_error(handle);
@@ -220,8 +220,11 @@ Result<Object> Object::judge(const std::string& path, std::uint32_t log_level) {
     return result;
 }
 
-Result<Object> Object::load(const std::string& path, std::uint32_t log_level, std::string* log) {
-    auto object = judge(path, log != nullptr ? log_level : 0);
+Result<Object> Object::load(const std::string& path,
+                            std::uint32_t log_level,
+                            std::string* log,
+                            Engine engine) {
+    auto object = judge(path, log != nullptr ? log_level : 0, engine);
     if (log != nullptr) {
         log->clear();
     }

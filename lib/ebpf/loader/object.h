@@ -44,12 +44,16 @@ class Object {
     /// refused (the first one's reason), unsupported map type or section, CO-RE without kernel
     /// types. Nothing stays behind after an error.
     /// log_level: as in bpf(2); the verifier's log of all programs goes to *log when both are set.
+    /// engine: how its programs run; the default follows the environment (CREMA_JIT=off).
     [[nodiscard]] static Result<Object> load(const std::string& path,
                                              std::uint32_t log_level = 0,
-                                             std::string* log = nullptr);
+                                             std::string* log = nullptr,
+                                             Engine engine = syscall::default_engine());
 
     /// The same, but succeeds also when every program is refused: see judged().
-    [[nodiscard]] static Result<Object> judge(const std::string& path, std::uint32_t log_level = 0);
+    [[nodiscard]] static Result<Object> judge(const std::string& path,
+                                              std::uint32_t log_level = 0,
+                                              Engine engine = syscall::default_engine());
 
     /// Every XDP program, refused or not, in the order of the object file.
     [[nodiscard]] const std::vector<JudgedProgram>& judged() const { return judged_; }

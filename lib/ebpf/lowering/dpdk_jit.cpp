@@ -99,9 +99,9 @@ Code::~Code() {
 }
 
 Result<Code> compile(const Lowered& lowered) {
-#if !defined(__x86_64__)
-    return fail(ENOTSUP, "no lowering rules for this architecture's JIT: only x86-64 is served");
-#endif
+    if constexpr (!kHasJit) {
+        return fail(ENOTSUP, "no lowering rules for this architecture's JIT: only x86-64 has them");
+    }
     std::vector<rte_bpf_xsym> symbols(lowered.natives.size());
     for (std::size_t i = 0; i < symbols.size(); i++) {
         symbols[i].name = "native";

@@ -12,6 +12,13 @@ struct rte_bpf;
 
 namespace crema::ebpf::lowering {
 
+/// Lowering has rules for the JIT of this architecture.
+#if defined(__x86_64__)
+inline constexpr bool kHasJit = true;
+#else
+inline constexpr bool kHasJit = false;
+#endif
+
 /// Owns the machine code; freed on destruction, so it must outlive every run.
 class Code {
   public:

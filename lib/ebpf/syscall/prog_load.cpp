@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // PROG_LOAD: attributes and instructions become a Program (program.h, its normal form), the
-// verifier proves it, lowering and DPDK's JIT compile it, and a LoadedProgram goes to the store.
-// There is no other way to one, so nothing runs that was not proved.
+// verifier proves it, lowering and DPDK's JIT compile it or it is prepared for the interpreter, and
+// a LoadedProgram goes to the store. There is no other way to one, so nothing runs that was not
+// proved.
 //
 // libbpf also loads tiny programs of other types to learn what the kernel can do. They are looked
 // at, get a descriptor and no code. Real programs of other types are refused.
@@ -112,10 +113,33 @@ std::uint64_t elapsed_ns(std::chrono::steady_clock::time_point since) {
         std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
 }
 
+Status compile(const Program& program, const verifier::Proof& proof, LoadedProgram& loaded) {
+    const auto lowered = lowering::lower(program, proof);
+    if (!lowered) {
+        return forward_error(lowered);
+    }
+    auto code = lowering::compile(*lowered);
+    if (!code) {
+        return forward_error(code);
+    }
+    loaded.code = std::move(*code);
+    return {};
+}
+
+Status prepare(const Program& program, const verifier::Proof& proof, LoadedProgram& loaded) {
+    auto image = interpreter::Image::prepare(program, &proof);
+    if (!image) {
+        return forward_error(image);
+    }
+    loaded.image = std::move(*image);
+    return {};
+}
+
 /// Takes `program` when it is accepted. `judgement` gets the figures.
-Result<std::shared_ptr<LoadedProgram>> prove_and_compile(Program& program,
-                                                         std::uint32_t log_level,
-                                                         Judgement& judgement) {
+Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
+                                                       Engine engine,
+                                                       std::uint32_t log_level,
+                                                       Judgement& judgement) {
     const auto start = std::chrono::steady_clock::now();
     const auto proof =
         verifier::verify(program, {.log_level = log_level & ~kLogFixed},
@@ -126,18 +150,15 @@ Result<std::shared_ptr<LoadedProgram>> prove_and_compile(Program& program,
     }
     judgement.stack_bytes = proof->stack_bytes;
     const auto proved = std::chrono::steady_clock::now();
-    const auto lowered = lowering::lower(program, *proof);
-    if (!lowered) {
-        return forward_error(lowered);
-    }
-    auto code = lowering::compile(*lowered);
-    if (!code) {
-        return forward_error(code);
-    }
     auto loaded = std::make_shared<LoadedProgram>();
+    const Status built = engine == Engine::automatic && lowering::kHasJit
+                             ? compile(program, *proof, *loaded)
+                             : prepare(program, *proof, *loaded);
+    if (!built) {
+        return forward_error(built);
+    }
     loaded->id = next_id.fetch_add(1, std::memory_order_relaxed);
     loaded->program = std::move(program);
-    loaded->code = std::move(*code);
     loaded->verified_insns = proof->processed_insns;
     judgement.compile_ns = elapsed_ns(proved);
     return loaded;
@@ -158,9 +179,9 @@ Result<ProgramObject> load_xdp(const bpf_attr& attr, Judgement& judgement) {
         return forward_error(program);
     }
     std::shared_ptr<const Btf> btf = program->btf;
-    const std::uint32_t log_level =
-        attr.log_level != 0 ? attr.log_level : Session::current()->log_level();
-    auto loaded = prove_and_compile(*program, log_level, judgement);
+    const Session& session = *Session::current();
+    const std::uint32_t log_level = attr.log_level != 0 ? attr.log_level : session.log_level();
+    auto loaded = prove_and_build(*program, session.engine(), log_level, judgement);
     if (!loaded) {
         judgement.program = std::move(*program);
         return forward_error(loaded);

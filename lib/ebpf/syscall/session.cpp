@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lib/ebpf/syscall/session.h"
 
+#include <cstdlib>
+#include <string_view>
+
 #include "lib/base/check.h"
 #include "lib/ebpf/maps/target_hooks.h"
 #include "lib/ebpf/syscall/object_store.h"
@@ -27,8 +30,14 @@ maps::ProgramRef program_ref(int fd) {
 
 }  // namespace
 
-Session::Session(std::uint32_t log_level, OnRefusal on_refusal)
-    : log_level_(log_level), on_refusal_(on_refusal) {
+Engine default_engine() {
+    const char* const jit = std::getenv("CREMA_JIT");
+    return jit != nullptr && std::string_view(jit) == "off" ? Engine::interpreter
+                                                            : Engine::automatic;
+}
+
+Session::Session(std::uint32_t log_level, OnRefusal on_refusal, Engine engine)
+    : log_level_(log_level), on_refusal_(on_refusal), engine_(engine) {
     CREMA_CHECK(session_of_thread == nullptr);
     session_of_thread = this;
 }

@@ -33,6 +33,9 @@ struct Judgement {
     std::uint64_t compile_ns = 0;  // lowering and code generation
 };
 
+/// Engine::interpreter with CREMA_JIT=off in the environment, else Engine::automatic.
+[[nodiscard]] Engine default_engine();
+
 class Session {
   public:
     /// What a refused program means to the caller of bpf(2). libbpf gives an object up at the first
@@ -42,7 +45,9 @@ class Session {
 
     /// log_level: as in bpf(2), for every program of the session, besides what the caller of
     /// PROG_LOAD asks for. One session per thread at a time.
-    explicit Session(std::uint32_t log_level = 0, OnRefusal on_refusal = OnRefusal::fail);
+    explicit Session(std::uint32_t log_level = 0,
+                     OnRefusal on_refusal = OnRefusal::fail,
+                     Engine engine = default_engine());
     ~Session();
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -67,11 +72,15 @@ class Session {
 
     [[nodiscard]] bool goes_on() const { return on_refusal_ == OnRefusal::go_on; }
 
+    /// How the programs of this session run.
+    [[nodiscard]] Engine engine() const { return engine_; }
+
     void note(Judgement judgement) { judgements_.push_back(std::move(judgement)); }
 
   private:
     std::uint32_t log_level_;
     OnRefusal on_refusal_;
+    Engine engine_;
     std::optional<Error> refusal_;
     std::vector<Judgement> judgements_;
 };

@@ -7,13 +7,15 @@
 #include <gtest/gtest.h>
 #include <random>
 
+#include "lib/ebpf/interpreter/arithmetic.h"
 #include "tests/support/asm.h"
-#include "tests/support/interpreter.h"
 
 namespace crema::test {
 
 namespace {
 
+using ebpf::interpreter::alu_result;
+using ebpf::interpreter::jump_taken;
 using ebpf::verifier::Scalar;
 using ebpf::verifier::Tnum;
 

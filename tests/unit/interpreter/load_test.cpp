@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Interpreted programs as the rest of the runtime sees them: chosen by session or environment, run
+// through entry() and self(), with functions that natives can call back.
+#include <cerrno>
+#include <cstdlib>
+#include <gtest/gtest.h>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <linux/bpf.h>
+
+#include "lib/base/unique_fd.h"
+#include "lib/ebpf/interpreter/interpreter.h"
+#include "lib/ebpf/syscall/serve.h"
+#include "lib/ebpf/syscall/session.h"
+#include "lib/xdp/test_run.h"
+#include "tests/support/asm.h"
+
+namespace crema::test {
+namespace {
+
+using ebpf::Engine;
+using ebpf::interpreter::Image;
+using ebpf::interpreter::kCallbacksMax;
+
+std::shared_ptr<const ebpf::LoadedProgram> load_with(const ebpf::syscall::Session& session,
+                                                     const Code& code) {
+    bpf_attr attr{};
+    attr.prog_type = BPF_PROG_TYPE_XDP;
+    attr.insns = reinterpret_cast<std::uintptr_t>(code.insns().data());
+    attr.insn_cnt = static_cast<std::uint32_t>(code.insns().size());
+    attr.license = reinterpret_cast<std::uintptr_t>("GPL");
+    const UniqueFd fd(static_cast<int>(ebpf::syscall::serve(BPF_PROG_LOAD, &attr, sizeof attr)));
+    EXPECT_TRUE(fd.valid()) << session.refusal()->message;
+    return ebpf::syscall::program_of(fd.get());
+}
+
+// Counts down in a loop, with a word on the stack and a look at the packet.
+const Code kProgram = {load(op::kW, 2, 1, 0),
+                       load(op::kW, 3, 1, 4),
+                       mov(4, 2),
+                       add_k(4, 14),
+                       jump(op::kJle, 4, 3, 2),
+                       mov_k(0, 0),
+                       exit_insn(),
+                       load(op::kB, 5, 2, 0),
+                       store(op::kDw, 10, -8, 5),
+                       mov_k(0, 0),
+                       mov_k(6, 4),
+                       load(op::kDw, 5, 10, -8),
+                       alu(op::kAdd, 0, 5),
+                       add_k(6, -1),
+                       jump_k(op::kJne, 6, 0, -4),
+                       exit_insn()};
+
+TEST(InterpretedProgram, RunsWhereTheSessionSaysSo) {
+    const ebpf::syscall::Session session(0, ebpf::syscall::Session::OnRefusal::fail,
+                                         Engine::interpreter);
+    const auto program = load_with(session, kProgram);
+    ASSERT_NE(program, nullptr);
+    EXPECT_NE(program->image, nullptr);
+    EXPECT_NE(program->self(), nullptr);
+    EXPECT_EQ(program->code.entry(), nullptr);
+    std::vector<std::uint8_t> packet(60, 0);
+    packet[0] = 9;
+    const auto run = xdp::test_run(*program, packet, 1, 3);
+    ASSERT_TRUE(run) << run.error().message;
+    EXPECT_EQ(run->retval, 36U);
+}
+
+TEST(InterpretedProgram, IsChosenByTheEnvironment) {
+    ASSERT_EQ(::setenv("CREMA_JIT", "off", 1), 0);
+    EXPECT_EQ(ebpf::syscall::default_engine(), Engine::interpreter);
+    {
+        const ebpf::syscall::Session session;
+        EXPECT_NE(load_with(session, kProgram)->image, nullptr);
+    }
+    ASSERT_EQ(::setenv("CREMA_JIT", "on", 1), 0);
+    EXPECT_EQ(ebpf::syscall::default_engine(), Engine::automatic);
+    ASSERT_EQ(::unsetenv("CREMA_JIT"), 0);
+    EXPECT_EQ(ebpf::syscall::default_engine(), Engine::automatic);
+    const ebpf::syscall::Session session;
+    EXPECT_EQ(load_with(session, kProgram)->image == nullptr, ebpf::lowering::kHasJit);
+}
+
+TEST(InterpretedProgram, WhatCannotRunIsRefusedWithItsReason) {
+    const ebpf::Program program =
+        program_of({insn(op::kJmp | op::kCall, 0, op::kPseudoKfunc, 0, 7), exit_insn()});
+    ebpf::verifier::Proof proof;
+    proof.insns.resize(2);
+    proof.insns[0].reachable = proof.insns[1].reachable = true;
+    const auto image = Image::prepare(program, &proof);
+    ASSERT_FALSE(image);
+    EXPECT_EQ(image.error().code, ENOTSUP);
+    EXPECT_NE(image.error().message.find("program test: instruction 0"), std::string::npos)
+        << image.error().message;
+    proof.insns[0].reachable = false;
+    EXPECT_TRUE(Image::prepare(program, &proof));
+    proof.insns.resize(1);
+    EXPECT_EQ(Image::prepare(program, &proof).error().code, EINVAL);
+}
+
+using Callback =
+    std::uint64_t (*)(std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t);
+
+/// The address of a function (r0 = r1 * 10 + r2) is the program's result.
+ebpf::Program returns_callback() {
+    return program_of({insn(op::kLdImm64, 0, op::kPseudoFunc, 0, 2), insn(0, 0, 0, 0, 0),
+                       exit_insn(), mov(0, 1), alu_k(op::kMul, 0, 10), alu(op::kAdd, 0, 2),
+                       exit_insn()});
+}
+
+ebpf::verifier::Proof all_reachable(const ebpf::Program& program) {
+    ebpf::verifier::Proof proof;
+    proof.insns.resize(program.insns.size());
+    for (auto& facts : proof.insns) {
+        facts.reachable = true;
+    }
+    return proof;
+}
+
+TEST(InterpretedCallbacks, AreCalledAsCFunctionsFromAnyThread) {
+    const ebpf::Program program = returns_callback();
+    const auto proof = all_reachable(program);
+    const auto image = Image::prepare(program, &proof);
+    ASSERT_TRUE(image) << image.error().message;
+    ebpf::XdpBuff buff{};
+    const auto callback = reinterpret_cast<Callback>(
+        static_cast<std::uintptr_t>(ebpf::interpreter::run(&buff, image->get())));
+    EXPECT_EQ(callback(4, 2, 0, 0, 0), 42U);
+    std::uint64_t elsewhere = 0;
+    std::thread([&] { elsewhere = callback(1, 7, 0, 0, 0); }).join();
+    EXPECT_EQ(elsewhere, 17U);
+}
+
+TEST(InterpretedCallbacks, AreOfAFixedNumberAndComeBack) {
+    const ebpf::Program program = returns_callback();
+    const auto proof = all_reachable(program);
+    std::vector<std::unique_ptr<const Image>> images;
+    for (std::uint32_t i = 0; i < kCallbacksMax; ++i) {
+        auto image = Image::prepare(program, &proof);
+        ASSERT_TRUE(image) << i << ": " << image.error().message;
+        images.push_back(std::move(*image));
+    }
+    const auto refused = Image::prepare(program, &proof);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ENOSPC);
+    images.pop_back();
+    EXPECT_TRUE(Image::prepare(program, &proof));
+}
+
+}  // namespace
+}  // namespace crema::test
