@@ -29,8 +29,21 @@ Scalar immediate(const Insn& insn) {
 }
 
 bool may_move(RegType type) {
-    return type == RegType::ctx || type == RegType::map_value || type == RegType::stack ||
-           type == RegType::packet || type == RegType::packet_meta;
+    switch (type) {
+        case RegType::ctx:
+        case RegType::map_key:
+        case RegType::map_value:
+        case RegType::stack:
+        case RegType::packet:
+        case RegType::packet_meta:
+        case RegType::memory:
+        case RegType::kernel_object:
+        case RegType::function:
+        case RegType::dynptr:
+            return true;
+        default:
+            return false;
+    }
 }
 
 }  // namespace
@@ -166,9 +179,9 @@ Status Machine::do_pointer_math(const Insn& insn, const Reg& ptr, const Reg& off
         }
         return fail(EACCES, "R{} 32-bit pointer arithmetic prohibited", unsigned{insn.dst});
     }
-    if (ptr.type == RegType::map_value_or_null) {
+    if (ptr.or_null) {
         return fail(EACCES, "R{} pointer arithmetic on {} prohibited, null-check it first",
-                    unsigned{insn.dst}, type_name(ptr.type));
+                    unsigned{insn.dst}, type_name(ptr));
     }
     const bool adds_zero =
         ptr.type == RegType::map_ptr && operation == op::kAdd && offset.s.is_const(0);

@@ -2,7 +2,7 @@
 //
 // Conditional jumps: is the outcome known, and what does each way tell. Comparisons with data_end
 // prove packet bytes for every pointer of the same base, comparisons with zero split
-// map_value_or_null, scalars narrow each other and all their copies, also spilled ones.
+// pointers that may be null, scalars narrow each other and all their copies, also spilled ones.
 #include <algorithm>
 
 #include "lib/ebpf/program/structure.h"
@@ -97,8 +97,26 @@ int past_end_outcome(std::uint8_t operation, const Reg& pkt) {
     }
 }
 
-bool never_null(RegType type) {
-    return type == RegType::map_value || type == RegType::map_ptr;
+/// Pointers that the kernel knows to be different from null.
+bool never_null(const Reg& reg) {
+    switch (reg.type) {
+        case RegType::map_ptr:
+        case RegType::map_key:
+        case RegType::map_value:
+        case RegType::memory:
+        case RegType::sock_common:
+        case RegType::socket:
+        case RegType::kernel_object:
+            return !reg.or_null;
+        default:
+            return false;
+    }
+}
+
+/// Of a pointer that was compared with null: it is what it may be.
+void settle_not_null(Reg& reg) {
+    reg.or_null = false;
+    reg.id = 0;
 }
 
 void unlink(Reg& reg) {
@@ -157,8 +175,7 @@ int Machine::known_outcome(const Insn& insn, const Reg& a, const Reg& b) const {
     if (a.type == RegType::packet_end && b.type == RegType::packet) {
         return past_end_outcome(mirrored(operation), b);
     }
-    const bool against_null =
-        (never_null(a.type) && b.is_zero()) || (never_null(b.type) && a.is_zero());
+    const bool against_null = (never_null(a) && b.is_zero()) || (never_null(b) && a.is_zero());
     if (against_null && operation == op::kJeq) {
         return 0;
     }
@@ -175,29 +192,30 @@ void Machine::refine_nulls(const Insn& insn, State& taken, State& fallen) const 
     }
     State& equal = operation == op::kJeq ? taken : fallen;
     State& different = operation == op::kJeq ? fallen : taken;
-    const auto settle = [](State& state, std::uint32_t id, bool null) {
-        state.update_regs(
-            [&](const Reg& reg) { return reg.type == RegType::map_value_or_null && reg.id == id; },
-            [&](Reg& reg) {
-                if (null) {
-                    reg = Reg::scalar(Scalar::constant(0));
-                } else {
-                    reg.type = RegType::map_value;
-                    reg.id = 0;
-                }
-            });
+    const auto settle = [&](State& state, std::uint32_t id, bool null) {
+        if (null) {
+            state.held.drop(id);  // what was not taken need not be given back
+        }
+        state.update_regs([&](const Reg& reg) { return reg.or_null && reg.id == id; },
+                          [&](Reg& reg) {
+                              if (null) {
+                                  reg = Reg::scalar(Scalar::constant(0));
+                              } else {
+                                  settle_not_null(reg);
+                              }
+                          });
     };
     const Reg a = cur_.regs[insn.dst];
     if (!op::is_reg_source(insn.code)) {
-        if (insn.imm == 0 && a.type == RegType::map_value_or_null) {
+        if (insn.imm == 0 && a.or_null) {
             settle(equal, a.id, true);
             settle(different, a.id, false);
         }
         return;
     }
     const Reg b = cur_.regs[insn.src];
-    const bool a_nullable = a.type == RegType::map_value_or_null;
-    const bool b_nullable = b.type == RegType::map_value_or_null;
+    const bool a_nullable = a.or_null;
+    const bool b_nullable = b.or_null;
     if (a.is_pointer() && b.is_pointer() && a_nullable != b_nullable) {
         settle(equal, a_nullable ? a.id : b.id, false);
     }

@@ -7,6 +7,13 @@
 
 namespace crema::ebpf::verifier {
 
+namespace {
+
+constexpr std::uint32_t kMapLookup = 1, kMapUpdate = 2, kMapDelete = 3, kTailCall = 12,
+                        kMapPush = 87, kMapPop = 88, kDynptrFromMem = 197, kDynptrData = 203;
+
+}  // namespace
+
 Result<const helpers::Prototype*> Machine::find_helper(const Insn& insn) const {
     if (insn.src == op::kPseudoKfunc) {
         return fail(ENOTSUP, "call of kernel function (kfunc) with BTF id {} is not served yet",
@@ -24,74 +31,7 @@ Result<const helpers::Prototype*> Machine::find_helper(const Insn& insn) const {
     return fail(EINVAL, "program of this type cannot use helper bpf_{}#{}", name, insn.imm);
 }
 
-Status Machine::check_key(std::uint32_t regno, std::uint32_t size) {
-    const Reg& reg = cur_.regs[regno];
-    switch (reg.type) {
-        case RegType::stack: {
-            if (auto ok = check_stack(regno, reg.off, size, Direction::read); !ok) {
-                return ok;
-            }
-            mark_range_read(reg.frame, reg.off + reg.s.wide.smin, reg.off + reg.s.wide.smax + size);
-            return {};
-        }
-        case RegType::packet:
-        case RegType::packet_meta:
-            return check_packet(regno, reg.off, size);
-        case RegType::map_value:
-            return check_map_value(regno, reg.off, size, Direction::read);
-        default:
-            return fail(EACCES, "R{} type={} expected=fp, pkt, pkt_meta, map_value", regno,
-                        type_name(reg.type));
-    }
-}
-
-Status Machine::check_argument(const helpers::Prototype& helper, std::uint32_t index) {
-    const std::uint32_t regno = index + 1;
-    const Reg& reg = cur_.regs[regno];
-    if (helper.args[index].kind == helpers::ArgKind::unchecked) {
-        return {};
-    }
-    if (reg.type == RegType::not_init) {
-        return fail(EACCES, "R{} !read_ok", regno);
-    }
-    switch (helper.args[index].kind) {
-        case helpers::ArgKind::ctx:
-            if (reg.type != RegType::ctx) {
-                return fail(EACCES, "R{} type={} expected=ctx", regno, type_name(reg.type));
-            }
-            return check_unmodified(regno);
-        case helpers::ArgKind::map: {
-            if (reg.type != RegType::map_ptr) {
-                return fail(EACCES, "R{} type={} expected=map_ptr", regno, type_name(reg.type));
-            }
-            std::int32_t& map = proof_.insns[insn_].map;
-            if (map >= 0 && map != static_cast<std::int32_t>(reg.map)) {
-                return fail(ENOTSUP,
-                            "call reaches map {} on one path and map {} on another, not served "
-                            "yet: give each map its own call",
-                            program_.maps[static_cast<std::size_t>(map)]->spec().name,
-                            map_of(reg).spec().name);
-            }
-            map = static_cast<std::int32_t>(reg.map);
-            return {};
-        }
-        case helpers::ArgKind::map_key: {
-            const std::int32_t map = proof_.insns[insn_].map;
-            if (map < 0) {
-                return fail(EACCES, "invalid map_ptr to access map->key");
-            }
-            return check_key(regno, program_.maps[static_cast<std::size_t>(map)]->spec().key_size);
-        }
-        case helpers::ArgKind::anything:
-            return {};
-        default:
-            return fail(ENOTSUP, "argument R{} of bpf_{}#{} is not served yet", regno,
-                        helpers::name_of(helper.id), helper.id);
-    }
-}
-
-bool Machine::key_is_in_range(const Reg& key, const maps::Map& map) {
-    const maps::MapSpec& spec = map.spec();
+bool Machine::key_is_in_range(const Reg& key, const maps::MapSpec& spec) {
     const bool indexed =
         spec.type == maps::MapType::array || spec.type == maps::MapType::percpu_array;
     if (!indexed || spec.key_size != 4 || key.type != RegType::stack || !key.s.is_const()) {
@@ -123,49 +63,177 @@ void Machine::forget_packet_pointers() {
         [](Reg& reg) { reg = Reg::scalar(Scalar::unknown()); });
 }
 
+/// The map type fits the helper, and programs may change the map if the helper does.
+Status Machine::check_map_of(const Call& call) const {
+    const std::uint32_t id = call.helper->id;
+    if (call.map == nullptr) {
+        return {};
+    }
+    const bool changes = id == kMapUpdate || id == kMapDelete || id == kMapPush || id == kMapPop;
+    if (changes && (call.map->flags & maps::kRdonlyProg) != 0) {
+        return fail(EACCES, "write into map forbidden");
+    }
+    return {};
+}
+
+/// Rules of single helpers that no prototype says.
+Status Machine::check_special_helper(Call& call) {
+    switch (call.helper->id) {
+        case kTailCall:
+            return check_nothing_held("tail_call", true);
+        case kDynptrFromMem:
+            if (cur_.regs[1].type != RegType::map_value) {
+                return fail(EACCES, "Unsupported reg type {} for bpf_dynptr_from_mem data",
+                            type_name(cur_.regs[1]));
+            }
+            return {};
+        case kDynptrData:
+            call.reference = call.dynptr_ref;
+            return {};
+        default:
+            return {};
+    }
+}
+
+Result<Reg> Machine::looked_up(const Call& call) {
+    Reg result = Reg::pointer(RegType::map_value);
+    result.map = call.map_reg.map;
+    result.inner = call.map_reg.inner;
+    const bool by_key = call.helper->args[1].kind == helpers::ArgKind::map_key;
+    if (by_key && call.helper->id == kMapLookup && key_is_in_range(cur_.regs[2], *call.map)) {
+        return result;
+    }
+    switch (call.map->type) {
+        case maps::MapType::xskmap:
+            result.type = RegType::xdp_sock;
+            break;
+        case maps::MapType::array_of_maps:
+        case maps::MapType::hash_of_maps:
+            return fail(ENOTSUP, "lookup in a map of maps is not served yet");
+        case maps::MapType::sockmap:
+        case maps::MapType::sockhash:
+            result.type = RegType::socket;
+            result.ref = acquire();
+            break;
+        default:
+            break;
+    }
+    result.or_null = true;
+    result.id = result.ref != 0 ? result.ref : ++ids_;
+    return result;
+}
+
+Result<Reg> Machine::result_of(const Call& call) {
+    using helpers::ReturnKind;
+    Reg result;
+    switch (call.helper->returns.kind) {
+        case ReturnKind::integer:
+            return Reg::scalar(Scalar::unknown());
+        case ReturnKind::nothing:
+            return Reg{};
+        case ReturnKind::map_value_or_null:
+            return looked_up(call);
+        case ReturnKind::ringbuf_record_or_null:
+            result = Reg::pointer(RegType::memory);
+            result.record = true;
+            result.size = static_cast<std::uint32_t>(call.alloc_size);
+            break;
+        case ReturnKind::dynptr_slice_or_null:
+            result = Reg::pointer(RegType::memory);
+            result.size = static_cast<std::uint32_t>(call.alloc_size);
+            result.dynptr = call.dynptr;
+            break;
+        case ReturnKind::socket_or_null:
+            result = Reg::pointer(RegType::socket);
+            break;
+        case ReturnKind::sock_common_or_null:
+            result = Reg::pointer(RegType::sock_common);
+            break;
+        case ReturnKind::kernel_object:
+            result = Reg::pointer(RegType::kernel_object);
+            result.object = call.helper->returns.object;
+            return result;
+        case ReturnKind::kernel_object_or_null:
+            result = Reg::pointer(RegType::kernel_object);
+            result.object = call.helper->returns.object;
+            break;
+        default:
+            return fail(ENOTSUP, "result of bpf_{}#{} is not served yet",
+                        helpers::name_of(call.helper->id), call.helper->id);
+    }
+    result.or_null = true;
+    result.id = ++ids_;
+    if (call.helper->returns.acquires) {
+        result.id = acquire();
+        result.ref = result.id;
+    } else {
+        result.ref = call.reference;  // a cast or slice goes stale with what it came from
+    }
+    return result;
+}
+
 Status Machine::do_call(const Insn& insn) {
     if (insn.src == op::kPseudoCall) {
         return do_function_call(insn);
     }
+    return do_helper_call(insn);
+}
+
+Status Machine::do_helper_call(const Insn& insn) {
     const auto found = find_helper(insn);
     if (!found) {
         return forward_error(found);
     }
-    const helpers::Prototype& helper = **found;
+    Call call;
+    call.helper = *found;
+    const helpers::Prototype& helper = *call.helper;
     if (helper.gpl_only && !program_.gpl_compatible) {
         return fail(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program");
     }
     if (helper.sleeps) {
         return fail(EINVAL, "helper call might sleep in a non-sleepable prog");
     }
-    for (std::uint32_t i = 0; i < 5 && helper.args[i].kind != helpers::ArgKind::none; ++i) {
-        if (auto ok = check_argument(helper, i); !ok) {
+    for (std::uint32_t i = 0; i < helper.args.size(); ++i) {
+        if (helper.args[i].kind == helpers::ArgKind::none) {
+            break;
+        }
+        if (auto ok = check_argument(call, i); !ok) {
             return ok;
         }
     }
-    const std::int32_t map_index = proof_.insns[insn_].map;
-    const maps::Map* map =
-        map_index >= 0 ? program_.maps[static_cast<std::size_t>(map_index)].get() : nullptr;
-    if (map != nullptr && !helpers::takes_map_type(helper.id, map->spec().type)) {
+    if (auto ok = check_map_of(call); !ok) {
+        return ok;
+    }
+    if (auto ok = fill_written(call); !ok) {
+        return ok;
+    }
+    if (call.released != 0) {
+        if (auto ok = release_argument(call); !ok) {
+            return ok;
+        }
+    }
+    if (auto ok = check_special_helper(call); !ok) {
+        return ok;
+    }
+    const auto result = result_of(call);
+    if (!result) {
+        return forward_error(result);
+    }
+    if (call.map != nullptr && !helpers::takes_map_type(helper.id, call.map->type)) {
         return fail(EINVAL, "cannot pass map_type {} into func bpf_{}#{}",
-                    static_cast<unsigned>(map->spec().type), helpers::name_of(helper.id),
-                    helper.id);
+                    static_cast<unsigned>(call.map->type), helpers::name_of(helper.id), helper.id);
     }
-    Reg result = Reg::scalar(Scalar::unknown());
-    if (helper.returns.kind == helpers::ReturnKind::map_value_or_null && map != nullptr) {
-        const bool found_always =
-            helper.args[1].kind == helpers::ArgKind::map_key && key_is_in_range(cur_.regs[2], *map);
-        result = Reg::pointer(found_always ? RegType::map_value : RegType::map_value_or_null);
-        result.map = static_cast<std::uint32_t>(map_index);
-        result.id = found_always ? 0 : ++ids_;
-    }
-    if (helper.moves_packet) {
-        forget_packet_pointers();
+    if (helper.callback != helpers::CallbackRule::none) {
+        return fail(ENOTSUP, "callbacks (bpf_{}#{}) are not served yet",
+                    helpers::name_of(helper.id), helper.id);
     }
     for (std::uint32_t i = 1; i <= 5; ++i) {
         cur_.regs[i] = Reg{};
     }
-    cur_.regs[0] = result;
+    cur_.regs[0] = *result;
+    if (helper.moves_packet) {
+        forget_packet_pointers();
+    }
     return {};
 }
 

@@ -57,7 +57,7 @@ void Machine::leave(Reg result) {
 Status Machine::do_exit() {
     if (cur_.depth() == 0) {
         path_ended_ = true;
-        return {};
+        return check_nothing_held("BPF_EXIT instruction in main prog", true);
     }
     const Reg result = cur_.regs[0];
     if (result.type == RegType::stack) {

@@ -60,6 +60,9 @@ std::string describe_slot(const Slot& slot, const Program& program) {
     if (slot.is_spill()) {
         return describe_reg(slot.spill(), program);
     }
+    if (slot.is_object()) {
+        return slot.object().first_slot ? fmt::format("dynptr(id={})", slot.object().id) : "";
+    }
     std::string text;
     bool used = false;
     for (std::uint32_t i = kSlotBytes; i-- > 0;) {
@@ -81,8 +84,8 @@ const char* type_name(RegType type) {
             return "map_ptr";
         case RegType::map_value:
             return "map_value";
-        case RegType::map_value_or_null:
-            return "map_value_or_null";
+        case RegType::map_key:
+            return "map_key";
         case RegType::stack:
             return "fp";
         case RegType::packet:
@@ -91,9 +94,31 @@ const char* type_name(RegType type) {
             return "pkt_meta";
         case RegType::packet_end:
             return "pkt_end";
+        case RegType::memory:
+            return "mem";
+        case RegType::sock_common:
+            return "sock_common";
+        case RegType::socket:
+            return "sock";
+        case RegType::xdp_sock:
+            return "xdp_sock";
+        case RegType::kernel_object:
+            return "ptr_";
+        case RegType::function:
+            return "func";
+        case RegType::dynptr:
+            return "dynptr_ptr";
         default:
             return "?";
     }
+}
+
+std::string type_name(const Reg& reg) {
+    const char* prefix = reg.type != RegType::memory ? ""
+                         : reg.record                ? "ringbuf_"
+                         : reg.read_only             ? "rdonly_"
+                                                     : "";
+    return fmt::format("{}{}{}", prefix, type_name(reg.type), reg.or_null ? "_or_null" : "");
 }
 
 std::string describe_bits(Tnum bits) {
@@ -119,8 +144,14 @@ std::string describe_reg(const Reg& reg, const Program& program) {
     if (reg.is_packet()) {
         fields.add("r", reg.range);
     }
+    if (reg.ref != 0) {
+        fields.add("ref_obj_id", reg.ref);
+    }
+    if (reg.type == RegType::memory) {
+        fields.add("sz", reg.size);
+    }
     if (reg.type == RegType::map_ptr || reg.type == RegType::map_value ||
-        reg.type == RegType::map_value_or_null) {
+        reg.type == RegType::map_key) {
         const maps::MapSpec& spec = program.maps[reg.map]->spec();
         fields.add("map", spec.name);
         fields.add("ks", spec.key_size);
@@ -129,7 +160,7 @@ std::string describe_reg(const Reg& reg, const Program& program) {
     if (reg.is_scalar() || !reg.s.is_const(0)) {
         add_scalar(fields, reg.s);
     }
-    return fmt::format("{}({})", type_name(reg.type), fields.text());
+    return fmt::format("{}({})", type_name(reg), fields.text());
 }
 
 std::string describe_state(const State& state, const Program& program) {

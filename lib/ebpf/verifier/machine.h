@@ -8,7 +8,8 @@
 //   precision.cpp  which scalars decided something             stack.cpp   the frame
 //   liveness.cpp   which registers are read later              branch.cpp  conditional jumps
 //   facts.cpp      what lowering may rely on                   call.cpp    helpers
-//   frames.cpp     functions of the program: in and out
+//   frames.cpp     functions of the program: in and out        arguments.cpp  of helpers
+//   references.cpp what has to be given back                   dynptr.cpp  dynptrs
 //   log_state.cpp  states as text     log.cpp  the log
 //
 // Order of one instruction: checks and effects on `cur_`, precision marks, then its Step.
@@ -25,6 +26,7 @@
 #include "lib/ebpf/helpers/prototypes.h"
 #include "lib/ebpf/program/instruction.h"
 #include "lib/ebpf/program/program.h"
+#include "lib/ebpf/verifier/call.h"
 #include "lib/ebpf/verifier/state.h"
 #include "lib/ebpf/verifier/verify.h"
 
@@ -145,11 +147,24 @@ class Machine {
     [[nodiscard]] Status check_packet_aligned(const Reg& reg,
                                               std::int32_t off,
                                               std::uint32_t size) const;
-    [[nodiscard]] Status check_packet(std::uint32_t regno, std::int64_t off, std::int64_t size);
+    [[nodiscard]] Status check_packet(std::uint32_t regno,
+                                      std::int64_t off,
+                                      std::int64_t size,
+                                      bool zero_allowed);
+    [[nodiscard]] Status check_region(std::uint32_t regno,
+                                      std::int64_t off,
+                                      std::int64_t size,
+                                      std::uint32_t bytes,
+                                      bool zero_allowed) const;
     [[nodiscard]] Status check_map_value(std::uint32_t regno,
                                          std::int64_t off,
                                          std::int64_t size,
-                                         Direction direction);
+                                         Direction direction,
+                                         bool zero_allowed);
+    [[nodiscard]] Status check_object(std::uint32_t regno,
+                                      std::int32_t off,
+                                      std::uint32_t size,
+                                      Direction direction);
     [[nodiscard]] Status check_ctx(std::uint32_t regno,
                                    std::int32_t off,
                                    std::uint32_t size,
@@ -184,11 +199,66 @@ class Machine {
 
     // call.cpp
     [[nodiscard]] Status do_call(const Insn& insn);
+    [[nodiscard]] Status do_helper_call(const Insn& insn);
     [[nodiscard]] Result<const helpers::Prototype*> find_helper(const Insn& insn) const;
-    [[nodiscard]] Status check_argument(const helpers::Prototype& helper, std::uint32_t index);
-    [[nodiscard]] Status check_key(std::uint32_t regno, std::uint32_t size);
-    [[nodiscard]] bool key_is_in_range(const Reg& key, const maps::Map& map);
+    [[nodiscard]] Status check_map_of(const Call& call) const;
+    [[nodiscard]] Status check_special_helper(Call& call);
+    [[nodiscard]] Result<Reg> result_of(const Call& call);
+    [[nodiscard]] Result<Reg> looked_up(const Call& call);
+    [[nodiscard]] bool key_is_in_range(const Reg& key, const maps::MapSpec& spec);
     void forget_packet_pointers();
+
+    // arguments.cpp
+    [[nodiscard]] Status check_argument(Call& call, std::uint32_t index);
+    [[nodiscard]] Status check_argument_type(const helpers::Arg& arg, std::uint32_t regno) const;
+    [[nodiscard]] Status check_argument_value(Call& call, std::uint32_t index);
+    [[nodiscard]] Status note_map(Call& call, const Reg& reg);
+    [[nodiscard]] Status check_value_argument(Call& call,
+                                              const helpers::Arg& arg,
+                                              std::uint32_t regno);
+    [[nodiscard]] Status check_argument_alignment(std::uint32_t regno, std::uint32_t bytes);
+    [[nodiscard]] Status check_size(Call& call,
+                                    const helpers::Arg& memory,
+                                    std::uint32_t regno,
+                                    bool zero_allowed);
+    /// fills: the helper leaves all of it written, it need not be before.
+    [[nodiscard]] Status check_memory(Call& call,
+                                      std::uint32_t regno,
+                                      std::int64_t size,
+                                      Direction direction,
+                                      bool zero_allowed,
+                                      bool fills);
+    [[nodiscard]] Status check_stack_argument(Call& call,
+                                              std::uint32_t regno,
+                                              std::int64_t size,
+                                              Direction direction,
+                                              bool zero_allowed,
+                                              bool fills);
+    void forget_bytes(std::uint32_t frame, std::int64_t start, std::int64_t end);
+    [[nodiscard]] Status fill_written(const Call& call);
+    [[nodiscard]] Status check_const_string(std::uint32_t regno);
+
+    // references.cpp
+    [[nodiscard]] std::uint32_t acquire();
+    bool release(std::uint32_t id);
+    [[nodiscard]] Status note_reference(Call& call, const helpers::Arg& arg, std::uint32_t regno);
+    [[nodiscard]] Status release_argument(const Call& call);
+    [[nodiscard]] Status check_nothing_held(const char* what, bool locks_too) const;
+
+    // dynptr.cpp
+    [[nodiscard]] Result<std::int64_t> dynptr_offset(const Reg& reg) const;
+    [[nodiscard]] const Reg* dynptr_at(const Reg& reg) const;
+    [[nodiscard]] Status check_dynptr(Call& call, const helpers::Arg& arg, std::uint32_t regno);
+    [[nodiscard]] Status make_dynptr(helpers::DynptrKind kind, std::uint32_t regno);
+    void forget_dynptr(std::uint32_t id);
+    [[nodiscard]] Status release_dynptr(const Reg& ptr);
+    [[nodiscard]] Status check_objects(std::uint32_t regno,
+                                       std::int32_t off,
+                                       std::uint32_t size,
+                                       Direction direction);
+    [[nodiscard]] Status destroy_objects(std::uint32_t frame,
+                                         std::int64_t start,
+                                         std::int64_t size);
 
     // precision.cpp
     void mark_precise(Traced traced);
@@ -209,6 +279,9 @@ class Machine {
     [[nodiscard]] bool logging() const { return log_ != nullptr && (options_.log_level & 3) != 0; }
 
     [[nodiscard]] const maps::Map& map_of(const Reg& reg) const { return *program_.maps[reg.map]; }
+
+    /// Of the map that `reg` names or points into.
+    [[nodiscard]] const maps::MapSpec& spec_of(const Reg& reg) const { return map_of(reg).spec(); }
 
     const Program& program_;
     const Options& options_;

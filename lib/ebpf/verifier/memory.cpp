@@ -17,6 +17,30 @@ namespace {
 constexpr std::int32_t kCtxData = 0, kCtxDataEnd = 4, kCtxDataMeta = 8, kCtxEgress = 20,
                        kCtxBytes = 24;
 
+// Offsets of struct bpf_sock: 32-bit fields, but for the 16-bit dst_port.
+constexpr std::int32_t kSockDevice = 0, kSockType = 8, kSockMark = 16, kSockPriority = 20,
+                       kSockDstPort = 48, kSockBytes = 80;
+
+/// May a program read `size` bytes at `off` of struct bpf_sock or bpf_xdp_sock?
+bool is_socket_field(RegType type, std::int32_t off, std::uint32_t size) {
+    const auto bytes = static_cast<std::int32_t>(size);
+    if (type == RegType::xdp_sock) {
+        return off == 0 && bytes == 4;
+    }
+    if (off < 0 || off >= kSockBytes || bytes > 4 || off % bytes != 0) {
+        return false;
+    }
+    const std::int32_t field = off / 4 * 4;
+    if (type == RegType::sock_common && field >= kSockType && field <= kSockPriority) {
+        return false;
+    }
+    if (field == kSockDstPort) {
+        return off + bytes <= kSockDstPort + 2 || bytes == 4;
+    }
+    const bool whole_only = field == kSockDevice || field == kSockMark || field == kSockPriority;
+    return bytes == 4 || !whole_only;
+}
+
 bool programs_may_not_write(const maps::MapSpec& spec) {
     // The kernel makes devmaps read-only for programs, whatever the creator asked for.
     return (spec.flags & maps::kRdonlyProg) != 0 || spec.type == maps::MapType::devmap ||
@@ -92,7 +116,10 @@ Status Machine::check_ctx(std::uint32_t regno,
     return note_access(Access::ctx);
 }
 
-Status Machine::check_packet(std::uint32_t regno, std::int64_t off, std::int64_t size) {
+Status Machine::check_packet(std::uint32_t regno,
+                             std::int64_t off,
+                             std::int64_t size,
+                             bool zero_allowed) {
     const Reg& reg = cur_.regs[regno];
     if (reg.s.wide.smin < 0) {
         return fail(EACCES,
@@ -103,7 +130,8 @@ Status Machine::check_packet(std::uint32_t regno, std::int64_t off, std::int64_t
     if (reg.range < 0) {
         return fail(EINVAL, "R{} offset is outside of the packet", regno);
     }
-    if (off < 0 || size <= 0 || off + size > reg.range) {
+    const bool size_ok = size > 0 || (size == 0 && zero_allowed);
+    if (off < 0 || !size_ok || off + size > reg.range) {
         return fail(EACCES,
                     "invalid access to packet, off={} size={}, R{}(id={},off={},r={}); R{} offset "
                     "is outside of the packet",
@@ -112,20 +140,13 @@ Status Machine::check_packet(std::uint32_t regno, std::int64_t off, std::int64_t
     return {};
 }
 
-Status Machine::check_map_value(std::uint32_t regno,
-                                std::int64_t off,
-                                std::int64_t size,
-                                Direction direction) {
+/// [off, off + size) from where R`regno` points to lies in its `bytes` bytes.
+Status Machine::check_region(std::uint32_t regno,
+                             std::int64_t off,
+                             std::int64_t size,
+                             std::uint32_t bytes,
+                             bool zero_allowed) const {
     const Reg& reg = cur_.regs[regno];
-    const maps::MapSpec& spec = map_of(reg).spec();
-    if (direction == Direction::write && programs_may_not_write(spec)) {
-        return fail(EACCES, "write into map forbidden, value_size={} off={} size={}",
-                    spec.value_size, off, size);
-    }
-    if (direction != Direction::write && (spec.flags & maps::kWronlyProg) != 0) {
-        return fail(EACCES, "read from map forbidden, value_size={} off={} size={}",
-                    spec.value_size, off, size);
-    }
     const std::int64_t smin = reg.s.wide.smin;
     if (smin < -kMaxVarOff || (smin < 0 && smin + off < 0)) {
         return fail(EACCES,
@@ -134,13 +155,21 @@ Status Machine::check_map_value(std::uint32_t regno,
                     regno);
     }
     const auto outside = [&](std::int64_t at, const char* which) -> Status {
-        if (at >= 0 && size > 0 && at + size <= std::int64_t{spec.value_size}) {
+        const bool size_ok = size > 0 || (size == 0 && zero_allowed);
+        if (at >= 0 && size_ok && at + size <= std::int64_t{bytes}) {
             return {};
         }
-        return fail(EACCES,
-                    "invalid access to map value, value_size={} off={} size={}; R{} {} value is "
-                    "outside of the allowed memory range",
-                    spec.value_size, at, size, regno, which);
+        const std::string where =
+            reg.type == RegType::map_value
+                ? fmt::format("invalid access to map value, value_size={} off={} size={}", bytes,
+                              at, size)
+            : reg.type == RegType::map_key
+                ? fmt::format("invalid access to map key, key_size={} off={} size={}", bytes, at,
+                              size)
+                : fmt::format("invalid access to memory, mem_size={} off={} size={}", bytes, at,
+                              size);
+        return fail(EACCES, "{}; R{} {} value is outside of the allowed memory range", where, regno,
+                    which);
     };
     if (auto ok = outside(smin + off, "min"); !ok) {
         return ok;
@@ -153,11 +182,28 @@ Status Machine::check_map_value(std::uint32_t regno,
     return outside(static_cast<std::int64_t>(reg.s.wide.umax) + off, "max");
 }
 
+Status Machine::check_map_value(std::uint32_t regno,
+                                std::int64_t off,
+                                std::int64_t size,
+                                Direction direction,
+                                bool zero_allowed) {
+    const maps::MapSpec& spec = spec_of(cur_.regs[regno]);
+    if (direction == Direction::write && programs_may_not_write(spec)) {
+        return fail(EACCES, "write into map forbidden, value_size={} off={} size={}",
+                    spec.value_size, off, size);
+    }
+    if (direction != Direction::write && (spec.flags & maps::kWronlyProg) != 0) {
+        return fail(EACCES, "read from map forbidden, value_size={} off={} size={}",
+                    spec.value_size, off, size);
+    }
+    return check_region(regno, off, size, spec.value_size, zero_allowed);
+}
+
 Status Machine::check_access(
     std::uint32_t regno, std::int32_t off, std::uint32_t size, Direction direction, bool aligned) {
     const Reg& reg = cur_.regs[regno];
     Status ok;
-    switch (reg.type) {
+    switch (reg.or_null ? RegType::not_init : reg.type) {
         case RegType::ctx:
             return check_ctx(regno, off, size, direction);
         case RegType::map_value:
@@ -165,13 +211,16 @@ Status Machine::check_access(
                 ok = check_aligned(reg, off, size, "value ");
             }
             if (ok) {
-                ok = check_map_value(regno, std::int64_t{reg.off} + off, size, direction);
+                ok = check_map_value(regno, std::int64_t{reg.off} + off, size, direction, false);
             }
             break;
         case RegType::stack:
             ok = check_aligned(reg, off, size, "stack ");
             if (ok) {
                 ok = check_stack(regno, std::int64_t{reg.off} + off, size, direction);
+            }
+            if (ok) {
+                ok = check_objects(regno, off, size, direction);
             }
             break;
         case RegType::packet:
@@ -182,8 +231,22 @@ Status Machine::check_access(
             if (!ok) {
                 break;
             }
-            ok = check_packet(regno, std::int64_t{reg.off} + off, size);
+            ok = check_packet(regno, std::int64_t{reg.off} + off, size, false);
             break;
+        case RegType::map_key:
+        case RegType::memory:
+        case RegType::sock_common:
+        case RegType::socket:
+        case RegType::xdp_sock:
+            if (aligned) {
+                ok = check_aligned(reg, off, size, "");
+            }
+            if (ok) {
+                ok = check_object(regno, off, size, direction);
+            }
+            break;
+        case RegType::kernel_object:
+            return fail(ENOTSUP, "R{} reads a structure of the kernel, not served yet", regno);
         case RegType::map_ptr:
             return fail(ENOTSUP, "R{} reads the map itself (struct bpf_map), not served yet",
                         regno);
@@ -191,10 +254,36 @@ Status Machine::check_access(
             if (aligned) {
                 ok = check_aligned(reg, off, size, "");
             }
-            return ok ? fail(EACCES, "R{} invalid mem access '{}'", regno, type_name(reg.type))
-                      : ok;
+            return ok ? fail(EACCES, "R{} invalid mem access '{}'", regno, type_name(reg)) : ok;
     }
     return ok ? note_access(Access::memory) : ok;
+}
+
+/// Keys, memory that calls gave, and sockets.
+Status Machine::check_object(std::uint32_t regno,
+                             std::int32_t off,
+                             std::uint32_t size,
+                             Direction direction) {
+    const Reg& reg = cur_.regs[regno];
+    const std::int64_t at = std::int64_t{reg.off} + off;
+    if (reg.type == RegType::map_key) {
+        return direction == Direction::write
+                   ? fail(EACCES, "write to change key R{} not allowed", regno)
+                   : check_region(regno, at, size, spec_of(reg).key_size, false);
+    }
+    if (direction == Direction::write && (reg.type != RegType::memory || reg.read_only)) {
+        return fail(EACCES, "R{} cannot write into {}", regno, type_name(reg));
+    }
+    if (reg.type == RegType::memory) {
+        return check_region(regno, at, size, reg.size, false);
+    }
+    if (auto ok = check_unmodified(regno); !ok) {
+        return ok;
+    }
+    return is_socket_field(reg.type, off, size)
+               ? Status{}
+               : fail(EACCES, "R{} invalid {} access off={} size={}", regno, type_name(reg), off,
+                      size);
 }
 
 Reg Machine::loaded_from_ctx(std::int32_t off) const {
@@ -213,7 +302,8 @@ Reg Machine::loaded_from_ctx(std::int32_t off) const {
 Reg Machine::loaded_from_map(const Reg& ptr, std::int32_t off, std::uint32_t size) const {
     const maps::Map& map = map_of(ptr);
     const maps::ValueLayout layout = map.layout();
-    const bool constants = map.frozen() && (map.spec().flags & maps::kRdonlyProg) != 0 &&
+    const bool constants = !ptr.inner && map.frozen() &&
+                           (map.spec().flags & maps::kRdonlyProg) != 0 &&
                            map.spec().type == maps::MapType::array && map.spec().max_entries == 1 &&
                            layout.base != nullptr;
     if (!constants || !ptr.s.is_const()) {

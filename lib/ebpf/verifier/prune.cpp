@@ -47,11 +47,28 @@ class IdMap {
     std::uint32_t unlinked_ = ~std::uint32_t{0};
 };
 
+/// Both point to the same kind of thing, and what holds references and ids does so alike.
+bool same_base(const Reg& a, const Reg& b, IdMap& ids) {
+    return a.map == b.map && a.inner == b.inner && a.frame == b.frame && a.size == b.size &&
+           a.read_only == b.read_only && a.record == b.record && a.object == b.object &&
+           a.function == b.function && a.dynptr_kind == b.dynptr_kind &&
+           a.first_slot == b.first_slot && ids.match(a.id, b.id) && ids.match(a.ref, b.ref) &&
+           ids.match(a.dynptr, b.dynptr);
+}
+
+bool same_held(const Held& a, const Held& b, IdMap& ids) {
+    return a.references.size() == b.references.size() && a.lock.is_held == b.lock.is_held &&
+           a.lock.map == b.lock.map && ids.match(a.lock.id, b.lock.id) &&
+           std::equal(
+               a.references.begin(), a.references.end(), b.references.begin(),
+               [&](const Reference& x, const Reference& y) { return ids.match(x.id, y.id); });
+}
+
 bool reg_covers(const Reg& old, bool precise, const Reg& cur, IdMap& ids) {
     if (old.type == RegType::not_init) {
         return true;  // no proved continuation read it
     }
-    if (old.type != cur.type) {
+    if (old.type != cur.type || old.or_null != cur.or_null) {
         return false;
     }
     switch (old.type) {
@@ -63,10 +80,10 @@ bool reg_covers(const Reg& old, bool precise, const Reg& cur, IdMap& ids) {
                 return false;
             }
             return ids.match_scalar(old.id, cur.id) && cur.s.within(old.s);
+        case RegType::map_key:
         case RegType::map_value:
-        case RegType::map_value_or_null:
-            return old.map == cur.map && old.off == cur.off && cur.s.within(old.s) &&
-                   ids.match(old.id, cur.id);
+        case RegType::memory:
+            return same_base(old, cur, ids) && old.off == cur.off && cur.s.within(old.s);
         case RegType::packet:
         case RegType::packet_meta:
             if (old.range < 0 || cur.range < 0 ? old.range != cur.range : old.range > cur.range) {
@@ -74,8 +91,7 @@ bool reg_covers(const Reg& old, bool precise, const Reg& cur, IdMap& ids) {
             }
             return old.off == cur.off && cur.s.within(old.s) && ids.match(old.id, cur.id);
         default:
-            return old.map == cur.map && old.frame == cur.frame && old.off == cur.off &&
-                   old.s == cur.s;
+            return same_base(old, cur, ids) && old.off == cur.off && old.s == cur.s;
     }
 }
 
@@ -104,11 +120,15 @@ bool slot_covers(const Slot& old, bool precise, const Slot& cur, IdMap& ids) {
                 break;  // was read as unknown
             case Byte::zero:
             case Byte::spill:
+            case Byte::dynptr:
                 if (cur.bytes[i] != old.bytes[i]) {
                     return false;
                 }
                 break;
         }
+    }
+    if (old.is_object()) {
+        return same_base(old.object(), cur.object(), ids);
     }
     if (!old.is_spill()) {
         return true;
@@ -118,9 +138,8 @@ bool slot_covers(const Slot& old, bool precise, const Slot& cur, IdMap& ids) {
 }
 
 bool reg_same(const Reg& a, const Reg& b, IdMap& ids) {
-    return a.type == b.type && a.off == b.off && a.range == b.range && a.map == b.map &&
-           a.frame == b.frame && a.linked_sum == b.linked_sum && a.s == b.s &&
-           ids.match(a.id, b.id);
+    return a.type == b.type && a.or_null == b.or_null && a.off == b.off && a.range == b.range &&
+           a.linked_sum == b.linked_sum && a.s == b.s && same_base(a, b, ids);
 }
 
 /// Both stand in the same functions, called from the same places.
@@ -174,7 +193,8 @@ bool frame_same(const Frame& old, const Frame& cur, std::uint16_t live, IdMap& i
     for (std::uint32_t i = 0; i < old.stack.size(); ++i) {
         const Slot& a = old.stack[i];
         const Slot& b = cur.stack[i];
-        if (a.bytes != b.bytes || (a.is_spill() && !reg_same(a.spill(), b.spill(), ids))) {
+        if (a.bytes != b.bytes || (a.is_spill() && !reg_same(a.spill(), b.spill(), ids)) ||
+            (a.is_object() && !same_base(a.object(), b.object(), ids))) {
             return false;
         }
     }
@@ -188,6 +208,9 @@ bool covers(const Checkpoint& old, const State& cur, const LiveRegs& live) {
         return false;
     }
     IdMap ids;
+    if (!same_held(old.state.held, cur.held, ids)) {
+        return false;
+    }
     for (std::uint32_t n = 0; n <= cur.depth(); ++n) {
         if (!frame_covers(old, n, cur.frame_at(n), live[n], ids)) {
             return false;
@@ -201,6 +224,9 @@ bool same_state(const State& old, const State& cur, const LiveRegs& live) {
         return false;
     }
     IdMap ids;
+    if (!same_held(old.held, cur.held, ids)) {
+        return false;
+    }
     for (std::uint32_t n = 0; n <= cur.depth(); ++n) {
         if (!frame_same(old.frame_at(n), cur.frame_at(n), live[n], ids)) {
             return false;

@@ -7,15 +7,18 @@
 //
 // A pointer is its base (what `type`, `id` and `map` name) + off + the number `s`; `s` of a scalar
 // is its value. Equal non-zero ids mean: the same unknown (scalars: the same number, up to a
-// constant; packet pointers: the same variable part; map_value_or_null: the same lookup).
+// constant; packet pointers: the same variable part; or_null: the same call; map values with a
+// lock: the same element).
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "lib/ebpf/helpers/prototypes.h"
 #include "lib/ebpf/verifier/scalar.h"
 #include "lib/ebpf/verifier/shared.h"
 
@@ -26,12 +29,19 @@ enum class RegType : std::uint8_t {
     scalar,
     ctx,
     map_ptr,
+    map_key,  // of the element that a callback is called for
     map_value,
-    map_value_or_null,
     stack,
     packet,
     packet_meta,
     packet_end,
+    memory,  // `size` bytes that a call gave: ring buffer record, slice of a dynptr
+    sock_common,
+    socket,
+    xdp_sock,
+    kernel_object,  // structure of the kernel, of class `object`
+    function,       // address of a function of the program
+    dynptr,         // what a dynptr on the stack is, or a pointer to one that a callback got
 };
 
 inline constexpr std::uint32_t kRegs = 11, kFramePointer = 10;
@@ -46,11 +56,22 @@ inline constexpr std::int32_t kAtPacketEnd = -1, kBeyondPacketEnd = -2;
 struct Reg {
     RegType type = RegType::not_init;
     bool linked_sum = false;  // scalar: value is that of `id` + off
+    bool or_null = false;     // pointer that nobody has compared with null yet
+    bool read_only = false;   // memory
+    bool record = false;      // memory: of a ring buffer
+    bool inner = false;       // map*: not map `map` but one that lies in it
+    bool first_slot = false;  // dynptr on the stack
     std::uint8_t frame = 0;   // stack: the frame it points into
+    helpers::DynptrKind dynptr_kind = helpers::DynptrKind::any;
+    helpers::KernelObject object = helpers::KernelObject::none;
     std::int32_t off = 0;
     std::int32_t range = 0;  // packet, packet_meta: bytes proved from base + s, or kAtPacketEnd...
     std::uint32_t id = 0;
-    std::uint32_t map = 0;  // map_ptr, map_value*: index into Program::maps
+    std::uint32_t map = 0;       // map_ptr, map_key, map_value: index into Program::maps
+    std::uint32_t ref = 0;       // reference that it holds
+    std::uint32_t size = 0;      // memory
+    std::uint32_t dynptr = 0;    // memory: id of the dynptr that it is a slice of
+    std::uint32_t function = 0;  // function: index into Program::functions
     Scalar s;
 
     [[nodiscard]] static Reg scalar(const Scalar& value) {
@@ -81,10 +102,16 @@ struct Reg {
 };
 
 /// What one byte of the stack holds.
-enum class Byte : std::uint8_t { unset, misc, zero, spill };
+enum class Byte : std::uint8_t { unset, misc, zero, spill, dynptr };
+
+/// Part of something that programs handle by its address only.
+[[nodiscard]] constexpr bool is_object(Byte byte) {
+    return byte == Byte::dynptr;
+}
 
 /// Eight bytes of stack, aligned. There is a spilled register when byte 0 is Byte::spill; a narrow
-/// spill covers the lower bytes only and keeps the whole register (a fill truncates).
+/// spill covers the lower bytes only and keeps the whole register (a fill truncates). An object
+/// fills its slots, and has its description where spills have the register.
 struct Slot {
     std::array<Byte, kSlotBytes> bytes{};
     Shared<Reg> spilled;
@@ -93,6 +120,11 @@ struct Slot {
 
     /// Only when is_spill().
     [[nodiscard]] const Reg& spill() const { return *spilled; }
+
+    [[nodiscard]] bool is_object() const { return verifier::is_object(bytes[0]); }
+
+    /// Only when is_object().
+    [[nodiscard]] const Reg& object() const { return *spilled; }
 
     [[nodiscard]] bool is_scalar_spill() const { return is_spill() && spill().is_scalar(); }
 
@@ -107,7 +139,7 @@ struct Slot {
     /// Forgets the register, keeps that the bytes were written.
     void scrub() {
         for (Byte& b : bytes) {
-            if (b == Byte::spill) {
+            if (b == Byte::spill || verifier::is_object(b)) {
                 b = Byte::misc;
             }
         }
@@ -242,9 +274,31 @@ struct Frame {
     }
 };
 
+/// Something that has to be given back.
+struct Reference {
+    std::uint32_t id = 0;
+    std::uint32_t insn = 0;  // where it was taken
+};
+
+/// The lock of a map value that the program is in.
+struct HeldLock {
+    bool is_held = false;
+    std::uint32_t map = 0;
+    std::uint32_t id = 0;  // of the map value
+};
+
+struct Held {
+    std::vector<Reference> references;
+    HeldLock lock;
+
+    /// False when it is not held.
+    bool drop(std::uint32_t id);
+};
+
 /// A state is the frame being run and, suspended, those of its callers.
 struct State : Frame {
     std::vector<Shared<Frame>> callers;  // outermost first
+    Held held;
     /// Per frame: slots wholly written since the parent checkpoint (all, for a younger frame).
     std::array<std::uint64_t, kFramesMax> slots_set{};
     std::int32_t parent = -1;     // checkpoint this path passed last
@@ -295,7 +349,9 @@ struct Checkpoint {
     bool listed = true;  // still compared with
 };
 
-/// The kernel's names ("pkt", "map_value_or_null").
+/// The kernel's names ("pkt", "map_value").
 [[nodiscard]] const char* type_name(RegType type);
+/// With what is known of it ("map_value_or_null", "ringbuf_mem").
+[[nodiscard]] std::string type_name(const Reg& reg);
 
 }  // namespace crema::ebpf::verifier

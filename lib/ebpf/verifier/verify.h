@@ -26,12 +26,16 @@ enum class Access : std::uint8_t { none, ctx, memory };
 /// Which way a conditional jump goes on the explored paths.
 enum class Branch : std::uint8_t { both, never_taken, always_taken };
 
+/// InsnFacts::map of a call without map argument, and of one that reaches several maps, or one that
+/// lies in a map.
+inline constexpr std::int32_t kNoMap = -1, kMapVaries = -2;
+
 struct InsnFacts {
     bool reachable = false;  // false: not verified, must not be compiled
     Access access = Access::none;
     Branch branch = Branch::both;
-    /// call with a map argument: index into Program::maps, the same on all paths, or -1
-    std::int32_t map = -1;
+    /// call with a map argument: index into Program::maps when it is the same on all paths
+    std::int32_t map = kNoMap;
     /// call of a function or its address (kPseudoCall, kPseudoFunc): index into functions, or -1
     std::int32_t function = -1;
     /// conditional jumps, DIV/MOD and 32-bit operations: upper half of dst / src is known to be
