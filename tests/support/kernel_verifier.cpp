@@ -114,6 +114,8 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
 
         attr.prog_type = BPF_PROG_TYPE_XDP;
         attr.expected_attach_type = program.expected_attach_type;
+        attr.prog_flags = (program.strict_alignment ? BPF_F_STRICT_ALIGNMENT : 0U) |
+                          (program.test_state_freq ? BPF_F_TEST_STATE_FREQ : 0U);
         attr.insns = reinterpret_cast<std::uintptr_t>(insns.data());
         attr.insn_cnt = static_cast<std::uint32_t>(insns.size());
         attr.license = reinterpret_cast<std::uintptr_t>(licence);

@@ -455,6 +455,7 @@ const std::vector<VerifierCase>& verifier_cases() {
         add_calls(t);
         add_flow(t);
         add_function_cases(t);
+        add_alignment_cases(t);
         std::vector<VerifierCase> all = t.take();
         std::vector<VerifierCase> isa = isa_cases();
         all.insert(all.end(), std::make_move_iterator(isa.begin()),

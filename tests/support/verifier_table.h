@@ -68,6 +68,7 @@ inline Code lookup_checked(int map) {
 }
 
 /// The parts of the table that have a file of their own.
-void add_function_cases(Table& t);  // calls between functions of the program
+void add_function_cases(Table& t);   // calls between functions of the program
+void add_alignment_cases(Table& t);  // programs that ask for strict alignment
 
 }  // namespace crema::test

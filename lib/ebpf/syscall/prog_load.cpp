@@ -28,8 +28,15 @@ namespace {
 
 constexpr std::uint32_t kInsnsMax = 1'000'000;
 constexpr std::uint32_t kProbeInsnsMax = 64;
+constexpr std::uint32_t kStrictAlignment = 1U << 0;
+constexpr std::uint32_t kAnyAlignment = 1U << 1;  // how memory is read here anyway
 constexpr std::uint32_t kHasFrags = 1U << 5;      // BPF_F_XDP_HAS_FRAGS
-constexpr std::uint32_t kAnyAlignment = 1U << 1;  // BPF_F_ANY_ALIGNMENT: how packets are read here
+constexpr std::uint32_t kTestStateFreq = 1U << 3;
+// Tests of the kernel: random upper halves of 32-bit results, bounds checked against each other.
+// They make its faults show; no program means another thing by them.
+constexpr std::uint32_t kTestFlags = 1U << 2 | 1U << 7;
+constexpr std::uint32_t kServedFlags =
+    kStrictAlignment | kAnyAlignment | kHasFrags | kTestStateFreq | kTestFlags;
 constexpr std::uint32_t kLogLevelMask = 1 | 2 | 4 | 8;
 constexpr std::uint32_t kLogFixed = 8;  // keep the start of a log that does not fit, not its end
 
@@ -60,8 +67,8 @@ Result<std::vector<Insn>> read_insns(const bpf_attr& attr, const std::string& na
 
 /// What a program asks for that this version does not serve. Null: nothing.
 const char* unserved_attribute(const bpf_attr& attr) {
-    if ((attr.prog_flags & ~(kHasFrags | kAnyAlignment)) != 0) {
-        return "load flags other than frags";
+    if ((attr.prog_flags & ~kServedFlags) != 0) {
+        return "load flags other than frags, alignment and those of tests";
     }
     if (attr.prog_ifindex != 0) {
         return "programs bound to a device";
@@ -89,6 +96,8 @@ Result<Program> read_attributes(const bpf_attr& attr) {
     program.gpl_compatible = is_gpl(license);
     program.expected_attach_type = attr.expected_attach_type;
     program.has_frags = (attr.prog_flags & kHasFrags) != 0;
+    program.strict_alignment = (attr.prog_flags & kStrictAlignment) != 0;
+    program.test_state_freq = (attr.prog_flags & kTestStateFreq) != 0;
     auto insns = read_insns(attr, name);
     if (!insns) {
         return forward_error(insns);

@@ -244,7 +244,7 @@ Status Machine::visit(bool& pruned) {
     }
     const std::uint64_t jumps = jumps_ - jumps_at_checkpoint_;
     const std::uint64_t insns = proof_.processed_insns - insns_at_checkpoint_;
-    bool keep = jumps >= kJumpsBetween && insns >= kInsnsBetween;
+    bool keep = program_.test_state_freq || (jumps >= kJumpsBetween && insns >= kInsnsBetween);
     const LiveRegs live = live_in(cur_);
     std::vector<std::int32_t>& kept = kept_[insn_];
     for (std::size_t n = 0; n < kept.size();) {
@@ -254,7 +254,8 @@ Status Machine::visit(bool& pruned) {
             if (same_state(old.state, cur_, live)) {
                 return fail(EINVAL, "infinite loop detected at insn {}", insn_);
             }
-            if (jumps < kLoopJumpsBetween && insns < kLoopInsnsBetween) {
+            if (!program_.test_state_freq && jumps < kLoopJumpsBetween &&
+                insns < kLoopInsnsBetween) {
                 keep = false;
             }
         } else if (prune_ && covers(old, cur_, live)) {

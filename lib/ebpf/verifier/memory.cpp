@@ -202,10 +202,14 @@ Status Machine::check_map_value(std::uint32_t regno,
 Status Machine::check_access(
     std::uint32_t regno, std::int32_t off, std::uint32_t size, Direction direction, bool aligned) {
     const Reg& reg = cur_.regs[regno];
+    aligned = aligned || program_.strict_alignment;
     Status ok;
     switch (reg.or_null ? RegType::not_init : reg.type) {
         case RegType::ctx:
-            return check_ctx(regno, off, size, direction);
+            if (aligned) {
+                ok = check_aligned(reg, off, size, "context ");
+            }
+            return !ok ? ok : check_ctx(regno, off, size, direction);
         case RegType::map_value:
             if (aligned) {
                 ok = check_aligned(reg, off, size, "value ");

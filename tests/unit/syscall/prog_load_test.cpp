@@ -69,6 +69,22 @@ TEST_F(ProgLoad, AttributesAreKept) {
     EXPECT_FALSE(program->program.gpl_compatible);
 }
 
+TEST_F(ProgLoad, FlagsOfAlignmentAndTestsAreServed) {
+    const auto insns = returns(2);
+    for (const std::uint32_t flag :
+         {std::uint32_t{BPF_F_ANY_ALIGNMENT}, std::uint32_t{BPF_F_TEST_RND_HI32},
+          std::uint32_t{BPF_F_TEST_STATE_FREQ}, 1U << 7 /* BPF_F_TEST_REG_INVARIANTS */}) {
+        bpf_attr attr = prog_attr(insns);
+        attr.prog_flags = flag;
+        EXPECT_NE(loaded(attr), nullptr) << flag << ": " << reason();
+    }
+    bpf_attr attr = prog_attr(insns);
+    attr.prog_flags = BPF_F_STRICT_ALIGNMENT;
+    const auto program = loaded(attr);
+    ASSERT_NE(program, nullptr) << reason();
+    EXPECT_TRUE(program->program.strict_alignment);
+}
+
 TEST_F(ProgLoad, MapReferencesBecomeIndices) {
     const UniqueFd first(new_array(1));
     const UniqueFd second(new_array(1));
