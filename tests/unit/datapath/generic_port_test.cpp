@@ -29,27 +29,27 @@ class DatapathGeneric : public testing::Test {
         const std::array<unsigned, 1> senders = {kLcore};
         auto opened = Port::open({.port_id = 0, .senders = senders, .mbufs = kPages});
         ASSERT_TRUE(opened) << opened.error().message;
-        port_ = std::move(*opened);
-        ASSERT_TRUE(port_->start());
-        port_->set_poller(0, kLcore);
-        stock_ = rte_pktmbuf_pool_create("stock", 511, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, -1);
-        ASSERT_NE(stock_, nullptr);
+        shared_port = std::move(*opened);
+        ASSERT_TRUE(shared_port->start());
+        shared_port->set_poller(0, kLcore);
+        shared_stock = rte_pktmbuf_pool_create("stock", 511, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, -1);
+        ASSERT_NE(shared_stock, nullptr);
         const auto made = page_pool::create({.name = "foreign", .pages = 128});
         ASSERT_TRUE(made) << made.error().message;
-        pages_ = *made;
+        shared_pages = *made;
     }
 
     static void TearDownTestSuite() {
-        port_->close();
+        shared_port->close();
         std::string missing;
         EXPECT_EQ(buffers_missing(&missing), 0U) << missing;
-        EXPECT_EQ(rte_mempool_in_use_count(stock_), 0U);
-        port_.reset();
-        rte_mempool_free(stock_);
-        EXPECT_TRUE(page_pool::destroy(pages_));
+        EXPECT_EQ(rte_mempool_in_use_count(shared_stock), 0U);
+        shared_port.reset();
+        rte_mempool_free(shared_stock);
+        EXPECT_TRUE(page_pool::destroy(shared_pages));
     }
 
-    void SetUp() override { before_ = port_->generic()->counters(); }
+    void SetUp() override { before_ = shared_port->generic()->counters(); }
 
     void TearDown() override {
         if (xdp::attached(0) != nullptr) {
@@ -63,7 +63,7 @@ class DatapathGeneric : public testing::Test {
     rte_mbuf* frame(std::uint32_t len, std::uint8_t first, std::uint32_t part = 2048) {
         rte_mbuf* head = nullptr;
         for (std::uint32_t at = 0; at < len; at += part) {
-            rte_mbuf* segment = rte_pktmbuf_alloc(stock_);
+            rte_mbuf* segment = rte_pktmbuf_alloc(shared_stock);
             EXPECT_NE(segment, nullptr);
             const auto bytes = static_cast<std::uint16_t>(std::min(part, len - at));
             auto* data = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_append(segment, bytes));
@@ -81,23 +81,23 @@ class DatapathGeneric : public testing::Test {
 
     rte_mbuf* page_frame(std::uint8_t first) {
         rte_mbuf* page = nullptr;
-        EXPECT_EQ(page_pool::alloc_bulk(pages_, &page, 1), 1U);
+        EXPECT_EQ(page_pool::alloc_bulk(shared_pages, &page, 1), 1U);
         std::uint8_t* const data = page_pool::buffer_of(page) + page_pool::kDataOffset;
         data[0] = first;
         page_pool::to_mbuf(page, data, 64, 0);
         return page;
     }
 
-    void send(rte_mbuf* mbuf) { ASSERT_EQ(port_->send(kLcore, &mbuf, 1), 1); }
+    void send(rte_mbuf* mbuf) { ASSERT_EQ(shared_port->send(kLcore, &mbuf, 1), 1); }
 
     std::uint32_t receive() {
         std::uint32_t received = 0;
-        return port_->receive(0, got_.data(), 32, &received);
+        return shared_port->receive(0, got_.data(), 32, &received);
     }
 
     /// Since the test began.
     [[nodiscard]] GenericCounters counters() const {
-        GenericCounters now = port_->generic()->counters();
+        GenericCounters now = shared_port->generic()->counters();
         now.copied -= before_.copied;
         now.too_long -= before_.too_long;
         now.no_page -= before_.no_page;
@@ -105,9 +105,9 @@ class DatapathGeneric : public testing::Test {
         return now;
     }
 
-    inline static std::unique_ptr<Port> port_;
-    inline static rte_mempool* stock_ = nullptr;
-    inline static rte_mempool* pages_ = nullptr;
+    inline static std::unique_ptr<Port> shared_port;
+    inline static rte_mempool* shared_stock = nullptr;
+    inline static rte_mempool* shared_pages = nullptr;
     GenericCounters before_;
     std::array<rte_mbuf*, 64> got_{};
 };
@@ -202,7 +202,7 @@ TEST_F(DatapathGeneric, TxComesBackWithoutASecondCopy) {
 
 TEST_F(DatapathGeneric, MtuAndProgramRespectEachOther) {
     EXPECT_TRUE(xdp::attach(0, test::returning(kPass)));
-    EXPECT_FALSE(port_->set_mtu(9000));
+    EXPECT_FALSE(shared_port->set_mtu(9000));
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ bool forbid_bpf() {
 int load_and_run() {
     const auto object = Object::load(CREMA_TEST_OBJECTS "/globals.o");
     if (!object) {
-        std::fprintf(stderr, "%s\n", object.error().message.c_str());
+        std::printf("%s\n", object.error().message.c_str());
         return 1;
     }
     const std::array<std::uint8_t, 64> packet{};
