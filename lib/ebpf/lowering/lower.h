@@ -17,8 +17,8 @@ namespace crema::ebpf::lowering {
 inline constexpr std::uint32_t kNoOrigin = UINT32_MAX;
 
 struct Lowered {
-    std::vector<Insn> insns;             // calls: imm is an index into `natives`
-    std::vector<std::uint32_t> origins;  // by slot of `insns`: slot of the program, or kNoOrigin
+    std::vector<Insn> insns;               // calls: imm is an index into `natives`
+    std::vector<std::uint32_t> origins{};  // by slot of `insns`: slot of the program, or kNoOrigin
     std::vector<helpers::Native> natives;
     std::uint32_t stack_bytes = 0;  // frame incl. own slots, aligned for helper calls
 };
