@@ -6,13 +6,11 @@
 // Verdicts and bytes are compared before anything is timed.
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <ctime>
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "apps/common/exit_code.h"
 #include "apps/common/kernel_program.h"
+#include "apps/common/turns.h"
 #include "apps/crema/output.h"
 #include "apps/crema/packets.h"
 #include "apps/crema/verbs.h"
@@ -23,61 +21,45 @@
 namespace crema::command {
 namespace {
 
-using Bytes = std::vector<std::uint8_t>;
+using app::Bytes;
+using app::Engine;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kPacketsMax = 1024;
 constexpr int kRounds = 12;
-constexpr std::uint32_t kRepeatMin = 1000, kRepeatMax = 10'000'000;
-
-/// One side of the comparison: what runs packets.
-struct Engine {
-    std::string name;
-    /// Verdict and bytes after one run.
-    std::function<Result<std::pair<std::uint32_t, Bytes>>(const Bytes&)> run;
-    /// `repeat` runs on one buffer.
-    std::function<Status(const Bytes&, std::uint32_t repeat)> time;
-    std::uint32_t repeat = kRepeatMin;
-    std::vector<double> ns;  // per packet, by round
-};
-
-/// Time this thread has spent on a core, also in the kernel: what others take is not in it.
-double cpu_seconds() {
-    timespec now{};
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
 
 Engine crema_engine(std::string name, std::shared_ptr<const ebpf::LoadedProgram> program) {
-    return {.name = std::move(name),
-            .run = [program](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {
-                auto result = xdp::test_run(*program, packet, 1, 1);
-                if (!result) {
-                    return forward_error(result);
-                }
-                return std::pair{result->retval, std::move(result->bytes)};
-            },
-            .time = [program](const Bytes& packet, std::uint32_t repeat) -> Status {
-                const auto result = xdp::test_run(*program, packet, 1, repeat);
-                return result ? Status{} : Status{forward_error(result)};
-            },
-            .ns = {}};
+    return {
+        .name = std::move(name),
+        .run = [program](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {
+            auto result = xdp::test_run(*program, packet, 1, 1);
+            if (!result) {
+                return forward_error(result);
+            }
+            return std::pair{result->retval, std::move(result->bytes)};
+        },
+        .time = [program](const Bytes& packet, std::uint32_t repeat) -> Status {
+            const auto result = xdp::test_run(*program, packet, 1, repeat);
+            return result ? Status{} : Status{forward_error(result)};
+        },
+    };
 }
 
 Engine kernel_engine(std::string name, std::shared_ptr<const app::KernelProgram> program) {
-    return {.name = std::move(name),
-            .run = [program](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {
-                auto result = program->run(packet, 1);
-                if (!result) {
-                    return forward_error(result);
-                }
-                return std::pair{result->retval, std::move(result->bytes)};
-            },
-            .time = [program](const Bytes& packet, std::uint32_t repeat) -> Status {
-                const auto result = program->time(packet, repeat);
-                return result ? Status{} : Status{forward_error(result)};
-            },
-            .ns = {}};
+    return {
+        .name = std::move(name),
+        .run = [program](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {
+            auto result = program->run(packet, 1);
+            if (!result) {
+                return forward_error(result);
+            }
+            return std::pair{result->retval, std::move(result->bytes)};
+        },
+        .time = [program](const Bytes& packet, std::uint32_t repeat) -> Status {
+            const auto result = program->time(packet, repeat);
+            return result ? Status{} : Status{forward_error(result)};
+        },
+    };
 }
 
 /// The program that passes everything, by the way every program goes.
@@ -164,90 +146,9 @@ Result<Packets> read_packets(const BenchOptions& options) {
     return packets;
 }
 
-/// Both sides of every packet before anything is timed.
-Status compare(const Engine& one, const Engine& other, const std::vector<Bytes>& packets) {
-    for (std::size_t i = 0; i < packets.size(); ++i) {
-        const auto here = one.run(packets[i]);
-        if (!here) {
-            return fail(here.error().code, "packet {}: {}: {}", i + 1, one.name,
-                        here.error().message);
-        }
-        const auto there = other.run(packets[i]);
-        if (!there) {
-            return fail(there.error().code, "packet {}: {}: {}", i + 1, other.name,
-                        there.error().message);
-        }
-        if (*here != *there) {
-            return fail(
-                EPROTO,
-                "packet {}: {} gives {} and {} bytes, {} gives {} and {} bytes: not measured",
-                i + 1, one.name, verdict_name(here->first), here->second.size(), other.name,
-                verdict_name(there->first), there->second.size());
-        }
-    }
-    return {};
-}
-
-/// CPU time per packet of one round.
-Result<double> time_round(const Engine& engine, const std::vector<Bytes>& packets) {
-    const double start = cpu_seconds();
-    for (const Bytes& packet : packets) {
-        if (Status done = engine.time(packet, engine.repeat); !done) {
-            return forward_error(done);
-        }
-    }
-    const double spent = cpu_seconds() - start;
-    return spent * 1e9 / (static_cast<double>(packets.size()) * engine.repeat);
-}
-
-/// In turns; each round of each engine gets its share of the time.
-Status measure(std::vector<Engine>& engines, const std::vector<Bytes>& packets, double seconds) {
-    const double share = seconds / (kRounds * static_cast<double>(engines.size()));
-    for (Engine& engine : engines) {
-        const auto first = time_round(engine, packets);  // also warms up
-        if (!first) {
-            return forward_error(first);
-        }
-        const double wanted =
-            share * 1e9 / (std::max(*first, 0.1) * static_cast<double>(packets.size()));
-        engine.repeat =
-            static_cast<std::uint32_t>(std::clamp(wanted, double{kRepeatMin}, double{kRepeatMax}));
-    }
-    for (int round = 0; round < kRounds; ++round) {
-        for (Engine& engine : engines) {
-            const auto ns = time_round(engine, packets);
-            if (!ns) {
-                return forward_error(ns);
-            }
-            engine.ns.push_back(*ns);
-        }
-    }
-    return {};
-}
-
-struct Spread {
-    double min = 0, median = 0, max = 0;
-};
-
-Spread spread_of(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return {values.front(), values[values.size() / 2], values.back()};
-}
-
-/// Round by round, so that both sides of a ratio are neighbours in time.
-std::vector<double> by_round(const Engine& a,
-                             const Engine& b,
-                             const std::function<double(double, double)>& combine) {
-    std::vector<double> out;
-    for (std::size_t i = 0; i < a.ns.size(); ++i) {
-        out.push_back(combine(a.ns[i], b.ns[i]));
-    }
-    return out;
-}
-
 struct Row {
     std::string name;
-    Spread spread;
+    app::Spread spread;
     bool is_ratio = false;
 };
 
@@ -259,25 +160,24 @@ const Engine* find(const std::vector<Engine>& engines, std::string_view name) {
 
 std::vector<Row> rows_of(const std::vector<Engine>& engines) {
     std::vector<Row> rows;
+    const auto add = [&rows](std::string name, const std::vector<double>& values, bool is_ratio) {
+        rows.push_back(
+            {.name = std::move(name), .spread = app::spread_of(values), .is_ratio = is_ratio});
+    };
     for (const Engine& engine : engines) {
-        rows.push_back({.name = engine.name, .spread = spread_of(engine.ns)});
+        add(engine.name, engine.ns, false);
     }
-    const auto minus = [](double a, double b) { return a - b; };
-    const auto over = [](double a, double b) { return b > 0 ? a / b : 0; };
     const Engine& crema = *find(engines, "crema");
-    Engine crema_net{.name = "crema net", .run = {}, .time = {}, .ns = {}};
-    crema_net.ns = by_round(crema, *find(engines, "crema empty"), minus);
-    rows.push_back({.name = crema_net.name, .spread = spread_of(crema_net.ns)});
+    const auto crema_net = app::differences(crema.ns, find(engines, "crema empty")->ns);
+    add("crema net", crema_net, false);
+    if (const Engine* interpreter = find(engines, "interpreter"); interpreter != nullptr) {
+        add("crema/interpreter", app::ratios(crema.ns, interpreter->ns), true);
+    }
     if (const Engine* kernel = find(engines, "kernel"); kernel != nullptr) {
-        Engine kernel_net{.name = "kernel net", .run = {}, .time = {}, .ns = {}};
-        kernel_net.ns = by_round(*kernel, *find(engines, "kernel empty"), minus);
-        rows.push_back({.name = kernel_net.name, .spread = spread_of(kernel_net.ns)});
-        rows.push_back({.name = "crema/kernel",
-                        .spread = spread_of(by_round(crema, *kernel, over)),
-                        .is_ratio = true});
-        rows.push_back({.name = "crema/kernel net",
-                        .spread = spread_of(by_round(crema_net, kernel_net, over)),
-                        .is_ratio = true});
+        const auto kernel_net = app::differences(kernel->ns, find(engines, "kernel empty")->ns);
+        add("kernel net", kernel_net, false);
+        add("crema/kernel", app::ratios(crema.ns, kernel->ns), true);
+        add("crema/kernel net", app::ratios(crema_net, kernel_net), true);
     }
     return rows;
 }
@@ -338,11 +238,12 @@ Result<Outcome> bench(const BenchOptions& options) {
     engines.push_back(crema_engine("crema empty", *empty));
     if (const Status added = add_kernel(engines, options, outcome.program); !added) {
         outcome.missing.push_back("kernel: " + added.error().message);
-    } else if (Status same = compare(engines[0], *find(engines, "kernel"), outcome.packets.all);
+    } else if (Status same =
+                   app::compare(engines[0], *find(engines, "kernel"), outcome.packets.all);
                !same) {
         return forward_error(same);
     }
-    if (Status done = measure(engines, outcome.packets.all, options.seconds); !done) {
+    if (Status done = app::measure(engines, outcome.packets.all, options.seconds, kRounds); !done) {
         return forward_error(done);
     }
     outcome.rows = rows_of(engines);
