@@ -21,6 +21,11 @@ bool shows_log(const VerifyOptions& options, const JudgedProgram& judged) {
     return options.log_level != 0 && (options.log_always || !is_accepted(judged));
 }
 
+/// Interpreted: where the processor has no code generator, or CREMA_JIT=off asks for it.
+const char* engine_of(const ebpf::LoadedProgram& program) {
+    return program.image != nullptr ? "interpreter" : "jit";
+}
+
 double microseconds(std::uint64_t ns) {
     return static_cast<double>(ns) / 1000;
 }
@@ -37,6 +42,7 @@ Json to_json(const VerifyOptions& options, const JudgedProgram& judged) {
         out["stack_bytes"] = judgement.stack_bytes;
         out["compile_us"] = microseconds(judgement.compile_ns);
         out["native_bytes"] = judgement.loaded->code.bytes();
+        out["engine"] = engine_of(*judgement.loaded);
     } else {
         out["error"] = {{"errno", judgement.refusal->code},
                         {"message", judgement.refusal->message}};
@@ -53,10 +59,12 @@ std::string to_text(const VerifyOptions& options, const JudgedProgram& judged) {
                                   judged.section, is_accepted(judged) ? "accepted" : "refused",
                                   judged.program().insns.size(), judgement.processed_insns);
     if (is_accepted(judged)) {
-        out += fmt::format(
-            ", stack {} bytes, verified in {:.0f} us, compiled in {:.0f} us to {} bytes",
-            judgement.stack_bytes, microseconds(judgement.verify_ns),
-            microseconds(judgement.compile_ns), judgement.loaded->code.bytes());
+        out += fmt::format(", stack {} bytes, verified in {:.0f} us, ", judgement.stack_bytes,
+                           microseconds(judgement.verify_ns));
+        out += judgement.loaded->image != nullptr ? std::string("to be interpreted")
+                                                  : fmt::format("compiled in {:.0f} us to {} bytes",
+                                                                microseconds(judgement.compile_ns),
+                                                                judgement.loaded->code.bytes());
     } else {
         out += fmt::format(" in {:.0f} us", microseconds(judgement.verify_ns));
     }
