@@ -77,6 +77,10 @@ NativeFunction get_ns_current_pid_tgid;
 NativeFunction send_signal;  // also send_signal_thread
 NativeFunction get_branch_snapshot;
 
+// fib.cpp; they need fib::start_mirror.
+NativeFunction fib_lookup;
+NativeFunction check_mtu;
+
 // print.cpp
 NativeFunction trace_printk;
 NativeFunction trace_vprintk;

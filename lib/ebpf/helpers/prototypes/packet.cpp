@@ -29,14 +29,15 @@ constexpr std::array kRows = {
     // xdp_adjust_tail(ctx, delta)
     Prototype{.id = 65, .args = {kCtx, kAny}, .moves_packet = true, .native = xdp_adjust_tail},
     // fib_lookup(ctx, params, size, flags)
-    Prototype{.id = 69, .args = {kCtx, kInOut, kSize, kAny}, .gpl_only = true},
+    Prototype{.id = 69, .args = {kCtx, kInOut, kSize, kAny}, .gpl_only = true, .native = fib_lookup},
     // check_mtu(ctx, ifindex, mtu_len, len_diff, flags)
     Prototype{
         .id = 163,
         .args = {kCtx, kAny,
                  Arg{.kind = ArgKind::memory, .use = Use::update, .aligned = true, .bytes = 4},
                  kAny, kAny},
-        .gpl_only = true},
+        .gpl_only = true,
+        .native = check_mtu},
     // xdp_get_buff_len(ctx)
     Prototype{.id = 188, .args = {kCtx}, .native = xdp_get_buff_len},
     // xdp_load_bytes(ctx, offset, to, size)
