@@ -14,6 +14,7 @@
 #include <ctime>
 #include <vector>
 
+#include "lib/ebpf/helpers/prepare.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/lowering/lower.h"
 #include "lib/ebpf/program/structure.h"
@@ -144,6 +145,22 @@ Status prepare(const Program& program, const verifier::Proof& proof, LoadedProgr
     return {};
 }
 
+/// What the helpers that the program calls need before it runs.
+Status prepare_helpers(const Program& program) {
+    for (std::size_t at = 0; at < program.insns.size(); ++at) {
+        const Insn& insn = program.insns[at];
+        if (insn.code == op::kLdImm64) {
+            ++at;
+        } else if (insn.code == (op::kJmp | op::kCall) && insn.src == 0) {
+            if (auto ready = helpers::prepare(static_cast<std::uint32_t>(insn.imm)); !ready) {
+                return fail(ready.error().code, "program {}: instruction {}: {}", program.name, at,
+                            ready.error().message);
+            }
+        }
+    }
+    return {};
+}
+
 /// Takes `program` when it is accepted. `judgement` gets the figures.
 Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
                                                        Engine engine,
@@ -158,6 +175,9 @@ Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
         return forward_error(proof);
     }
     judgement.stack_bytes = proof->stack_bytes;
+    if (auto ready = prepare_helpers(program); !ready) {
+        return forward_error(ready);
+    }
     const auto proved = std::chrono::steady_clock::now();
     auto loaded = std::make_shared<LoadedProgram>();
     const Status built = engine == Engine::automatic && lowering::kHasJit
