@@ -13,6 +13,7 @@
 #include <linux/bpf.h>
 
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/program/btf.h"
 
 namespace crema::test {
 
@@ -61,6 +62,30 @@ int create_map(ebpf::maps::Map& map) {
     return fd;
 }
 
+/// The program's types in the kernel, or -1.
+int load_btf(const ebpf::Program& program) {
+    if (program.btf == nullptr) {
+        return -1;
+    }
+    const auto& bytes = program.btf->bytes();
+
+    union bpf_attr attr {};
+
+    attr.btf = reinterpret_cast<std::uintptr_t>(bytes.data());
+    attr.btf_size = static_cast<std::uint32_t>(bytes.size());
+    return static_cast<int>(bpf(BPF_BTF_LOAD, attr));
+}
+
+std::vector<bpf_func_info> function_records(const ebpf::Program& program) {
+    std::vector<bpf_func_info> records;
+    for (const ebpf::Function& function : program.functions) {
+        if (function.btf_type != 0) {
+            records.push_back({.insn_off = function.first, .type_id = function.btf_type});
+        }
+    }
+    return records;
+}
+
 std::string without_statistics(std::string log) {
     const std::size_t at = log.find("\nprocessed ");
     if (at != std::string::npos) {
@@ -105,6 +130,8 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
         }
         ++i;
     }
+    const int btf = load_btf(program);
+    const std::vector<bpf_func_info> functions = function_records(program);
     // Most verdicts need no log; a second load fetches it for refusals.
     std::vector<char> log(1 << 20);
     const char* licence = program.gpl_compatible ? "GPL" : "Proprietary";
@@ -119,6 +146,12 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
         attr.insns = reinterpret_cast<std::uintptr_t>(insns.data());
         attr.insn_cnt = static_cast<std::uint32_t>(insns.size());
         attr.license = reinterpret_cast<std::uintptr_t>(licence);
+        if (btf >= 0) {
+            attr.prog_btf_fd = static_cast<std::uint32_t>(btf);
+            attr.func_info = reinterpret_cast<std::uintptr_t>(functions.data());
+            attr.func_info_cnt = static_cast<std::uint32_t>(functions.size());
+            attr.func_info_rec_size = sizeof(bpf_func_info);
+        }
         if (with_log) {
             attr.log_level = 1;
             attr.log_buf = reinterpret_cast<std::uintptr_t>(log.data());
@@ -128,11 +161,14 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
         if (fd >= 0) {
             ::close(fd);
             verdict.accepted = true;
-            return verdict;
+            break;
         }
         if (!with_log) {
             verdict.error = errno;
         }
+    }
+    if (btf >= 0) {
+        ::close(btf);
     }
     verdict.reason = without_statistics(std::string(log.data(), ::strnlen(log.data(), log.size())));
     return verdict;

@@ -456,6 +456,8 @@ const std::vector<VerifierCase>& verifier_cases() {
         add_flow(t);
         add_function_cases(t);
         add_alignment_cases(t);
+        add_typed_cases(t);
+        add_loop_cases(t);
         std::vector<VerifierCase> all = t.take();
         std::vector<VerifierCase> isa = isa_cases();
         all.insert(all.end(), std::make_move_iterator(isa.begin()),

@@ -15,6 +15,19 @@ namespace crema::test {
 // Helper ids.
 inline constexpr int kLookup = 1, kRedirect = 23, kAdjustHead = 44, kRedirectMap = 51;
 
+/// Types of a function for typed(): what it takes and gives, and whether it is global.
+struct FunctionTypes {
+    enum class Arg { number, context, memory, nonnull_memory, structure };
+
+    bool global = false;
+    std::vector<Arg> args{};
+    bool returns_void = false;
+};
+
+/// Gives `program` BTF with one record per function, in their order; missing ones are static
+/// functions of no arguments. Memory arguments point to eight bytes.
+void give_types(ebpf::Program& program, const std::vector<FunctionTypes>& types);
+
 class Table {
   public:
     void good(const char* name, const Code& code) { add(name, code, "", true); }
@@ -26,6 +39,9 @@ class Table {
     void unserved(const char* name, const Code& code, const char* reason) {
         add(name, code, reason, false);
     }
+
+    /// The case added last gets types for its functions.
+    void typed(const std::vector<FunctionTypes>& types) { give_types(last().program, types); }
 
     VerifierCase& last() { return cases_.back(); }
 
@@ -69,6 +85,8 @@ inline Code lookup_checked(int map) {
 
 /// The parts of the table that have a file of their own.
 void add_function_cases(Table& t);   // calls between functions of the program
+void add_typed_cases(Table& t);      // global functions, callbacks, tail calls
+void add_loop_cases(Table& t);       // loops that converge
 void add_alignment_cases(Table& t);  // programs that ask for strict alignment
 
 }  // namespace crema::test

@@ -264,6 +264,11 @@ std::optional<Refusal> check_jump_fields(const Insn& insn, std::uint32_t i) {
                 return refuse(i, "BPF_EXIT uses reserved fields");
             }
             return std::nullopt;
+        case op::kJcond:
+            if (insn.src != 0 || insn.dst != 0 || insn.imm != 0) {
+                return refuse(i, "invalid may_goto imm {}", insn.imm);
+            }
+            return std::nullopt;
         default:
             if (op::is_reg_source(insn.code) ? insn.imm != 0 : insn.src != 0) {
                 return refuse(i, "BPF_JMP/JMP32 uses reserved fields");
@@ -442,10 +447,7 @@ std::optional<Refusal> check_reserved_fields(const Insn& insn, std::uint32_t ind
 
 const char* unserved_form(const Insn& insn) {
     const bool casts_address = insn.code == (op::kAlu64 | op::kX | op::kMov) && insn.off == 1;
-    if (casts_address) {
-        return "address-space cast";
-    }
-    return insn.code == op::kMayGoto ? "may_goto" : nullptr;
+    return casts_address ? "address-space cast" : nullptr;
 }
 
 }  // namespace crema::ebpf

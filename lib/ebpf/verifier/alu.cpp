@@ -274,6 +274,21 @@ Status Machine::do_alu(const Insn& insn) {
     }
 }
 
+Status Machine::do_ld_function(const Insn& insn) {
+    const std::uint32_t function =
+        function_of(functions_, static_cast<std::uint32_t>(*function_target(insn, insn_)));
+    if (functions_[function].btf_type == 0) {
+        return fail(EINVAL, "missing btf func_info");
+    }
+    if (is_global(function)) {
+        return fail(EINVAL, "callback function not static");
+    }
+    proof_.insns[insn_].function = static_cast<std::int32_t>(function);
+    cur_.regs[insn.dst] = Reg::pointer(RegType::function);
+    cur_.regs[insn.dst].function = function;
+    return {};
+}
+
 Status Machine::do_ld_imm64(const Insn& insn) {
     const std::int32_t upper = program_.insns[insn_ + 1].imm;
     Reg& dst = cur_.regs[insn.dst];
@@ -310,7 +325,7 @@ Status Machine::do_ld_imm64(const Insn& insn) {
             return {};
         }
         case op::kPseudoFunc:
-            return fail(ENOTSUP, "address of a subprogram (callback) is not served yet");
+            return do_ld_function(insn);
         default:
             return fail(ENOTSUP, "address of a kernel variable (ksym) is not served yet");
     }

@@ -215,17 +215,23 @@ Status Machine::do_helper_call(const Insn& insn) {
     if (auto ok = check_special_helper(call); !ok) {
         return ok;
     }
-    const auto result = result_of(call);
-    if (!result) {
-        return forward_error(result);
-    }
     if (call.map != nullptr && !helpers::takes_map_type(helper.id, call.map->type)) {
         return fail(EINVAL, "cannot pass map_type {} into func bpf_{}#{}",
                     static_cast<unsigned>(call.map->type), helpers::name_of(helper.id), helper.id);
     }
     if (helper.callback != helpers::CallbackRule::none) {
-        return fail(ENOTSUP, "callbacks (bpf_{}#{}) are not served yet",
-                    helpers::name_of(helper.id), helper.id);
+        if (auto ok = do_callback(call); !ok) {
+            return ok;
+        }
+    }
+    if (helper.id == kTailCall) {
+        if (auto ok = do_tail_call(); !ok) {
+            return ok;
+        }
+    }
+    const auto result = result_of(call);
+    if (!result) {
+        return forward_error(result);
     }
     for (std::uint32_t i = 1; i <= 5; ++i) {
         cur_.regs[i] = Reg{};

@@ -45,6 +45,7 @@ Error Machine::located(int code, std::uint32_t insn, const std::string& reason) 
 
 void Machine::find_prune_points() {
     prune_point_.assign(program_.insns.size(), false);
+    turn_.assign(program_.insns.size(), Turn::none);
     for (std::uint32_t i = 0; i < program_.insns.size(); ++i) {
         const Successors next = successors(program_.insns[i], i);
         if (next.count == 2) {
@@ -53,9 +54,20 @@ void Machine::find_prune_points() {
         } else if (next.count == 1 && next.target[0] != std::int64_t{i} + 1) {
             prune_point_[static_cast<std::size_t>(next.target[0])] = true;
         }
-        if (is_call(program_.insns[i])) {
+        const Insn& insn = program_.insns[i];
+        if (is_call(insn)) {
             prune_point_[i + 1] = true;
-            prune_point_[i] = prune_point_[i] || program_.insns[i].src == op::kPseudoCall;
+            const auto* helper = insn.src == op::kHelperCall
+                                     ? helpers::find(static_cast<std::uint32_t>(insn.imm))
+                                     : nullptr;
+            const bool calls_back =
+                helper != nullptr && helper->callback != helpers::CallbackRule::none;
+            if (calls_back && helper->callback != helpers::CallbackRule::timer) {
+                turn_[i] = Turn::callback;
+            }
+            prune_point_[i] = prune_point_[i] || calls_back || insn.src == op::kPseudoCall;
+        } else if (insn.code == op::kMayGoto) {
+            turn_[i] = Turn::may_goto;
         }
         if (program_.insns[i].code == op::kLdImm64) {
             ++i;
@@ -78,13 +90,15 @@ Result<Proof> Machine::run() {
         }
         proof_.insns.resize(size);
         proof_.functions.resize(functions_.size());
+        called_.resize(functions_.size());
         deepest_.resize(functions_.size());
         taken_seen_.resize(size);
         fallen_seen_.resize(size);
         kept_.resize(size);
         live_ = live_registers(program_);
         find_prune_points();
-        done = explore();
+        find_effects();
+        done = judge();
     }
     if (!done) {
         log_end(&done.error());
@@ -93,6 +107,28 @@ Result<Proof> Machine::run() {
     Proof proof = finish();
     log_end(nullptr);
     return proof;
+}
+
+Status Machine::judge() {
+    const auto refused = [&](const std::optional<Refusal>& refusal) -> Status {
+        if (!refusal) {
+            return {};
+        }
+        return tl::unexpected<Error>(located(refusal->code, refusal->insn, refusal->reason));
+    };
+    if (auto ok = refused(check_functions()); !ok) {
+        return ok;
+    }
+    if (auto ok = walk_roots(); !ok) {
+        return ok;
+    }
+    for (std::uint32_t n = 0; n < functions_.size(); ++n) {
+        FunctionFacts& facts = proof_.functions[n];
+        facts.stack_bytes = static_cast<std::uint32_t>((deepest_[n] + 7) / 8 * 8);
+        facts.reachable = proof_.insns[functions_[n].first].reachable;
+    }
+    proof_.stack_bytes = proof_.functions[0].stack_bytes;
+    return refused(check_stack_depth(program_, functions_, proof_));
 }
 
 Proof Machine::finish() {
@@ -109,18 +145,11 @@ Proof Machine::finish() {
         }
     }
     find_zero_upper_halves(program_, functions_, proof_);
-    for (std::uint32_t n = 0; n < functions_.size(); ++n) {
-        FunctionFacts& facts = proof_.functions[n];
-        facts.stack_bytes = static_cast<std::uint32_t>((deepest_[n] + 7) / 8 * 8);
-        facts.reachable = proof_.insns[functions_[n].first].reachable;
-    }
-    proof_.stack_bytes = proof_.functions[0].stack_bytes;
     return std::move(proof_);
 }
 
-Status Machine::explore() {
-    cur_.regs[1] = Reg::pointer(RegType::ctx);
-    cur_.regs[kFramePointer] = Reg::pointer(RegType::stack);
+Status Machine::explore(const Root& root) {
+    start(root);
     for (;;) {
         Status done;
         bool pruned = false;
@@ -175,7 +204,8 @@ void Machine::end_path() {
             return;
         }
         const std::int32_t parent = checkpoint.state.parent;
-        if (!checkpoint.listed) {
+        settle_loop(at);
+        if (!checkpoint.listed && checkpoint.open_until < 0) {
             forget(at);
         }
         at = parent;
@@ -216,13 +246,13 @@ void Machine::keep_checkpoint() {
 }
 
 /// The current path ends in `old`: what mattered there matters on this path, too.
-void Machine::propagate(const Checkpoint& old) {
+void Machine::propagate(const Checkpoint& old, const Trail& trail) {
     Traced traced;
     for (std::uint32_t n = 0; n <= old.state.depth(); ++n) {
         traced[n] = old.precise[n];
-        mark_slots_read(n, old.slots_read[n]);
+        mark_slots_read(trail, n, old.slots_read[n]);
     }
-    mark_precise(traced);
+    mark_precise(trail, traced);
 }
 
 /// What is read later in the frame being run, and in its callers once they go on.
@@ -238,38 +268,62 @@ LiveRegs Machine::live_in(const State& state) const {
     return live;
 }
 
+/// The current path brings nothing that `old` did not have. `loops`: nor will it ever, but some of
+/// what it has may still turn out to matter.
+bool Machine::ends_here(std::int32_t old, const LiveRegs& live, bool& loops) const {
+    const Checkpoint& checkpoint = *checkpoints_[static_cast<std::size_t>(old)];
+    const bool walked = checkpoint.branches > 0;
+    const Turn turn = turn_[insn_];
+    if (walked &&
+        (turn == Turn::none ||
+         (turn == Turn::may_goto && checkpoint.state.may_goto_turns == cur_.may_goto_turns))) {
+        return false;
+    }
+    loops = walked || open_until(old) >= 0;
+    return covers(checkpoint, cur_, live, loops);
+}
+
 Status Machine::visit(bool& pruned) {
     if (!prune_point_[insn_]) {
         return {};
     }
     const std::uint64_t jumps = jumps_ - jumps_at_checkpoint_;
     const std::uint64_t insns = proof_.processed_insns - insns_at_checkpoint_;
-    bool keep = program_.test_state_freq || (jumps >= kJumpsBetween && insns >= kInsnsBetween);
+    const bool forced = turn_[insn_] != Turn::none || program_.test_state_freq;
+    bool keep = forced || (jumps >= kJumpsBetween && insns >= kInsnsBetween);
     const LiveRegs live = live_in(cur_);
     std::vector<std::int32_t>& kept = kept_[insn_];
     for (std::size_t n = 0; n < kept.size();) {
         const std::int32_t at = kept[n];
         Checkpoint& old = *checkpoints_[static_cast<std::size_t>(at)];
-        if (old.branches > 0) {
-            if (same_state(old.state, cur_, live)) {
-                return fail(EINVAL, "infinite loop detected at insn {}", insn_);
-            }
-            if (!program_.test_state_freq && jumps < kLoopJumpsBetween &&
-                insns < kLoopInsnsBetween) {
-                keep = false;
-            }
-        } else if (prune_ && covers(old, cur_, live)) {
+        bool loops = false;
+        if (prune_ && ends_here(at, live, loops)) {
             ++old.hits;
-            propagate(old);
+            propagate(old, cur_);
+            if (loops) {
+                close_loop(at);
+            }
             pruned = true;
             return {};
+        }
+        if (old.branches > 0) {
+            const bool took_no_turn = turn_[insn_] != Turn::callback &&
+                                      old.state.may_goto_turns == cur_.may_goto_turns &&
+                                      old.state.callback_depth == cur_.callback_depth;
+            if (took_no_turn && same_state(old.state, cur_, live)) {
+                return fail(EINVAL, "infinite loop detected at insn {}", insn_);
+            }
+            if (!forced && jumps < kLoopJumpsBetween && insns < kLoopInsnsBetween) {
+                keep = false;
+            }
         }
         if (keep) {
             ++old.misses;
         }
-        if (old.misses > old.hits * 3 + 3) {
+        const std::uint32_t patience = forced && old.branches > 0 ? 64 : 3;
+        if (old.misses > old.hits * patience + patience) {
             old.listed = false;
-            const bool complete = old.branches == 0;
+            const bool complete = old.branches == 0 && old.open_until < 0;
             kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(n));
             if (complete) {
                 forget(at);
@@ -368,6 +422,8 @@ Status Machine::execute(const Insn& insn) {
 Status Machine::execute_jump(const Insn& insn) {
     ++jumps_;
     switch (op::operation(insn.code)) {
+        case op::kJcond:
+            return do_may_goto(insn);
         case op::kCall:
             return do_call(insn);
         case op::kExit:

@@ -31,6 +31,7 @@ Uses alu_uses(const Insn& insn) {
 Uses jump_uses(const Insn& insn) {
     switch (op::operation(insn.code)) {
         case op::kJa:
+        case op::kJcond:
             return {};
         case op::kExit:
             return {bit(0), 0};

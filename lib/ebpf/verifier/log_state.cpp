@@ -163,20 +163,25 @@ std::string describe_reg(const Reg& reg, const Program& program) {
     return fmt::format("{}({})", type_name(reg), fields.text());
 }
 
-std::string describe_state(const State& state, const Program& program) {
-    std::string text;
+std::string describe_frame(const State& state, std::uint32_t number, const Program& program) {
+    const Frame& frame = state.frame_at(number);
+    std::string text = number != 0 ? fmt::format(" frame{}:", number) : std::string();
     for (std::uint32_t i = 0; i < kRegs; ++i) {
-        if (state.regs[i].type != RegType::not_init) {
-            text += fmt::format(" R{}={}", i, describe_reg(state.regs[i], program));
+        if (frame.regs[i].type != RegType::not_init) {
+            text += fmt::format(" R{}={}", i, describe_reg(frame.regs[i], program));
         }
     }
-    for (std::uint32_t i = 0; i < state.stack.size(); ++i) {
-        const std::string slot = describe_slot(state.stack[i], program);
+    for (std::uint32_t i = 0; i < frame.stack.size(); ++i) {
+        const std::string slot = describe_slot(frame.stack[i], program);
         if (!slot.empty()) {
             text += fmt::format(" fp-{}={}", (i + 1) * kSlotBytes, slot);
         }
     }
     return text.empty() ? text : text.substr(1);
+}
+
+std::string describe_state(const State& state, const Program& program) {
+    return describe_frame(state, state.depth(), program);
 }
 
 }  // namespace crema::ebpf::verifier

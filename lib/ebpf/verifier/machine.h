@@ -10,6 +10,9 @@
 //   facts.cpp      what lowering may rely on                   call.cpp    helpers
 //   frames.cpp     functions of the program: in and out        arguments.cpp  of helpers
 //   references.cpp what has to be given back                   dynptr.cpp  dynptrs
+//   frames.cpp     functions of the program: in and out        roots.cpp   what is walked at all
+//   callbacks.cpp  functions that helpers call                 loops.cpp   loops that converge
+//   global_functions.cpp  functions verified from their types  stack_depth.cpp  whole call chains
 //   log_state.cpp  states as text     log.cpp  the log
 //
 // Order of one instruction: checks and effects on `cur_`, precision marks, then its Step.
@@ -19,6 +22,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,11 +30,15 @@
 #include "lib/ebpf/helpers/prototypes.h"
 #include "lib/ebpf/program/instruction.h"
 #include "lib/ebpf/program/program.h"
+#include "lib/ebpf/program/structure.h"
 #include "lib/ebpf/verifier/call.h"
 #include "lib/ebpf/verifier/state.h"
 #include "lib/ebpf/verifier/verify.h"
 
 namespace crema::ebpf::verifier {
+
+/// Instructions that decide about one more turn of a loop the walk does not count.
+enum class Turn : std::uint8_t { none, callback, may_goto, iterator };
 
 enum class Direction : std::uint8_t { read, write };
 
@@ -52,17 +60,41 @@ void find_zero_upper_halves(const Program& program,
                             Proof& proof);
 /// "R1=ctx() R10=fp0" in the kernel's log notation; registers in `mask`, or all set ones and stack.
 [[nodiscard]] std::string describe_state(const State& state, const Program& program);
+[[nodiscard]] std::string describe_frame(const State& state,
+                                         std::uint32_t number,
+                                         const Program& program);
 [[nodiscard]] std::string describe_reg(const Reg& reg, const Program& program);
 [[nodiscard]] std::string describe_bits(Tnum bits);
 /// Where the instruction comes from, or null.
 [[nodiscard]] const SourceLine* source_line(const Program& program, std::uint32_t insn);
 /// Which registers of each frame some continuation reads.
 using LiveRegs = std::array<std::uint16_t, kFramesMax>;
-/// True when a program in state `cur` can do nothing that one in complete checkpoint `old` could
-/// not.
-[[nodiscard]] bool covers(const Checkpoint& old, const State& cur, const LiveRegs& live);
+/// True when a program in state `cur` can do nothing that one in checkpoint `old` could not.
+/// `in_full`: what mattered to `old` is not all known yet, so everything is compared.
+[[nodiscard]] bool covers(const Checkpoint& old,
+                          const State& cur,
+                          const LiveRegs& live,
+                          bool in_full);
 /// True when both are the same in all that is live.
 [[nodiscard]] bool same_state(const State& old, const State& cur, const LiveRegs& live);
+
+/// True when both stand in the same functions, called from the same places.
+[[nodiscard]] bool same_calls(const State& a, const State& b);
+/// The register in which a callback finds the caller's R3 (its context), or 0.
+[[nodiscard]] std::uint32_t callback_context_reg(helpers::CallbackRule rule);
+/// Stack and frames of all call chains; the rest of `proof` is complete.
+[[nodiscard]] std::optional<Refusal> check_stack_depth(const Program& program,
+                                                       std::span<const Function> functions,
+                                                       const Proof& proof);
+
+/// What a global function's prototype says of one argument.
+struct GlobalArgument {
+    enum class Kind : std::uint8_t { number, ctx, memory };
+
+    Kind kind = Kind::number;
+    std::uint32_t bytes = 0;  // memory
+    bool nullable = false;    // memory
+};
 
 class Machine {
   public:
@@ -88,8 +120,22 @@ class Machine {
         std::size_t log_length = 0;
     };
 
+    /// What is walked on its own.
+    struct Root {
+        std::uint32_t function = 0;
+        std::array<Reg, 5> args;
+        bool is_async = false;
+    };
+
+    /// A path that ended in a checkpoint whose notes were not complete.
+    struct BackEdge {
+        std::int32_t to = 0;
+        Trail from;
+    };
+
     // explore.cpp
-    [[nodiscard]] Status explore();
+    [[nodiscard]] Status explore(const Root& root);
+    [[nodiscard]] bool ends_here(std::int32_t old, const LiveRegs& live, bool& loops) const;
     [[nodiscard]] Status step();
     [[nodiscard]] Status visit(bool& pruned);
     [[nodiscard]] Status fork(State other, std::uint32_t insn);
@@ -100,18 +146,53 @@ class Machine {
     [[nodiscard]] Status execute_jump(const Insn& insn);
     void record_step(Flow flow = Flow::stays, std::uint32_t linked = 0);
     [[nodiscard]] LiveRegs live_in(const State& state) const;
-    void propagate(const Checkpoint& old);
+    void propagate(const Checkpoint& old, const Trail& trail);
     void forget(std::int32_t checkpoint);
     [[nodiscard]] Status check_uses(const Insn& insn) const;
     [[nodiscard]] Error located(int code, std::uint32_t insn, const std::string& reason) const;
     void find_prune_points();
+    [[nodiscard]] Status judge();
     [[nodiscard]] Proof finish();
+
+    // roots.cpp
+    void find_effects();
+    [[nodiscard]] std::optional<Refusal> check_functions() const;
+    [[nodiscard]] Status walk_roots();
+    [[nodiscard]] Status walk_global(std::uint32_t function);
+    void start(const Root& root);
 
     // frames.cpp
     [[nodiscard]] Status do_function_call(const Insn& insn);
     [[nodiscard]] Status do_exit();
-    [[nodiscard]] Status enter(std::uint32_t function, std::array<Reg, 5> args);
-    void leave(Reg result);
+    [[nodiscard]] Status do_last_exit();
+    [[nodiscard]] Status do_tail_call();
+    [[nodiscard]] Status enter(std::uint32_t function, const std::array<Reg, 5>& args, Flow flow);
+    void leave(const Reg& result);
+
+    // global_functions.cpp
+    [[nodiscard]] bool is_global(std::uint32_t function) const;
+    [[nodiscard]] Result<GlobalArgument> global_argument(std::uint32_t function,
+                                                         std::size_t index,
+                                                         std::uint32_t type) const;
+    [[nodiscard]] Result<std::vector<GlobalArgument>> global_prototype(
+        std::uint32_t function) const;
+    [[nodiscard]] Result<std::array<Reg, 5>> global_entry(std::uint32_t function);
+    [[nodiscard]] Status check_passed_memory(std::uint32_t regno, std::uint32_t bytes);
+    [[nodiscard]] Status check_global_argument(std::uint32_t index, const GlobalArgument& arg);
+    [[nodiscard]] Status do_global_call(std::uint32_t function);
+
+    // callbacks.cpp
+    [[nodiscard]] Result<std::array<Reg, 5>> callback_arguments(const Call& call) const;
+    [[nodiscard]] Status do_callback(const Call& call);
+    [[nodiscard]] Status check_callback_result(const char* when);
+    void add_async_root(std::uint32_t function, const std::array<Reg, 5>& args);
+
+    // loops.cpp
+    void widen_since_last_turn(State& state, std::uint32_t insn, std::int32_t at);
+    [[nodiscard]] std::int32_t open_until(std::int32_t at) const;
+    void close_loop(std::int32_t old);
+    void settle_loop(std::int32_t entry);
+    [[nodiscard]] Status do_may_goto(const Insn& insn);
 
     // alu.cpp
     [[nodiscard]] Status do_alu(const Insn& insn);
@@ -123,6 +204,7 @@ class Machine {
     [[nodiscard]] Status check_sane_offset(const Reg& reg, RegType type) const;
     void give_id(Reg& reg);
     [[nodiscard]] Status do_ld_imm64(const Insn& insn);
+    [[nodiscard]] Status do_ld_function(const Insn& insn);
 
     // memory.cpp
     [[nodiscard]] Status do_load(const Insn& insn);
@@ -187,7 +269,7 @@ class Machine {
     void write_stack_anywhere(const Reg& ptr, std::int32_t off, std::uint32_t size, bool zero);
     void note_slot(std::uint32_t frame, std::int64_t start);
     void write_slot(std::uint32_t frame, std::int64_t start, std::uint32_t size, Byte kind);
-    void mark_slots_read(std::uint32_t frame, std::uint64_t slots);
+    void mark_slots_read(const Trail& trail, std::uint32_t frame, std::uint64_t slots);
     void mark_range_read(std::uint32_t frame, std::int64_t start, std::int64_t end);
 
     // branch.cpp
@@ -261,7 +343,7 @@ class Machine {
                                          std::int64_t size);
 
     // precision.cpp
-    void mark_precise(Traced traced);
+    void mark_precise(const Trail& trail, Traced traced);
     void mark_reg_precise(std::uint32_t regno);
     void mark_slots_precise(std::uint32_t frame, std::uint64_t slots);
     void trace_back(const Step& step, Traced& traced) const;
@@ -292,6 +374,12 @@ class Machine {
     std::vector<bool> taken_seen_;
     std::vector<bool> fallen_seen_;
     std::vector<bool> prune_point_;
+    std::vector<Turn> turn_;   // per instruction
+    std::vector<Root> roots_;  // still to be walked
+    std::vector<Root> walked_async_;
+    std::vector<bool> called_;  // global functions
+    std::vector<BackEdge> back_edges_;
+    bool notes_added_ = false;  // precision or read marks, since it was cleared
     std::vector<std::uint16_t> live_;
     std::vector<std::vector<std::int32_t>> kept_;  // checkpoints per instruction
     std::vector<std::unique_ptr<Checkpoint>> checkpoints_;

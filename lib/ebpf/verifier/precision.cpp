@@ -82,9 +82,23 @@ void Machine::trace_flow(const Step& step, Traced& traced) const {
             callee = {};
             return;
         }
+        case Flow::enters_callback: {
+            Marks& callee = traced[step.frame + 1];
+            const Insn& insn = program_.insns[step.insn];
+            const auto* helper = helpers::find(static_cast<std::uint32_t>(insn.imm));
+            const std::uint32_t context =
+                helper != nullptr ? callback_context_reg(helper->callback) : 0;
+            if (context != 0 && (callee.regs >> context & 1U) != 0) {
+                here.regs |= reg_bit(3);
+            }
+            callee = {};
+            return;
+        }
         case Flow::leaves: {
             Marks& caller = traced[step.frame - 1];
-            here.regs |= caller.regs & kResult;
+            if (!is_call(program_.insns[step.insn])) {  // after a tail call nobody here made it
+                here.regs |= caller.regs & kResult;
+            }
             drop(caller.regs, kArguments | kResult);
             return;
         }
@@ -189,9 +203,9 @@ void mark_checkpoint(Checkpoint& checkpoint, Traced& traced) {
 
 }  // namespace
 
-void Machine::mark_precise(Traced traced) {
-    std::uint32_t at_step = cur_.last_step;
-    for (std::int32_t at = cur_.parent;;) {
+void Machine::mark_precise(const Trail& trail, Traced traced) {
+    std::uint32_t at_step = trail.last_step;
+    for (std::int32_t at = trail.parent;;) {
         const std::uint32_t until =
             at < 0 ? 0 : checkpoints_[static_cast<std::size_t>(at)]->state.last_step;
         for (; at_step != until; at_step = steps_[at_step].before) {
@@ -208,6 +222,7 @@ void Machine::mark_precise(Traced traced) {
         if (nothing_left(traced)) {
             return;
         }
+        notes_added_ = true;
         at = checkpoint.state.parent;
     }
 }
@@ -215,13 +230,13 @@ void Machine::mark_precise(Traced traced) {
 void Machine::mark_reg_precise(std::uint32_t regno) {
     Traced traced;
     traced[cur_.depth()].regs = reg_bit(regno);
-    mark_precise(traced);
+    mark_precise(cur_, traced);
 }
 
 void Machine::mark_slots_precise(std::uint32_t frame, std::uint64_t slots) {
     Traced traced;
     traced[frame].slots = slots;
-    mark_precise(traced);
+    mark_precise(cur_, traced);
 }
 
 }  // namespace crema::ebpf::verifier

@@ -64,8 +64,12 @@ bool same_held(const Held& a, const Held& b, IdMap& ids) {
                [&](const Reference& x, const Reference& y) { return ids.match(x.id, y.id); });
 }
 
-bool reg_covers(const Reg& old, bool precise, const Reg& cur, IdMap& ids) {
-    if (old.type == RegType::not_init) {
+/// How a scalar of the old state counts: not at all (it decided nothing), as it decided something,
+/// or in full, like everything else, as what it decides is not known yet.
+enum class Weight : std::uint8_t { none, precise, all };
+
+bool reg_covers(const Reg& old, Weight weight, const Reg& cur, IdMap& ids) {
+    if (old.type == RegType::not_init && (weight != Weight::all || cur.type == old.type)) {
         return true;  // no proved continuation read it
     }
     if (old.type != cur.type || old.or_null != cur.or_null) {
@@ -73,7 +77,7 @@ bool reg_covers(const Reg& old, bool precise, const Reg& cur, IdMap& ids) {
     }
     switch (old.type) {
         case RegType::scalar:
-            if (!precise) {
+            if (weight == Weight::none) {
                 return true;
             }
             if (old.id != 0 && (old.linked_sum != cur.linked_sum || old.off != cur.off)) {
@@ -107,11 +111,14 @@ bool as_scalar(const Slot& slot, Reg& out) {
     return true;
 }
 
-bool slot_covers(const Slot& old, bool precise, const Slot& cur, IdMap& ids) {
+bool slot_covers(const Slot& old, Weight weight, const Slot& cur, IdMap& ids) {
     Reg old_value;
     Reg cur_value;
+    if (weight == Weight::all && old.bytes != cur.bytes) {
+        return false;
+    }
     if (old.is_spill() && as_scalar(old, old_value) && as_scalar(cur, cur_value)) {
-        return reg_covers(old_value, precise, cur_value, ids);
+        return reg_covers(old_value, weight, cur_value, ids);
     }
     for (std::uint32_t i = 0; i < kSlotBytes; ++i) {
         switch (old.bytes[i]) {
@@ -134,7 +141,7 @@ bool slot_covers(const Slot& old, bool precise, const Slot& cur, IdMap& ids) {
         return true;
     }
     return old.spill_bytes() == cur.spill_bytes() &&
-           reg_covers(old.spill(), precise, cur.spill(), ids);
+           reg_covers(old.spill(), weight, cur.spill(), ids);
 }
 
 bool reg_same(const Reg& a, const Reg& b, IdMap& ids) {
@@ -142,39 +149,33 @@ bool reg_same(const Reg& a, const Reg& b, IdMap& ids) {
            a.linked_sum == b.linked_sum && a.s == b.s && same_base(a, b, ids);
 }
 
-/// Both stand in the same functions, called from the same places.
-bool same_calls(const State& a, const State& b) {
-    if (a.depth() != b.depth()) {
-        return false;
-    }
-    for (std::uint32_t n = 0; n <= a.depth(); ++n) {
-        const Frame& x = a.frame_at(n);
-        const Frame& y = b.frame_at(n);
-        if (x.function != y.function || x.call_site != y.call_site ||
-            x.is_callback != y.is_callback || x.is_async != y.is_async) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool frame_covers(
-    const Checkpoint& old, std::uint32_t number, const Frame& cur, std::uint16_t live, IdMap& ids) {
+bool frame_covers(const Checkpoint& old,
+                  std::uint32_t number,
+                  const Frame& cur,
+                  std::uint16_t live,
+                  bool in_full,
+                  IdMap& ids) {
     const Frame& was = old.state.frame_at(number);
     const Marks& precise = old.precise[number];
+    const auto weight = [&](std::uint64_t marks, std::uint32_t i) {
+        return in_full ? Weight::all : (marks >> i & 1U) != 0 ? Weight::precise : Weight::none;
+    };
+    if (was.callback_runs > cur.callback_runs) {
+        return false;
+    }
     for (std::uint32_t i = 0; i < kRegs; ++i) {
         if ((live >> i & 1U) != 0 &&
-            !reg_covers(was.regs[i], (precise.regs >> i & 1U) != 0, cur.regs[i], ids)) {
+            !reg_covers(was.regs[i], weight(precise.regs, i), cur.regs[i], ids)) {
             return false;
         }
     }
     static const Slot empty{};
     for (std::uint32_t i = 0; i < was.stack.size(); ++i) {
-        if ((old.slots_read[number] >> i & 1U) == 0) {
+        if (!in_full && (old.slots_read[number] >> i & 1U) == 0) {
             continue;
         }
         const Slot& now = i < cur.stack.size() ? cur.stack[i] : empty;
-        if (!slot_covers(was.stack[i], (precise.slots >> i & 1U) != 0, now, ids)) {
+        if (!slot_covers(was.stack[i], weight(precise.slots, i), now, ids)) {
             return false;
         }
     }
@@ -203,7 +204,23 @@ bool frame_same(const Frame& old, const Frame& cur, std::uint16_t live, IdMap& i
 
 }  // namespace
 
-bool covers(const Checkpoint& old, const State& cur, const LiveRegs& live) {
+/// Both stand in the same functions, called from the same places.
+bool same_calls(const State& a, const State& b) {
+    if (a.depth() != b.depth()) {
+        return false;
+    }
+    for (std::uint32_t n = 0; n <= a.depth(); ++n) {
+        const Frame& x = a.frame_at(n);
+        const Frame& y = b.frame_at(n);
+        if (x.function != y.function || x.call_site != y.call_site ||
+            x.is_callback != y.is_callback || x.is_async != y.is_async) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool covers(const Checkpoint& old, const State& cur, const LiveRegs& live, bool in_full) {
     if (!same_calls(old.state, cur)) {
         return false;
     }
@@ -212,7 +229,7 @@ bool covers(const Checkpoint& old, const State& cur, const LiveRegs& live) {
         return false;
     }
     for (std::uint32_t n = 0; n <= cur.depth(); ++n) {
-        if (!frame_covers(old, n, cur.frame_at(n), live[n], ids)) {
+        if (!frame_covers(old, n, cur.frame_at(n), live[n], in_full, ids)) {
             return false;
         }
     }

@@ -65,12 +65,13 @@ Status Machine::check_stack(std::uint32_t regno,
     return {};
 }
 
-void Machine::mark_slots_read(std::uint32_t frame, std::uint64_t slots) {
-    slots &= ~cur_.slots_set[frame];
-    for (std::int32_t at = cur_.parent; at >= 0 && slots != 0;) {
+void Machine::mark_slots_read(const Trail& trail, std::uint32_t frame, std::uint64_t slots) {
+    slots &= ~trail.slots_set[frame];
+    for (std::int32_t at = trail.parent; at >= 0 && slots != 0;) {
         Checkpoint& checkpoint = *checkpoints_[static_cast<std::size_t>(at)];
         slots &= ~checkpoint.slots_read[frame];
         checkpoint.slots_read[frame] |= slots;
+        notes_added_ = notes_added_ || slots != 0;
         slots &= ~checkpoint.state.slots_set[frame];
         at = checkpoint.state.parent;
     }
@@ -81,7 +82,7 @@ void Machine::mark_range_read(std::uint32_t frame, std::int64_t start, std::int6
     for (std::uint32_t slot = slot_of(end - 1); slot <= slot_of(start); ++slot) {
         slots |= slot_bit(slot);
     }
-    mark_slots_read(frame, slots);
+    mark_slots_read(cur_, frame, slots);
 }
 
 Result<Reg> Machine::fill(const Slot& slot, std::int64_t off, std::uint32_t size) {

@@ -295,14 +295,20 @@ struct Held {
     bool drop(std::uint32_t id);
 };
 
-/// A state is the frame being run and, suspended, those of its callers.
-struct State : Frame {
-    std::vector<Shared<Frame>> callers;  // outermost first
-    Held held;
-    /// Per frame: slots wholly written since the parent checkpoint (all, for a younger frame).
+/// How a path came where it is, since its last checkpoint.
+struct Trail {
+    /// Per frame: slots wholly written since then (all, for a younger frame).
     std::array<std::uint64_t, kFramesMax> slots_set{};
     std::int32_t parent = -1;     // checkpoint this path passed last
     std::uint32_t last_step = 0;  // in Machine::steps_; 0: none
+};
+
+/// A state is the frame being run and, suspended, those of its callers.
+struct State : Frame, Trail {
+    std::vector<Shared<Frame>> callers;  // outermost first
+    Held held;
+    std::uint32_t callback_depth = 0;  // runs of synchronous callbacks on this path
+    std::uint32_t may_goto_turns = 0;
 
     /// Number of the frame being run; the outermost is 0.
     [[nodiscard]] std::uint32_t depth() const { return static_cast<std::uint32_t>(callers.size()); }
@@ -347,6 +353,10 @@ struct Checkpoint {
     std::uint32_t hits = 0;
     std::uint32_t misses = 0;
     bool listed = true;  // still compared with
+    /// Notes (precise, slots_read) are complete only when this checkpoint, an older one or itself,
+    /// has settled; -1: when branches == 0.
+    std::int32_t open_until = -1;
+    bool settled = false;
 };
 
 /// The kernel's names ("pkt", "map_value").

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What is walked, one after the other: the program, then what it registered to run later, then
+// global functions that something walked calls. And what is known of functions before any walk.
+#include <cerrno>
+
+#include "lib/ebpf/program/structure.h"
+#include "lib/ebpf/verifier/machine.h"
+
+namespace crema::ebpf::verifier {
+
+namespace {
+
+constexpr std::int32_t kTailCall = 12;
+
+bool is_helper_call(const Insn& insn) {
+    return is_call(insn) && insn.src == op::kHelperCall;
+}
+
+}  // namespace
+
+/// tail_calls of each function itself; moves_packet also of what it calls.
+void Machine::find_effects() {
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> calls;
+    for (std::uint32_t i = 0; i < program_.insns.size(); ++i) {
+        const Insn& insn = program_.insns[i];
+        FunctionFacts& facts = proof_.functions[function_of(functions_, i)];
+        if (is_helper_call(insn)) {
+            const auto* helper = helpers::find(static_cast<std::uint32_t>(insn.imm));
+            facts.tail_calls = facts.tail_calls || insn.imm == kTailCall;
+            facts.moves_packet = facts.moves_packet || insn.imm == kTailCall ||
+                                 (helper != nullptr && helper->moves_packet);
+        } else if (const auto target = function_target(insn, i)) {
+            calls.emplace_back(function_of(functions_, i),
+                               function_of(functions_, static_cast<std::uint32_t>(*target)));
+        }
+    }
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (const auto& [caller, callee] : calls) {
+            if (proof_.functions[callee].moves_packet && !proof_.functions[caller].moves_packet) {
+                proof_.functions[caller].moves_packet = true;
+                changed = true;
+            }
+        }
+    }
+}
+
+std::optional<Refusal> Machine::check_functions() const {
+    for (std::uint32_t n = 1; n < functions_.size(); ++n) {
+        if (proof_.functions[n].tail_calls && functions_[n].btf_type == 0) {
+            return Refusal{EINVAL, functions_[n].first,
+                           "tail_call is not allowed in subprogs without BTF"};
+        }
+    }
+    return std::nullopt;
+}
+
+Status Machine::walk_roots() {
+    Root program{.function = 0, .args = {}, .is_async = false};
+    program.args[0] = Reg::pointer(RegType::ctx);
+    if (auto ok = explore(program); !ok) {
+        return ok;
+    }
+    for (std::uint32_t n = 1; n < functions_.size();) {
+        if (!roots_.empty()) {
+            const Root root = roots_.back();
+            roots_.pop_back();
+            walked_async_.push_back(root);
+            if (auto ok = explore(root); !ok) {
+                return ok;
+            }
+            continue;
+        }
+        if (!called_[n] || proof_.functions[n].global) {
+            ++n;
+            continue;
+        }
+        if (auto ok = walk_global(n); !ok) {
+            return ok;
+        }
+        n = 1;  // it may call one that was passed
+    }
+    return {};
+}
+
+Status Machine::walk_global(std::uint32_t function) {
+    proof_.functions[function].global = true;
+    insn_ = functions_[function].first;
+    if (logging()) {
+        log_text(fmt::format("Validating {}() func#{}...\n", functions_[function].name, function));
+    }
+    const auto args = global_entry(function);
+    if (!args) {
+        return tl::unexpected<Error>(located(args.error().code, insn_, args.error().message));
+    }
+    if (auto ok = explore({.function = function, .args = *args, .is_async = false}); !ok) {
+        return ok;
+    }
+    if (logging()) {
+        log_text(fmt::format("Func#{} ('{}') is safe for any args that match its prototype\n",
+                             function, functions_[function].name));
+    }
+    return {};
+}
+
+/// A state at the start of a root's function.
+void Machine::start(const Root& root) {
+    cur_ = State{};
+    std::copy(root.args.begin(), root.args.end(), cur_.regs.begin() + 1);
+    cur_.regs[kFramePointer] = Reg::pointer(RegType::stack);
+    cur_.function = root.function;
+    cur_.is_async = root.is_async;
+    cur_.in_callback = root.is_async;
+    cur_.returns_max = 0;
+    cur_.slots_set[0] = ~std::uint64_t{0};
+    insn_ = functions_[root.function].first;
+    from_ = insn_;
+    path_starts_ = true;
+    path_ended_ = false;
+}
+
+}  // namespace crema::ebpf::verifier
