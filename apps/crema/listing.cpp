@@ -17,7 +17,7 @@ namespace {
 using ebpf::Insn;
 using ebpf::Program;
 using ebpf::lowering::kNoOrigin;
-using ebpf::lowering::Lowered;
+using ebpf::lowering::LoweredFunction;
 
 std::int32_t upper_half(const std::vector<Insn>& insns, std::size_t slot) {
     return slot + 1 < insns.size() ? insns[slot + 1].imm : 0;
@@ -51,7 +51,7 @@ std::string bpf_text(const Program& program, std::size_t slot) {
 }
 
 /// A lowered call names the helper that its origin calls; its own number is one of ours.
-std::string lowered_text(const Program& program, const Lowered& lowered, std::size_t slot) {
+std::string lowered_text(const Program& program, const LoweredFunction& lowered, std::size_t slot) {
     const Insn& insn = lowered.insns[slot];
     const std::uint32_t origin = lowered.origins[slot];
     if (insn.code != (ebpf::op::kJmp | ebpf::op::kCall)) {
@@ -119,7 +119,7 @@ void add_around(Listing& listing, LoweredLine line) {
 
 void add_lowered(Listing& listing,
                  const Program& program,
-                 const Lowered& lowered,
+                 const LoweredFunction& lowered,
                  std::vector<NativeInsn> code) {
     const auto starts = find_native_starts(lowered, code);
     const auto lines = lines_by_slot(listing, program.insns.size());
@@ -140,9 +140,10 @@ void add_lowered(Listing& listing,
         slot += width - 1;
     }
     if (starts) {
-        listing.prologue.assign(code.begin(), code.begin() + starts->front());
+        listing.prologue.insert(listing.prologue.end(), code.begin(),
+                                code.begin() + starts->front());
     } else {
-        listing.unmapped = std::move(code);
+        std::move(code.begin(), code.end(), std::back_inserter(listing.unmapped));
     }
 }
 
@@ -171,15 +172,19 @@ Result<Listing> make_listing(const Program& program, bool judged_safe) {
     if (!compiled) {
         return forward_error(compiled);
     }
-    const auto* const bytes = reinterpret_cast<const std::uint8_t*>(compiled->entry());
-    auto code = disassemble_native({bytes, compiled->bytes()});
-    if (!code) {
-        return forward_error(code);
-    }
     listing.stack_bytes = proof->stack_bytes;
-    listing.lowered_insns = static_cast<std::uint32_t>(lowered->insns.size());
     listing.native_bytes = static_cast<std::uint32_t>(compiled->bytes());
-    add_lowered(listing, program, *lowered, std::move(*code));
+    listing.lowered_insns = 0;
+    for (std::size_t f = 0; f < lowered->functions.size(); ++f) {
+        const auto& native = compiled->functions()[f];
+        auto code = disassemble_native(
+            {reinterpret_cast<const std::uint8_t*>(native.address), native.bytes});
+        if (!code) {
+            return forward_error(code);
+        }
+        listing.lowered_insns += static_cast<std::uint32_t>(lowered->functions[f].insns.size());
+        add_lowered(listing, program, lowered->functions[f], std::move(*code));
+    }
     return listing;
 }
 

@@ -5,6 +5,7 @@
 #include <capstone/capstone.h>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/lowering/emit.h"
@@ -14,6 +15,7 @@ namespace {
 
 using ebpf::Insn;
 using ebpf::lowering::Lowered;
+using ebpf::lowering::LoweredFunction;
 
 /// Constants of this form stand in front of each lowered slot; the low half is the slot's number.
 constexpr std::uint64_t kMarker = 0x7e57c0de00000000;
@@ -29,8 +31,13 @@ bool is_jump(const Insn& insn) {
            operation != ebpf::op::kExit;
 }
 
+std::uint64_t never_called(
+    std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return 0;
+}
+
 /// The same instructions, a marker in front of each. None: a jump becomes too long.
-std::optional<Lowered> with_markers(const Lowered& lowered) {
+std::optional<Lowered> with_markers(const LoweredFunction& lowered) {
     const std::size_t slots = lowered.insns.size();
     std::vector<std::int64_t> marker_at(slots + 1);  // by slot, in the marked program
     std::int64_t next = 0;
@@ -44,8 +51,11 @@ std::optional<Lowered> with_markers(const Lowered& lowered) {
     }
     marker_at[slots] = next;
 
-    Lowered marked;
+    LoweredFunction marked;
     marked.natives = lowered.natives;
+    // It is never run: any address stands for the machine code of another function.
+    std::replace(marked.natives.begin(), marked.natives.end(), ebpf::helpers::Native{nullptr},
+                 &never_called);
     marked.stack_bytes = lowered.stack_bytes;
     const auto mark = [&marked](std::size_t slot) {
         marked.insns.push_back(ebpf::lowering::make_insn(ebpf::op::kLdImm64, 0, 0, 0,
@@ -73,7 +83,9 @@ std::optional<Lowered> with_markers(const Lowered& lowered) {
             marked.insns.push_back(lowered.insns[++slot]);
         }
     }
-    return marked;
+    Lowered program;
+    program.functions.push_back(std::move(marked));
+    return program;
 }
 
 /// The slot that this instruction is the marker of, or -1.
@@ -130,7 +142,7 @@ Result<std::vector<NativeInsn>> disassemble_native(std::span<const std::uint8_t>
 #endif
 }
 
-std::optional<std::vector<std::uint32_t>> find_native_starts(const Lowered& lowered,
+std::optional<std::vector<std::uint32_t>> find_native_starts(const LoweredFunction& lowered,
                                                              const std::vector<NativeInsn>& code) {
     const auto marked = with_markers(lowered);
     if (!marked) {

@@ -32,6 +32,6 @@ struct NativeInsn {
 /// the epilogue's. Slots that have no code of their own (second halves, moves to themselves) begin
 /// where the next one begins. None: could not be established.
 [[nodiscard]] std::optional<std::vector<std::uint32_t>> find_native_starts(
-    const ebpf::lowering::Lowered& lowered, const std::vector<NativeInsn>& code);
+    const ebpf::lowering::LoweredFunction& lowered, const std::vector<NativeInsn>& code);
 
 }  // namespace crema::command

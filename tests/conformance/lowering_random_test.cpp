@@ -18,6 +18,7 @@
 #include "lib/ebpf/verifier/verify.h"
 #include "tests/support/kernel_bpf.h"
 #include "tests/support/random_bench.h"
+#include "tests/support/random_functions.h"
 #include "tests/support/random_program.h"
 #include "tests/support/rounds.h"
 
@@ -102,23 +103,22 @@ class KernelSide {
     std::uint32_t cpu_;
 };
 
-TEST(LoweringRandomConformance, AgreesWithTheKernel) {
-    if (!kernel::available()) {
-        GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-    }
+// make(random, maps) gives the program of one seed.
+template <typename Make>
+void agree_with_the_kernel(std::uint64_t rounds, Make make) {
     const std::uint64_t first = first_seed();
-    const std::uint64_t rounds = scaled_rounds(500);
     const std::uint32_t cpu = stay_on_this_cpu();
     RandomBench bench(cpu);
     KernelSide kernel_side(bench.maps(), cpu);
     std::uint64_t compared = 0;
     std::string log;
-    for (std::uint64_t seed = first; seed < first + rounds && !HasFailure(); seed++) {
+    for (std::uint64_t seed = first; seed < first + rounds && !testing::Test::HasFailure();
+         seed++) {
         std::mt19937_64 random(seed);
-        const RandomProgram made = make_random_program(random, bench.maps());
+        const ebpf::Program program = make(random, bench.maps());
         bench.fill_packet(random);
         Outcome wanted;
-        if (!kernel_side.run(made.program, bench.packet(), &wanted, &log)) {
+        if (!kernel_side.run(program, bench.packet(), &wanted, &log)) {
             EXPECT_TRUE(log.find("too large") != std::string::npos ||
                         log.find("too complex") != std::string::npos ||
                         log.find("infinite loop") != std::string::npos)
@@ -126,9 +126,9 @@ TEST(LoweringRandomConformance, AgreesWithTheKernel) {
                 << log.substr(log.size() - std::min<std::size_t>(log.size(), 600));
             continue;
         }
-        auto proof = ebpf::verifier::verify(made.program, {});
+        auto proof = ebpf::verifier::verify(program, {});
         ASSERT_TRUE(proof) << "seed " << seed << ": " << proof.error().message;
-        auto lowered = ebpf::lowering::lower(made.program, *proof);
+        auto lowered = ebpf::lowering::lower(program, *proof);
         ASSERT_TRUE(lowered) << "seed " << seed << ": " << lowered.error().message;
         auto code = ebpf::lowering::compile(*lowered);
         ASSERT_TRUE(code) << "seed " << seed << ": " << code.error().message;
@@ -142,6 +142,22 @@ TEST(LoweringRandomConformance, AgreesWithTheKernel) {
     std::printf("  %llu of %llu programs compared\n", static_cast<unsigned long long>(compared),
                 static_cast<unsigned long long>(rounds));
     EXPECT_GT(compared, rounds / 2) << "the kernel refuses too many of the random programs";
+}
+
+TEST(LoweringRandomConformance, AgreesWithTheKernel) {
+    if (!kernel::available()) {
+        GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
+    }
+    agree_with_the_kernel(scaled_rounds(500), [](std::mt19937_64& random, const RandomMaps& maps) {
+        return make_random_program(random, maps).program;
+    });
+}
+
+TEST(LoweringRandomConformance, SeveralFunctionsAgreeWithTheKernel) {
+    if (!kernel::available()) {
+        GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
+    }
+    agree_with_the_kernel(scaled_rounds(500), make_random_functions);
 }
 
 }  // namespace

@@ -17,9 +17,9 @@
 namespace crema::test {
 
 inline std::shared_ptr<const ebpf::LoadedProgram> tiny_program(
-    const ebpf::lowering::Lowered& lowered, std::uint32_t attach_type = ebpf::kAttachXdp) {
+    const ebpf::lowering::LoweredFunction& lowered, std::uint32_t attach_type = ebpf::kAttachXdp) {
     static std::atomic<std::uint32_t> next_id{1000};
-    auto code = ebpf::lowering::compile(lowered);
+    auto code = ebpf::lowering::compile({.functions = {lowered}});
     EXPECT_TRUE(code) << code.error().message;
     auto program = std::make_shared<ebpf::LoadedProgram>();
     program->id = next_id++;

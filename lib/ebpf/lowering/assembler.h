@@ -9,10 +9,16 @@
 //   instructions              only forward jumps
 //   exit                      the only one: a second would be a backward jump to the epilogue
 //   130 bytes of dead code    jumps backward are never in the range where the JIT wraps (-127,
-//   -128) stubs                     each ends with a jump backward
+//                             -128)
+//   stubs                     each ends with a jump backward
+//
+// A jump reaches 32767 instructions. Where that is too short, islands lie between the instructions,
+// jumped over by the code around them: the same dead code and stubs, and jumps on to the next
+// island.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -36,49 +42,63 @@ class Assembler {
     /// Any instruction but a jump or LD_IMM64.
     void emit(const Insn& insn);
     void load_constant(Reg dst, std::uint64_t value);
+    /// LD_IMM64 for AddressOf `function`.
+    void load_address_of(Reg dst, std::uint32_t function);
     void jump(const Insn& insn, Label target);
 
     void exit() { jump(jump_always(), exit_); }
 
-    /// A piece of code behind the exit that runs `body` (no jumps) and goes on at `target`.
+    /// A piece of code off the way that runs `body` (no jumps) and goes on at `target`. One jump
+    /// leads to it.
     [[nodiscard]] Label stub(std::vector<Insn> body, Label target);
 
-    /// The program, ready for the JIT. E2BIG: a jump is longer than its 16-bit field.
+    /// The program, ready for the JIT. E2BIG: so many far jumps cross one place that no island
+    /// holds them.
     /// needs_frame: the program calls; the JIT makes a frame only where r10 occurs.
     [[nodiscard]] Result<std::vector<Insn>> finish(bool needs_frame);
 
     /// After finish(): where each of its instruction slots comes from.
     [[nodiscard]] std::vector<std::uint32_t> take_origins() { return std::move(origins_); }
 
+    /// After finish(): where they ended up.
+    [[nodiscard]] std::vector<AddressOf> take_addresses() { return std::move(addresses_); }
+
   private:
     static constexpr Label kNoLabel = UINT32_MAX;
+    static constexpr std::uint32_t kNotBound = UINT32_MAX;
 
     struct Item {
         Insn insn{};
-        Label target = kNoLabel;  // jumps
-        std::int32_t high = 0;    // LD_IMM64: upper half
+        Label target = kNoLabel;              // jumps
+        std::int32_t high = 0;                // LD_IMM64: upper half
+        std::uint32_t function = UINT32_MAX;  // LD_IMM64: its address
         std::uint32_t origin = kNoOrigin;
         bool removed = false;
     };
 
     struct Stub {
-        Label entry;
         std::vector<Insn> body;
         Label target;
         std::uint32_t origin;
     };
 
-    [[nodiscard]] bool needs_jump_padding() const;
-    void prepend(bool jump_padding, bool needs_frame);
+    /// How far islands lie apart and how many slots each may take. apart 0: only the one behind
+    /// the exit.
+    struct Spacing {
+        std::uint32_t apart;
+        std::uint32_t room;
+    };
+
+    class Layout;
+
     void remove_jumps_to_next();
-    void route_backward_jumps();
-    void append_stubs();
-    [[nodiscard]] std::vector<std::uint32_t> slots() const;
-    [[nodiscard]] Label backward_stub(Label target);
+    [[nodiscard]] Result<std::vector<Insn>> encode(const std::vector<Item>& items,
+                                                   const std::vector<std::uint32_t>& bound);
 
     std::vector<Item> items_;
-    std::vector<std::uint32_t> bound_{UINT32_MAX};  // item index by label; label 0 is the exit
-    std::vector<Stub> stubs_;
+    std::vector<std::uint32_t> bound_{kNotBound};  // item index by label; label 0 is the exit
+    std::map<Label, Stub> stubs_;                  // by the label that leads to it
+    std::vector<AddressOf> addresses_;
     std::vector<std::uint32_t> origins_;
     std::uint32_t origin_ = kNoOrigin;
     Label exit_ = 0;

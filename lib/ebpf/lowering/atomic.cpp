@@ -76,6 +76,9 @@ void Rewriter::call_intrinsic(const Intrinsic& call) {
         out_.emit(alu64_k(op::kMov, kR2, *call.constant));
     }
     call_native(call.native, false);
+    if (call.result_slot != 0) {
+        out_.emit(store(op::kDw, kFrame, call.result_slot, kR0));
+    }
     if (call.result > 0) {
         out_.emit(mov64(static_cast<Reg>(call.result), kR0));
     }

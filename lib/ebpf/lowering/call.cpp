@@ -1,34 +1,57 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Helper calls: native functions by index, or array lookups as instructions. A call may destroy
-// r0..r5, so an inlined lookup may too.
+// Calls: native functions and the program's own by index, array lookups and tail calls as
+// instructions. A call may destroy r0..r5, so what is inlined may too.
 #include <algorithm>
 #include <bit>
 
+#include "lib/base/check.h"
 #include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/lowering/intrinsics.h"
 #include "lib/ebpf/lowering/rewriter.h"
 #include "lib/ebpf/maps/map.h"
 
 namespace crema::ebpf::lowering {
 
-void Rewriter::save_context() {
-    out_.emit(store(op::kDw, kFrame, context_slot(), kR1));
-}
-
 void Rewriter::load_context(Reg dst) {
     out_.emit(load(op::kDw, dst, kFrame, context_slot()));
 }
 
-void Rewriter::call_native(helpers::Native native, bool wants_context) {
+std::uint32_t Rewriter::native_index(helpers::Native native) {
     auto at = std::find(natives_.begin(), natives_.end(), native);
     if (at == natives_.end()) {
         at = natives_.insert(at, native);
     }
+    return static_cast<std::uint32_t>(at - natives_.begin());
+}
+
+void Rewriter::call_index(std::uint32_t native) {
+    out_.emit(make_insn(opcode(op::kJmp | op::kCall), 0, 0, 0, static_cast<std::int32_t>(native)));
+}
+
+void Rewriter::call_native(helpers::Native native, bool wants_context) {
     if (wants_context) {
         load_context(kR5);
     }
-    out_.emit(make_insn(opcode(op::kJmp | op::kCall), 0, 0, 0,
-                        static_cast<std::int32_t>(at - natives_.begin())));
+    call_index(native_index(native));
+}
+
+// The callee's machine code takes r1..r5 and gives r0 as any native function does, and preserves
+// r6..r9 by its prologue.
+void Rewriter::call_function(std::int32_t function) {
+    const std::int32_t place = place_[static_cast<std::size_t>(function)];
+    CREMA_CHECK(place >= 0);  // a proved call leads to a proved function
+    const auto known = std::find_if(callees_.begin(), callees_.end(), [&](const Callee& callee) {
+        return callee.function == static_cast<std::uint32_t>(place);
+    });
+    if (known != callees_.end()) {
+        call_index(known->native);
+        return;
+    }
+    const auto index = static_cast<std::uint32_t>(natives_.size());
+    natives_.push_back(nullptr);
+    callees_.push_back({.native = index, .function = static_cast<std::uint32_t>(place)});
+    call_index(index);
 }
 
 void Rewriter::scale(Reg reg, std::uint32_t factor) {
@@ -84,6 +107,10 @@ void Rewriter::lookup_inline(const maps::Map& map, bool percpu) {
 }
 
 void Rewriter::rewrite_call(const Insn& insn, std::size_t at) {
+    if (insn.src == op::kPseudoCall) {
+        call_function(facts_->function);
+        return;
+    }
     const CallPlan& plan = plan_.calls[at];
     if (plan.kind != CallPlan::Kind::native) {
         const maps::Map& map = *program_.maps[static_cast<std::size_t>(facts_->map)];

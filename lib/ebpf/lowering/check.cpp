@@ -3,6 +3,7 @@
 // The admission of instructions, class by class. Each check returns a reason or null.
 #include "lib/ebpf/lowering/check.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "lib/ebpf/helpers/prototypes.h"
@@ -82,10 +83,7 @@ const char* check_helper_call(const Insn& insn) {
     if (op::is_reg_source(insn.code) || insn.dst != 0 || insn.off != 0) {
         return "reserved field is set";
     }
-    if (insn.src == op::kPseudoCall) {
-        return "calls between functions are not served";
-    }
-    if (insn.src != op::kHelperCall) {
+    if (insn.src != op::kHelperCall && insn.src != op::kPseudoCall) {
         return "kernel function calls are not served";
     }
     return nullptr;  // whether it has a native function: check_native()
@@ -175,7 +173,7 @@ const char* check_store(const Insn& insn, verifier::Access access) {
                                                                : "unknown atomic operation";
 }
 
-const char* check_constant(const Program& program, std::size_t at) {
+const char* check_constant(const Program& program, std::size_t at, std::int32_t function) {
     const Insn& first = program.insns[at];
     if (first.code != op::kLdImm64) {
         return "load of this mode is not served";
@@ -190,6 +188,9 @@ const char* check_constant(const Program& program, std::size_t at) {
     }
     if (first.src == 0) {
         return nullptr;
+    }
+    if (first.src == op::kPseudoFunc) {
+        return function >= 0 ? nullptr : "address of no function";
     }
     if (first.src != op::kPseudoMap && first.src != op::kPseudoMapValue) {
         return "constant of this kind is not served";
@@ -207,16 +208,16 @@ const char* check_constant(const Program& program, std::size_t at) {
                : "map has no value at this address";
 }
 
-const char* check_insn(const Program& program, std::size_t at, verifier::Access access) {
+const char* check_insn(const Program& program, std::size_t at, const verifier::InsnFacts& facts) {
     const Insn& insn = program.insns[at];
     switch (op::insn_class(insn.code)) {
         case op::kLd:
-            return check_constant(program, at);
+            return check_constant(program, at, facts.function);
         case op::kLdx:
-            return check_load(insn, access);
+            return check_load(insn, facts.access);
         case op::kSt:
         case op::kStx:
-            return check_store(insn, access);
+            return check_store(insn, facts.access);
         case op::kJmp:
         case op::kJmp32:
             return check_jump(insn);
@@ -247,18 +248,25 @@ Status check_native(const Program& program, std::size_t at, std::int32_t map) {
                 program.name, at, helpers::name_of(id), id, on_map);
 }
 
+bool is_frame_size(std::uint32_t bytes) {
+    constexpr std::uint32_t kStackMax = 512;
+    return bytes <= kStackMax && bytes % 8 == 0;
+}
+
 }  // namespace
 
 Status check_program(const Program& program, const verifier::Proof& proof) {
-    constexpr std::uint32_t kStackMax = 512;
-    if (proof.insns.size() != program.insns.size() || proof.stack_bytes > kStackMax ||
-        proof.stack_bytes % 8 != 0) {
+    if (proof.insns.size() != program.insns.size() || !is_frame_size(proof.stack_bytes) ||
+        !std::all_of(proof.functions.begin(), proof.functions.end(),
+                     [](const verifier::FunctionFacts& facts) {
+                         return is_frame_size(facts.stack_bytes);
+                     })) {
         return fail(EINVAL, "program {}: the proof is of another program", program.name);
     }
     for (std::size_t at = 0; at < program.insns.size(); at++) {
         const Insn& insn = program.insns[at];
         if (proof.insns[at].reachable) {
-            const char* reason = check_insn(program, at, proof.insns[at].access);
+            const char* reason = check_insn(program, at, proof.insns[at]);
             if (reason != nullptr) {
                 return fail(ENOTSUP,
                             "program {}: instruction {} (opcode {:#04x}, src {}, off {}, imm {}): "

@@ -79,63 +79,88 @@ extern "C" {
 
 namespace crema::ebpf::lowering {
 
-Code::Code(Code&& other) noexcept
-    : handle_(std::exchange(other.handle_, nullptr)),
-      entry_(std::exchange(other.entry_, nullptr)),
-      bytes_(std::exchange(other.bytes_, 0)) {}
+namespace {
 
-Code& Code::operator=(Code&& other) noexcept {
-    if (this != &other) {
-        rte_bpf_destroy(handle_);
-        handle_ = std::exchange(other.handle_, nullptr);
-        entry_ = std::exchange(other.entry_, nullptr);
-        bytes_ = std::exchange(other.bytes_, 0);
+struct Compiled {
+    rte_bpf* handle = nullptr;
+    Code::Function function{};
+};
+
+Result<Compiled> compile_function(const std::vector<Insn>& insns,
+                                  const std::vector<std::uint64_t>& natives,
+                                  std::uint32_t stack_bytes) {
+    std::vector<rte_bpf_xsym> symbols(natives.size());
+    for (std::size_t i = 0; i < symbols.size(); i++) {
+        symbols[i].name = "native";
+        symbols[i].type = RTE_BPF_XTYPE_FUNC;
+        symbols[i].func.val = reinterpret_cast<helpers::Native>(natives[i]);
     }
-    return *this;
+    rte_bpf_prm prm{};
+    prm.ins = reinterpret_cast<const ebpf_insn*>(insns.data());
+    prm.nb_ins = static_cast<std::uint32_t>(insns.size());
+    prm.xsym = symbols.data();
+    prm.nb_xsym = static_cast<std::uint32_t>(symbols.size());
+    prm.prog_arg.type = RTE_BPF_ARG_RAW;
+    prm.prog_arg.size = sizeof(std::uint64_t);
+
+    t_pending = {prm.nb_ins, prm.nb_xsym, stack_bytes};
+    Compiled compiled{.handle = rte_bpf_load(&prm), .function = {}};
+    t_pending = {};
+    if (compiled.handle == nullptr) {
+        return fail(rte_errno != 0 ? rte_errno : EINVAL,
+                    "librte_bpf refuses the lowered function of {} instructions: errno {}",
+                    insns.size(), rte_errno);
+    }
+    // A handle comes back also when the JIT failed.
+    rte_bpf_jit jit{};
+    if (rte_bpf_get_jit(compiled.handle, &jit) != 0 || jit.func == nullptr) {
+        rte_bpf_destroy(compiled.handle);
+        return fail(ENOMEM,
+                    "DPDK's JIT made no code of {} instructions: no executable memory, or a "
+                    "policy forbids it",
+                    insns.size());
+    }
+    compiled.function = {.address = reinterpret_cast<std::uintptr_t>(jit.func), .bytes = jit.sz};
+    return compiled;
 }
 
-Code::~Code() {
-    rte_bpf_destroy(handle_);
+}  // namespace
+
+void Code::Destroy::operator()(rte_bpf* handle) const {
+    rte_bpf_destroy(handle);
 }
 
 Result<Code> compile(const Lowered& lowered) {
     if constexpr (!kHasJit) {
         return fail(ENOTSUP, "no lowering rules for this architecture's JIT: only x86-64 has them");
     }
-    std::vector<rte_bpf_xsym> symbols(lowered.natives.size());
-    for (std::size_t i = 0; i < symbols.size(); i++) {
-        symbols[i].name = "native";
-        symbols[i].type = RTE_BPF_XTYPE_FUNC;
-        symbols[i].func.val = lowered.natives[i];
-    }
-    rte_bpf_prm prm{};
-    prm.ins = reinterpret_cast<const ebpf_insn*>(lowered.insns.data());
-    prm.nb_ins = static_cast<std::uint32_t>(lowered.insns.size());
-    prm.xsym = symbols.data();
-    prm.nb_xsym = static_cast<std::uint32_t>(symbols.size());
-    prm.prog_arg.type = RTE_BPF_ARG_RAW;
-    prm.prog_arg.size = sizeof(std::uint64_t);
-
-    t_pending = {prm.nb_ins, prm.nb_xsym, lowered.stack_bytes};
     Code code;
-    code.handle_ = rte_bpf_load(&prm);
-    t_pending = {};
-    if (code.handle_ == nullptr) {
-        return fail(rte_errno != 0 ? rte_errno : EINVAL,
-                    "librte_bpf refuses the lowered program of {} instructions: errno {}",
-                    lowered.insns.size(), rte_errno);
+    code.addresses_ = std::make_unique<std::uint64_t[]>(lowered.functions.size());
+    for (std::size_t f = 0; f < lowered.functions.size(); f++) {
+        const LoweredFunction& function = lowered.functions[f];
+        std::vector<Insn> insns = function.insns;
+        for (const AddressOf& address : function.addresses) {
+            const auto place = reinterpret_cast<std::uintptr_t>(&code.addresses_[address.function]);
+            insns[address.insn].imm = static_cast<std::int32_t>(place);
+            insns[address.insn + 1].imm = static_cast<std::int32_t>(place >> 32U);
+        }
+        std::vector<std::uint64_t> natives;
+        for (const helpers::Native native : function.natives) {
+            natives.push_back(reinterpret_cast<std::uintptr_t>(native));
+        }
+        for (const Callee& callee : function.callees) {
+            natives[callee.native] = code.addresses_[callee.function];
+        }
+        const auto compiled = compile_function(insns, natives, function.stack_bytes);
+        if (!compiled) {
+            return forward_error(compiled);
+        }
+        code.handles_.emplace_back(compiled->handle);
+        // The one argument of the first function is passed as a pointer either way.
+        code.functions_.push_back(compiled->function);
+        code.addresses_[f] = compiled->function.address;
+        code.bytes_ += compiled->function.bytes;
     }
-    // A handle comes back also when the JIT failed.
-    rte_bpf_jit jit{};
-    if (rte_bpf_get_jit(code.handle_, &jit) != 0 || jit.func == nullptr) {
-        return fail(ENOMEM,
-                    "DPDK's JIT made no code of {} instructions: no executable memory, or a "
-                    "policy forbids it",
-                    lowered.insns.size());
-    }
-    // The one argument is passed as a pointer either way.
-    code.entry_ = reinterpret_cast<EntryPoint>(reinterpret_cast<std::uintptr_t>(jit.func));
-    code.bytes_ = jit.sz;
     return code;
 }
 

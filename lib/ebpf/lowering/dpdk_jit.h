@@ -4,6 +4,11 @@
 // (--wrap) by the proof that lowering started from; any other caller of it is refused.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
 #include "lib/base/result.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/lowering/lower.h"
@@ -19,24 +24,37 @@ inline constexpr bool kHasJit = true;
 inline constexpr bool kHasJit = false;
 #endif
 
-/// Owns the machine code; freed on destruction, so it must outlive every run.
+/// Owns the machine code of all functions; freed on destruction, so it must outlive every run.
 class Code {
   public:
-    Code() = default;
-    Code(Code&& other) noexcept;
-    Code& operator=(Code&& other) noexcept;
-    Code(const Code&) = delete;
-    Code& operator=(const Code&) = delete;
-    ~Code();
+    struct Function {
+        std::uint64_t address = 0;
+        std::size_t bytes = 0;
+    };
 
-    [[nodiscard]] EntryPoint entry() const { return entry_; }
+    /// Where a run starts.
+    [[nodiscard]] EntryPoint entry() const {
+        return functions_.empty() ? nullptr
+                                  : reinterpret_cast<EntryPoint>(functions_.back().address);
+    }
 
+    /// In the order of Lowered::functions.
+    [[nodiscard]] const std::vector<Function>& functions() const { return functions_; }
+
+    /// Of all functions.
     [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
   private:
     friend Result<Code> compile(const Lowered& lowered);
-    rte_bpf* handle_ = nullptr;
-    EntryPoint entry_ = nullptr;
+
+    struct Destroy {
+        void operator()(rte_bpf* handle) const;
+    };
+
+    std::vector<std::unique_ptr<rte_bpf, Destroy>> handles_;
+    std::vector<Function> functions_;
+    // Of the functions, read by compiled code (AddressOf).
+    std::unique_ptr<std::uint64_t[]> addresses_;
     std::size_t bytes_ = 0;
 };
 

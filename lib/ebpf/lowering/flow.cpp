@@ -104,6 +104,7 @@ Result<Flow> find_flow(const Program& program, const verifier::Proof& proof) {
     const std::size_t n = program.insns.size();
     Flow flow{.emitted = std::vector<bool>(n),
               .is_target = std::vector<bool>(n),
+              .live_in = std::vector<RegSet>(n),
               .live_out = std::vector<RegSet>(n),
               .is_dead = std::vector<bool>(n)};
     for (std::size_t at = 0; at < n; at++) {
@@ -140,7 +141,7 @@ void find_liveness(const Program& program,
                    const std::vector<RegSet>& call_reads,
                    Flow* flow) {
     const std::size_t n = program.insns.size();
-    std::vector<RegSet> live_in(n);
+    std::vector<RegSet>& live_in = flow->live_in;
     // Backward in program order first; later rounds only where a successor changed. live_in only
     // grows, so a slot comes up at most as often as there are registers.
     std::vector<std::vector<std::uint32_t>> sources(n);  // of taken jumps

@@ -22,6 +22,7 @@ using RegSet = std::uint32_t;  // bit n: register n
 struct Flow {
     std::vector<bool> emitted;     // by slot: reachable and the first half of its instruction
     std::vector<bool> is_target;   // by slot: some taken jump leads here
+    std::vector<RegSet> live_in;   // by slot: registers read here or later
     std::vector<RegSet> live_out;  // by slot: registers read later before they are written
     std::vector<bool> is_dead;     // by slot: result never read, no other effect
 };
@@ -39,7 +40,7 @@ struct Successors {
 /// Fills emitted and is_target. EINVAL: the flow leaves what the proof covers.
 [[nodiscard]] Result<Flow> find_flow(const Program& program, const verifier::Proof& proof);
 
-/// Fills live_out and is_dead. call_reads: by slot, the registers that a call reads.
+/// Fills live_in, live_out and is_dead. call_reads: by slot, the registers that a call reads.
 void find_liveness(const Program& program,
                    const verifier::Proof& proof,
                    const std::vector<RegSet>& call_reads,

@@ -91,7 +91,26 @@ std::uint64_t divide(std::uint64_t r1,
     return static_cast<Word>(kRemainder ? dividend % divisor : dividend / divisor);
 }
 
+thread_local std::uint64_t t_context = 0;
+
 }  // namespace
+
+std::uint64_t enter_context(std::uint64_t r1,
+                            std::uint64_t /*r2*/,
+                            std::uint64_t /*r3*/,
+                            std::uint64_t /*r4*/,
+                            std::uint64_t /*r5*/) {
+    t_context = r1;
+    return 0;
+}
+
+std::uint64_t current_context(std::uint64_t /*r1*/,
+                              std::uint64_t /*r2*/,
+                              std::uint64_t /*r3*/,
+                              std::uint64_t /*r4*/,
+                              std::uint64_t /*r5*/) {
+    return t_context;
+}
 
 helpers::Native atomic_native(std::int32_t operation, bool wide) {
     return wide ? atomic_of<std::uint64_t>(operation) : atomic_of<std::uint32_t>(operation);

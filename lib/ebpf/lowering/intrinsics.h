@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// What lowered code calls where the JIT has no instruction: atomic read-modify-write and signed
-// division. C calls with BPF's registers as arguments; semantics are the kernel's. Lowering keeps
-// the registers that such a call would destroy (atomic.cpp), so a program sees an instruction.
+// What lowered code calls where the JIT has no instruction: atomic read-modify-write, signed
+// division, the way to the context of the run. C calls with
+// BPF's registers as arguments; semantics are the kernel's. Lowering keeps the registers that such
+// a call would destroy (atomic.cpp), so a program sees an instruction.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +12,18 @@
 
 namespace crema::ebpf::lowering {
 
-/// r1 address, r2 operand, r3 value to compare with (kAtomicCmpxchg). Result: what memory held, zero
-/// extended. operation: imm of the instruction, with or without kFetch; null for others.
+/// r1 address, r2 operand, r3 value to compare with (kAtomicCmpxchg). Result: what memory held,
+/// zero extended. operation: imm of the instruction, with or without kFetch; null for others.
 [[nodiscard]] helpers::Native atomic_native(std::int32_t operation, bool wide);
+
+/// The context of the run on this thread, for functions that get none: the first function of
+/// a program that has such functions leaves r1 here, whoever runs a callback outside of a run does,
+/// too. r1 context; result 0.
+std::uint64_t enter_context(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+/// Result: the context.
+std::uint64_t current_context(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
 
 /// r1 dividend, r2 divisor. Division by zero gives 0, its remainder is the dividend; the smallest
 /// number divided by -1 is itself, remainder 0. 32-bit forms zero-extend.

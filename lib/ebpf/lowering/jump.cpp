@@ -154,7 +154,7 @@ void Rewriter::rewrite_jump(const Insn& insn, std::size_t at) {
         return;
     }
     const Label target =
-        label_of_[static_cast<std::size_t>(static_cast<std::int64_t>(at) + 1 + jump_offset(insn))];
+        label_at(static_cast<std::size_t>(static_cast<std::int64_t>(at) + 1 + jump_offset(insn)));
     if (branch == verifier::Branch::always_taken) {
         out_.jump(jump_always(), target);
     } else {

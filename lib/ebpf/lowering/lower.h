@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Rewrites a proved program into the dialect that DPDK's JIT translates correctly (the JIT accepts
-// more than it gets right), binding maps to addresses and helper calls to native functions.
+// more than it gets right), binding maps to addresses and helper calls to native functions. Each
+// function of the program becomes one program of the JIT; a call of it is a call of its machine
+// code.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +18,30 @@ namespace crema::ebpf::lowering {
 
 inline constexpr std::uint32_t kNoOrigin = UINT32_MAX;
 
-struct Lowered {
+/// natives[native] is the machine code of `function`, an earlier one in Lowered::functions.
+struct Callee {
+    std::uint32_t native = 0;
+    std::uint32_t function = 0;
+};
+
+/// The LD_IMM64 at `insn` gets the place where the address of `function`, any one in
+/// Lowered::functions, will be found: a callback may name itself.
+struct AddressOf {
+    std::uint32_t insn = 0;
+    std::uint32_t function = 0;
+};
+
+struct LoweredFunction {
     std::vector<Insn> insns;               // calls: imm is an index into `natives`
     std::vector<std::uint32_t> origins{};  // by slot of `insns`: slot of the program, or kNoOrigin
-    std::vector<helpers::Native> natives;
+    std::vector<helpers::Native> natives;  // null where a Callee says so
+    std::vector<Callee> callees{};
+    std::vector<AddressOf> addresses{};
     std::uint32_t stack_bytes = 0;  // frame incl. own slots, aligned for helper calls
+};
+
+struct Lowered {
+    std::vector<LoweredFunction> functions;  // callees first; a run starts in the last one
 };
 
 /// Refuses (ENOTSUP) anything it has no rule for; never passes an unknown field on to the JIT.

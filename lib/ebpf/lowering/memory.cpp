@@ -36,6 +36,10 @@ void Rewriter::rewrite_constant(const Insn& insn, std::size_t at) {
                                          static_cast<std::uint32_t>(insn.imm));
         return;
     }
+    if (insn.src == op::kPseudoFunc) {
+        load_function_address(insn.dst, facts_->function);
+        return;
+    }
     const maps::Map& map = *program_.maps[static_cast<std::size_t>(insn.imm)];
     if (insn.src == op::kPseudoMap) {
         out_.load_constant(insn.dst, helpers::map_argument(map));
@@ -43,6 +47,18 @@ void Rewriter::rewrite_constant(const Insn& insn, std::size_t at) {
     }
     out_.load_constant(insn.dst, reinterpret_cast<std::uintptr_t>(map.layout().base) +
                                      static_cast<std::uint32_t>(second));
+}
+
+// From the table of the program's functions, filled when all of them are compiled. A function that
+// was not proved is never called: its address may be anything.
+void Rewriter::load_function_address(Reg dst, std::int32_t function) {
+    const std::int32_t place = place_[static_cast<std::size_t>(function)];
+    if (place < 0) {
+        out_.load_constant(dst, 0);
+        return;
+    }
+    out_.load_address_of(dst, static_cast<std::uint32_t>(place));
+    out_.emit(load(op::kDw, dst, dst, 0));
 }
 
 void Rewriter::rewrite_load(const Insn& insn) {

@@ -7,10 +7,12 @@
 
 #include <array>
 #include <map>
+#include <utility>
 
 #include "lib/ebpf/helpers/prototypes.h"
 #include "lib/ebpf/lowering/emit.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/program/structure.h"
 
 namespace crema::ebpf::lowering {
 
@@ -163,51 +165,102 @@ bool is_null_check(const Insn& insn) {
                              insn.code == (op::kJmp | op::kK | op::kJne));
 }
 
+class Planner {
+  public:
+    Planner(const Program& program,
+            const verifier::Proof& proof,
+            const Flow& flow,
+            std::size_t functions)
+        : program_(program), proof_(proof), flow_(flow) {
+        const std::size_t n = program.insns.size();
+        plan_.calls.resize(n);
+        plan_.branches.resize(n);
+        plan_.call_reads.resize(n);
+        plan_.functions.resize(functions);
+    }
+
+    void walk(const Function& range, std::size_t function) {
+        FunctionPlan& own = plan_.functions[function];
+        scan_.forget_all();
+        for (std::size_t at = range.first; at < range.end; at++) {
+            plan_.branches[at] = proof_.insns[at].branch;
+            if (!flow_.emitted[at] || flow_.is_target[at]) {
+                scan_.forget_all();  // paths join, or what follows is reached from elsewhere
+            }
+            if (!flow_.emitted[at]) {
+                continue;
+            }
+            const Insn& insn = program_.insns[at];
+            if (is_call(insn)) {
+                call(at, own);
+                continue;
+            }
+            own.needs_counter = own.needs_counter || insn.code == op::kMayGoto;
+            fold_null_check(at);
+            scan_.step(insn, insn.code == op::kLdImm64 ? program_.insns[at + 1].imm : 0);
+            at += insn.code == op::kLdImm64 ? 1 : 0;
+        }
+        plan_.shares_context = plan_.shares_context || (function != 0 && own.needs_context);
+    }
+
+    Plan take() {
+        // The first function is the one that knows the context.
+        plan_.functions[0].needs_context = plan_.functions[0].needs_context || plan_.shares_context;
+        return std::move(plan_);
+    }
+
+  private:
+    void call(std::size_t at, FunctionPlan& own) {
+        const Insn& insn = program_.insns[at];
+        if (insn.src == op::kPseudoCall) {
+            // How many arguments it takes is its own business.
+            plan_.call_reads[at] = kArgumentRegs;
+            scan_.after_call(false, true);
+            return;
+        }
+        const auto& prototype = *helpers::find(static_cast<std::uint32_t>(insn.imm));
+        CallPlan& call = plan_.calls[at];
+        call = plan_call(program_, insn, proof_.insns[at], scan_);
+        const bool inlined = call.kind != CallPlan::Kind::native;
+        const RegSet key_reads = call.key ? 0 : reg_bit(kR2);
+        plan_.call_reads[at] = inlined ? key_reads : prototype.registers_read();
+        own.needs_context = own.needs_context || call.kind == CallPlan::Kind::percpu_array ||
+                            (!inlined && prototype.wants_context);
+        const bool found =
+            inlined && call.key &&
+            *call.key <
+                program_.maps[static_cast<std::size_t>(proof_.insns[at].map)]->spec().max_entries;
+        scan_.after_call(found, prototype.writes_memory());
+    }
+
+    void fold_null_check(std::size_t at) {
+        const Insn& insn = program_.insns[at];
+        if (is_null_check(insn) && scan_.is_not_null(insn.dst) &&
+            plan_.branches[at] == verifier::Branch::both) {
+            plan_.branches[at] = op::operation(insn.code) == op::kJeq
+                                     ? verifier::Branch::never_taken
+                                     : verifier::Branch::always_taken;
+        }
+    }
+
+    const Program& program_;
+    const verifier::Proof& proof_;
+    const Flow& flow_;
+    Plan plan_;
+    Scan scan_;
+};
+
 }  // namespace
 
-Plan make_plan(const Program& program, const verifier::Proof& proof, const Flow& flow) {
-    const std::size_t n = program.insns.size();
-    Plan plan{.calls = std::vector<CallPlan>(n),
-              .branches = std::vector<verifier::Branch>(n),
-              .call_reads = std::vector<RegSet>(n)};
-    Scan scan;
-    for (std::size_t at = 0; at < n; at++) {
-        plan.branches[at] = proof.insns[at].branch;
-        if (!flow.emitted[at]) {
-            scan.forget_all();  // what follows is reached from elsewhere, or not at all
-            continue;
-        }
-        if (flow.is_target[at]) {
-            scan.forget_all();
-        }
-        const Insn& insn = program.insns[at];
-        if (insn.code == (op::kJmp | op::kCall)) {
-            const auto& prototype = *helpers::find(static_cast<std::uint32_t>(insn.imm));
-            CallPlan& call = plan.calls[at];
-            call = plan_call(program, insn, proof.insns[at], scan);
-            const bool inlined = call.kind != CallPlan::Kind::native;
-            const RegSet key_reads = call.key ? 0 : reg_bit(kR2);
-            plan.call_reads[at] = inlined ? key_reads : prototype.registers_read();
-            plan.needs_context = plan.needs_context || call.kind == CallPlan::Kind::percpu_array ||
-                                 (!inlined && prototype.wants_context);
-            const bool found =
-                inlined && call.key &&
-                *call.key <
-                    program.maps[static_cast<std::size_t>(proof.insns[at].map)]->spec().max_entries;
-            scan.after_call(found, prototype.writes_memory());
-            continue;
-        }
-        plan.needs_counter = plan.needs_counter || insn.code == op::kMayGoto;
-        if (is_null_check(insn) && scan.is_not_null(insn.dst) &&
-            plan.branches[at] == verifier::Branch::both) {
-            plan.branches[at] = op::operation(insn.code) == op::kJeq
-                                    ? verifier::Branch::never_taken
-                                    : verifier::Branch::always_taken;
-        }
-        scan.step(insn, insn.code == op::kLdImm64 ? program.insns[at + 1].imm : 0);
-        at += insn.code == op::kLdImm64 ? 1 : 0;
+Plan make_plan(const Program& program,
+               const verifier::Proof& proof,
+               const Flow& flow,
+               std::span<const Function> functions) {
+    Planner planner(program, proof, flow, functions.size());
+    for (std::size_t f = 0; f < functions.size(); f++) {
+        planner.walk(functions[f], f);
     }
-    return plan;
+    return planner.take();
 }
 
 }  // namespace crema::ebpf::lowering

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "lib/ebpf/lowering/flow.h"
@@ -21,16 +22,22 @@ struct CallPlan {
     std::optional<std::uint32_t> key;  // arrays: when it is a constant
 };
 
+struct FunctionPlan {
+    bool needs_context = false;  // some call needs the XdpBuff of the run
+    bool needs_counter = false;  // may_goto
+};
+
 struct Plan {
     std::vector<CallPlan> calls;             // by slot
     std::vector<verifier::Branch> branches;  // by slot: the proof's, and null checks that fold
     std::vector<RegSet> call_reads;          // by slot
-    bool needs_context = false;              // some call needs the XdpBuff of the run
-    bool needs_counter = false;              // may_goto
+    std::vector<FunctionPlan> functions;     // as in Program::functions
+    bool shares_context = false;             // a function other than the first needs the XdpBuff
 };
 
 [[nodiscard]] Plan make_plan(const Program& program,
                              const verifier::Proof& proof,
-                             const Flow& flow);
+                             const Flow& flow,
+                             std::span<const Function> functions);
 
 }  // namespace crema::ebpf::lowering

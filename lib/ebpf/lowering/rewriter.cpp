@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/ebpf/lowering/intrinsics.h"
 
 namespace crema::ebpf::lowering {
 
@@ -30,35 +31,43 @@ RegSet operands_of(const Insn& insn) {
 
 }  // namespace
 
-Rewriter::Rewriter(const Program& program,
-                   const verifier::Proof& proof,
-                   const Flow& flow,
-                   const Plan& plan)
-    : program_(program), proof_(proof), flow_(flow), plan_(plan) {
-    label_of_.resize(program.insns.size());
-    for (std::size_t at = 0; at < program.insns.size(); at++) {
-        if (flow.is_target[at]) {
-            label_of_[at] = out_.new_label();
+Rewriter::Rewriter(const RewriterInput& input)
+    : program_(input.program),
+      proof_(input.proof),
+      flow_(input.flow),
+      plan_(input.plan),
+      place_(input.place),
+      range_(input.range),
+      function_(input.function) {
+    label_of_.resize(range_.end - range_.first);
+    for (std::size_t at = range_.first; at < range_.end; at++) {
+        if (flow_.is_target[at]) {
+            label_of_[at - range_.first] = out_.new_label();
         }
     }
 }
 
+std::uint32_t Rewriter::stack_bytes() const {
+    return function_ < proof_.functions.size() ? proof_.functions[function_].stack_bytes
+                                               : proof_.stack_bytes;
+}
+
 std::int32_t Rewriter::context_slot() const {
-    return -static_cast<std::int32_t>(proof_.stack_bytes) - 8;
+    return -static_cast<std::int32_t>(stack_bytes()) - 8;
 }
 
 std::int32_t Rewriter::counter_slot() const {
-    const std::int32_t above = plan_.needs_context ? 16 : 8;
-    return -static_cast<std::int32_t>(proof_.stack_bytes) - above;
+    const std::int32_t above = own_plan().needs_context ? 16 : 8;
+    return -static_cast<std::int32_t>(stack_bytes()) - above;
 }
 
 // Slots of the context and the counter.
 std::int32_t Rewriter::own_slots() const {
-    return (plan_.needs_context ? 1 : 0) + (plan_.needs_counter ? 1 : 0);
+    return (own_plan().needs_context ? 1 : 0) + (own_plan().needs_counter ? 1 : 0);
 }
 
 std::int32_t Rewriter::parking_slot(std::size_t n) const {
-    return -static_cast<std::int32_t>(proof_.stack_bytes) -
+    return -static_cast<std::int32_t>(stack_bytes()) -
            8 * (own_slots() + 1 + static_cast<std::int32_t>(n));
 }
 
@@ -144,7 +153,7 @@ std::uint32_t Rewriter::frame_bytes(const std::vector<Insn>& insns) const {
     constexpr RegSet kSaved = 0x7c0;  // r6..r10
     const auto pushes = static_cast<std::uint32_t>(__builtin_popcount(used & kSaved));
     const std::size_t slots = static_cast<std::size_t>(own_slots()) + parking_slots_;
-    std::uint32_t bytes = proof_.stack_bytes + 8 * static_cast<std::uint32_t>(slots);
+    std::uint32_t bytes = stack_bytes() + 8 * static_cast<std::uint32_t>(slots);
     if (bytes == 0 && !natives_.empty()) {
         bytes = 8;  // without a size there is no frame, and nothing to align with
     }
@@ -154,18 +163,40 @@ std::uint32_t Rewriter::frame_bytes(const std::vector<Insn>& insns) const {
     return bytes;
 }
 
-Result<Lowered> Rewriter::run() {
-    if (plan_.needs_context) {
-        save_context();
+// Functions behind the first find the context where it left it.
+void Rewriter::share_context() {
+    out_.emit(store(op::kDw, kFrame, context_slot(), kR1));
+    if (plan_.shares_context) {
+        live_out_ = flow_.live_in[range_.first];
+        call_intrinsic({.native = enter_context, .arguments = {kR1}});
     }
-    if (plan_.needs_counter) {
+}
+
+void Rewriter::fetch_context() {
+    live_out_ = flow_.live_in[range_.first];
+    call_intrinsic({.native = current_context, .result_slot = context_slot(), .result = kR0});
+}
+
+void Rewriter::prologue() {
+    if (own_plan().needs_context) {
+        if (function_ == 0) {
+            share_context();
+        } else {
+            fetch_context();
+        }
+    }
+    if (own_plan().needs_counter) {
         out_.emit(make_insn(opcode(op::kSt | op::kMem | op::kDw), kFrame, 0, counter_slot(),
                             kMayGotoMax));
     }
-    for (std::size_t at = 0; at < program_.insns.size(); at++) {
+}
+
+Result<LoweredFunction> Rewriter::run() {
+    prologue();
+    for (std::size_t at = range_.first; at < range_.end; at++) {
         if (flow_.emitted[at]) {
             if (flow_.is_target[at]) {
-                out_.bind(label_of_[at]);
+                out_.bind(label_at(at));
             }
             if (!flow_.is_dead[at]) {
                 out_.set_origin(static_cast<std::uint32_t>(at));
@@ -178,11 +209,13 @@ Result<Lowered> Rewriter::run() {
     if (!insns) {
         return fail(insns.error().code, "program {}: {}", program_.name, insns.error().message);
     }
-    Lowered lowered;
+    LoweredFunction lowered;
     lowered.stack_bytes = frame_bytes(*insns);
     lowered.insns = std::move(*insns);
     lowered.origins = out_.take_origins();
     lowered.natives = std::move(natives_);
+    lowered.callees = std::move(callees_);
+    lowered.addresses = out_.take_addresses();
     return lowered;
 }
 

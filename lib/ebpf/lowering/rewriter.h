@@ -23,17 +23,26 @@ struct Intrinsic {
     std::vector<Reg> arguments{};            // become r1, r2, r3
     std::optional<std::int32_t> constant{};  // becomes r2
     std::int32_t offset = 0;                 // is added to r1
+    std::int32_t result_slot = 0;            // frame slot that gets r0, too
     int result = -1;                         // register that gets r0; -1: nobody wants it
+};
+
+/// One function of a program, with what the passes before found out.
+struct RewriterInput {
+    const Program& program;
+    const verifier::Proof& proof;
+    const Flow& flow;
+    const Plan& plan;
+    const std::vector<std::int32_t>& place;  // of each function in Lowered::functions, or -1
+    Function range;
+    std::uint32_t function;
 };
 
 class Rewriter {
   public:
-    Rewriter(const Program& program,
-             const verifier::Proof& proof,
-             const Flow& flow,
-             const Plan& plan);
+    explicit Rewriter(const RewriterInput& input);
 
-    [[nodiscard]] Result<Lowered> run();
+    [[nodiscard]] Result<LoweredFunction> run();
 
   private:
     using Label = Assembler::Label;
@@ -66,6 +75,7 @@ class Rewriter {
 
     // memory.cpp
     void store_register(std::uint8_t size, Reg base, std::int32_t off, Reg src);
+    void load_function_address(Reg dst, std::int32_t function);
     void rewrite_constant(const Insn& insn, std::size_t at);
     void rewrite_load(const Insn& insn);
     void rewrite_store(const Insn& insn);
@@ -77,8 +87,20 @@ class Rewriter {
     void lookup_inline(const maps::Map& map, bool percpu);
     void load_cpu_offset(Reg dst, const maps::Map& map);
     void scale(Reg reg, std::uint32_t factor);
+    void call_function(std::int32_t function);
+    std::uint32_t native_index(helpers::Native native);
+    void call_index(std::uint32_t native);
     void load_context(Reg dst);
-    void save_context();
+
+    // Start of the function (rewriter.cpp).
+    void prologue();
+    void share_context();
+    void fetch_context();
+    [[nodiscard]] std::uint32_t stack_bytes() const;
+
+    [[nodiscard]] const FunctionPlan& own_plan() const { return plan_.functions[function_]; }
+
+    [[nodiscard]] Label label_at(std::size_t slot) const { return label_of_[slot - range_.first]; }
 
     // Temporaries (rewriter.cpp). A register that nobody needs after this instruction, or one whose
     // content is parked in a frame slot until finish_temporaries() or the jump's two ends.
@@ -99,9 +121,13 @@ class Rewriter {
     const verifier::Proof& proof_;
     const Flow& flow_;
     const Plan& plan_;
+    const std::vector<std::int32_t>& place_;
+    const Function range_;
+    const std::uint32_t function_;
     Assembler out_;
-    std::vector<Label> label_of_;  // by slot
+    std::vector<Label> label_of_;  // by slot of the function
     std::vector<helpers::Native> natives_;
+    std::vector<Callee> callees_;
     std::size_t parking_slots_ = 0;  // most that one instruction needed
 
     // The instruction being rewritten.

@@ -113,10 +113,21 @@ Observation run_code(const ebpf::lowering::Lowered& lowered) {
     return {Observation::Kind::result, code->entry()(&buff, nullptr)};
 }
 
+ebpf::lowering::Lowered one_function(std::vector<Insn> insns,
+                                     std::vector<ebpf::helpers::Native> natives,
+                                     std::uint32_t stack_bytes) {
+    ebpf::lowering::Lowered lowered;
+    lowered.functions.push_back({.insns = std::move(insns),
+                                 .origins = {},
+                                 .natives = std::move(natives),
+                                 .callees = {},
+                                 .addresses = {},
+                                 .stack_bytes = stack_bytes});
+    return lowered;
+}
+
 Observation directly(const Probe& probe) {
-    return in_child([&] {
-        return run_code({.insns = probe.insns, .natives = {}, .stack_bytes = probe.stack_bytes});
-    });
+    return in_child([&] { return run_code(one_function(probe.insns, {}, probe.stack_bytes)); });
 }
 
 Result<ebpf::lowering::Lowered> lower_all(const std::vector<Insn>& insns,
@@ -246,10 +257,8 @@ TEST(JitDefects, HelpersAreCalledWithAnAlignedStack) {
             }
             insns.push_back(make(op::kJmp | op::kCall, 0, 0, 0, 0));
             insns.push_back(exit_insn());
-            const Observation today = in_child([&] {
-                return run_code(
-                    {.insns = insns, .natives = {stack_is_aligned}, .stack_bytes = stack});
-            });
+            const Observation today =
+                in_child([&] { return run_code(one_function(insns, {stack_is_aligned}, stack)); });
             misaligned += today.kind == Observation::Kind::result && today.r0 == 1 ? 0 : 1;
 
             // Through lowering: a served helper, then our probe in its place.
@@ -259,7 +268,7 @@ TEST(JitDefects, HelpersAreCalledWithAnAlignedStack) {
                 if (!result) {
                     return {};
                 }
-                result->natives = {stack_is_aligned};
+                result->functions[0].natives = {stack_is_aligned};
                 return run_code(*result);
             });
             EXPECT_EQ(ours.kind, Observation::Kind::result) << ours.text();
