@@ -97,6 +97,18 @@ NativeFunction probe_read_kernel_str;
 NativeFunction probe_read_user;
 NativeFunction probe_read_user_str;
 
+// syncookies.cpp; r1 IP header, r2 TCP header, r3 its size.
+NativeFunction tcp_raw_gen_syncookie_ipv4;
+NativeFunction tcp_raw_gen_syncookie_ipv6;
+NativeFunction tcp_raw_check_syncookie_ipv4;
+NativeFunction tcp_raw_check_syncookie_ipv6;
+
+// dynptr.cpp
+NativeFunction dynptr_from_mem;
+NativeFunction dynptr_read;
+NativeFunction dynptr_write;
+NativeFunction dynptr_data;
+
 // loop.cpp
 NativeFunction loop;
 

@@ -17,15 +17,18 @@ constexpr std::array kRows = {
     Prototype{
         .id = 197,
         .args = {kOut, kSizeOrZero, kAny,
-                 Arg{.kind = ArgKind::dynptr, .use = Use::write, .dynptr = DynptrKind::local}}},
+                 Arg{.kind = ArgKind::dynptr, .use = Use::write, .dynptr = DynptrKind::local}},
+        .native = dynptr_from_mem},
     // dynptr_read(to, size, dynptr, offset, flags)
-    Prototype{.id = 201, .args = {kOut, kSizeOrZero, kDynptr, kAny, kAny}},
+    Prototype{.id = 201, .args = {kOut, kSizeOrZero, kDynptr, kAny, kAny}, .native = dynptr_read},
     // dynptr_write(dynptr, offset, from, size, flags)
-    Prototype{.id = 202, .args = {kWritableDynptr, kAny, kIn, kSizeOrZero, kAny}},
+    Prototype{
+        .id = 202, .args = {kWritableDynptr, kAny, kIn, kSizeOrZero, kAny}, .native = dynptr_write},
     // dynptr_data(dynptr, offset, size)
     Prototype{.id = 203,
               .returns = {ReturnKind::dynptr_slice_or_null},
-              .args = {kWritableDynptr, kAny, kAllocSize}},
+              .args = {kWritableDynptr, kAny, kAllocSize},
+              .native = dynptr_data},
 };
 
 }  // namespace

@@ -29,7 +29,8 @@ constexpr std::array kRows = {
     // xdp_adjust_tail(ctx, delta)
     Prototype{.id = 65, .args = {kCtx, kAny}, .moves_packet = true, .native = xdp_adjust_tail},
     // fib_lookup(ctx, params, size, flags)
-    Prototype{.id = 69, .args = {kCtx, kInOut, kSize, kAny}, .gpl_only = true, .native = fib_lookup},
+    Prototype{
+        .id = 69, .args = {kCtx, kInOut, kSize, kAny}, .gpl_only = true, .native = fib_lookup},
     // check_mtu(ctx, ifindex, mtu_len, len_diff, flags)
     Prototype{
         .id = 163,

@@ -64,20 +64,24 @@ constexpr std::array kRows = {
     Prototype{.id = 204,
               .args = {fixed_in(kIpv4Bytes), kIn, kSizeOrZero},
               .packet_args = true,
-              .gpl_only = true},
+              .gpl_only = true,
+              .native = tcp_raw_gen_syncookie_ipv4},
     Prototype{.id = 205,
               .args = {fixed_in(kIpv6Bytes), kIn, kSizeOrZero},
               .packet_args = true,
-              .gpl_only = true},
+              .gpl_only = true,
+              .native = tcp_raw_gen_syncookie_ipv6},
     // tcp_raw_check_syncookie_ipv4(ip, tcp), _ipv6
     Prototype{.id = 206,
               .args = {fixed_in(kIpv4Bytes), fixed_in(kTcpBytes)},
               .packet_args = true,
-              .gpl_only = true},
+              .gpl_only = true,
+              .native = tcp_raw_check_syncookie_ipv4},
     Prototype{.id = 207,
               .args = {fixed_in(kIpv6Bytes), fixed_in(kTcpBytes)},
               .packet_args = true,
-              .gpl_only = true},
+              .gpl_only = true,
+              .native = tcp_raw_check_syncookie_ipv6},
 };
 
 }  // namespace
