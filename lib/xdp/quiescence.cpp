@@ -8,6 +8,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "lib/base/check.h"
+#include "lib/ebpf/maps/reclaim.h"
 
 namespace crema::xdp {
 namespace {
@@ -32,6 +33,11 @@ struct Domain {
 Domain& domain() {
     static auto& instance = *new Domain;
     return instance;
+}
+
+// Maps give up what programs may still look at when the runs of that time have ended.
+[[gnu::constructor]] void install_wait() {
+    ebpf::maps::set_wait_for_runs(synchronize);
 }
 
 }  // namespace

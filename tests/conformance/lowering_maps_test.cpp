@@ -52,23 +52,56 @@ void compare_creation(const MapSpec& spec) {
     }
 }
 
+/// A specification that both sides accept.
+MapSpec good_spec(MapType type) {
+    MapSpec good{
+        .type = type, .key_size = 4, .value_size = 8, .max_entries = 2, .flags = 0, .name = "m"};
+    switch (type) {
+        case MapType::prog_array:
+        case MapType::perf_event_array:
+        case MapType::xskmap:
+            good.value_size = 4;
+            break;
+        case MapType::lpm_trie:
+            good.key_size = 8;
+            good.flags = 1;
+            break;
+        case MapType::queue:
+        case MapType::stack:
+        case MapType::bloom_filter:
+            good.key_size = 0;
+            break;
+        case MapType::ringbuf:
+        case MapType::user_ringbuf:
+            good.key_size = 0;
+            good.value_size = 0;
+            good.max_entries = 4096;
+            break;
+        default:
+            break;
+    }
+    return good;
+}
+
+constexpr std::array kCreatedTypes = {
+    MapType::hash,         MapType::array,    MapType::prog_array,      MapType::percpu_hash,
+    MapType::percpu_array, MapType::lru_hash, MapType::lru_percpu_hash, MapType::devmap,
+    MapType::devmap_hash,  MapType::cpumap,
+};
+
 TEST_F(LoweringMaps, CreationIsRefusedAsTheKernelRefusesIt) {
-    for (const MapType type : kTypes) {
-        const MapSpec good{.type = type,
-                           .key_size = 4,
-                           .value_size = 8,
-                           .max_entries = 2,
-                           .flags = 0,
-                           .name = "m"};
+    for (const MapType type : kCreatedTypes) {
+        const MapSpec good = good_spec(type);
+        compare_creation(good);
         for (std::uint32_t bit = 0; bit < 20; bit++) {
-            for (const std::uint32_t also : {0U, 8U, 128U}) {
+            for (const std::uint32_t also : {0U, 1U, 4U, 8U, 128U}) {
                 MapSpec spec = good;
-                spec.flags = (1U << bit) | also;
+                spec.flags ^= (1U << bit) | also;
                 compare_creation(spec);
             }
         }
-        for (const std::uint32_t size :
-             {0U, 1U, 3U, 4U, 5U, 7U, 8U, 9U, 16U, 32767U, 32768U, 32769U}) {
+        for (const std::uint32_t size : {0U, 1U, 3U, 4U, 5U, 7U, 8U, 9U, 16U, 260U, 261U, 1016U,
+                                         1024U, 32767U, 32768U, 32769U, 4194000U, 4194304U}) {
             MapSpec spec = good;
             spec.value_size = size;
             compare_creation(spec);
@@ -76,9 +109,22 @@ TEST_F(LoweringMaps, CreationIsRefusedAsTheKernelRefusesIt) {
             spec.key_size = size;
             compare_creation(spec);
         }
-        for (const std::uint32_t entries : {0U, 1U, 3U, 128U, 300U, 8193U}) {
+        for (const std::uint32_t entries :
+             {0U, 1U, 3U, 128U, 300U, 4095U, 4096U, 8192U, 8193U, 0x80000000U, 0xffffffffU}) {
             MapSpec spec = good;
             spec.max_entries = entries;
+            compare_creation(spec);
+        }
+        for (const std::uint64_t extra : {1U, 15U, 16U}) {
+            MapSpec spec = good;
+            spec.extra = extra;
+            compare_creation(spec);
+        }
+        for (const std::uint32_t node : {0U, 1U, 4000U}) {
+            MapSpec spec = good;
+            spec.numa_node = node;
+            compare_creation(spec);
+            spec.flags |= 4;
             compare_creation(spec);
         }
         for (const char* name : {"", "a.b_C9", "with space", "dash-", "fifteen_letters"}) {

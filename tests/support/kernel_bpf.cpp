@@ -55,20 +55,44 @@ bool available() {
     return true;
 }
 
-int create_map(const ebpf::maps::MapSpec& spec) {
+int create_map(const ebpf::maps::MapSpec& spec, int inner_fd) {
     Attr attr;
     attr.fields.map_type = static_cast<std::uint32_t>(spec.type);
     attr.fields.key_size = spec.key_size;
     attr.fields.value_size = spec.value_size;
     attr.fields.max_entries = spec.max_entries;
     attr.fields.map_flags = spec.flags;
+    attr.fields.map_extra = spec.extra;
+    attr.fields.numa_node = spec.numa_node;
+    if (inner_fd >= 0) {
+        attr.fields.inner_map_fd = static_cast<std::uint32_t>(inner_fd);
+    }
     std::memcpy(attr.fields.map_name, spec.name.data(),
                 std::min(spec.name.size(), sizeof attr.fields.map_name));
     return call(BPF_MAP_CREATE, attr);
 }
 
-int lookup(int map, const void* key, void* value_out) {
-    return element(BPF_MAP_LOOKUP_ELEM, map, key, value_out, 0);
+int lookup(int map, const void* key, void* value_out, std::uint64_t flags) {
+    return element(BPF_MAP_LOOKUP_ELEM, map, key, value_out, flags);
+}
+
+int take(int map, const void* key, void* value_out, std::uint64_t flags) {
+    return element(BPF_MAP_LOOKUP_AND_DELETE_ELEM, map, key, value_out, flags);
+}
+
+int batch(int command, int map, Batch& batch) {
+    Attr attr;
+    attr.fields.batch.map_fd = static_cast<std::uint32_t>(map);
+    attr.fields.batch.in_batch = address(batch.in);
+    attr.fields.batch.out_batch = address(batch.out);
+    attr.fields.batch.keys = address(batch.keys);
+    attr.fields.batch.values = address(batch.values);
+    attr.fields.batch.count = batch.count;
+    attr.fields.batch.elem_flags = batch.element_flags;
+    attr.fields.batch.flags = batch.flags;
+    const int rc = call(command, attr);
+    batch.count = attr.fields.batch.count;
+    return rc;
 }
 
 int update(int map, const void* key, const void* value, std::uint64_t flags) {

@@ -18,12 +18,26 @@ namespace crema::test::kernel {
 /// False when bpf(2) may not be used here (no permission, no such call).
 [[nodiscard]] bool available();
 
-[[nodiscard]] int create_map(const ebpf::maps::MapSpec& spec);
-[[nodiscard]] int lookup(int map, const void* key, void* value_out);
+/// inner_fd: the template of a map of maps (spec.inner means nothing to the kernel), or -1.
+[[nodiscard]] int create_map(const ebpf::maps::MapSpec& spec, int inner_fd = -1);
+[[nodiscard]] int lookup(int map, const void* key, void* value_out, std::uint64_t flags = 0);
+[[nodiscard]] int take(int map, const void* key, void* value_out, std::uint64_t flags = 0);
 [[nodiscard]] int update(int map, const void* key, const void* value, std::uint64_t flags);
 [[nodiscard]] int erase(int map, const void* key);
 [[nodiscard]] int next_key(int map, const void* key, void* next_out);
 [[nodiscard]] int freeze(int map);
+
+/// A batch command by its number; `count` in and out.
+struct Batch {
+    const void* in = nullptr;  // cursor, null at the start
+    void* out = nullptr;
+    const void* keys = nullptr;
+    const void* values = nullptr;
+    std::uint32_t count = 0;
+    std::uint64_t element_flags = 0, flags = 0;
+};
+
+[[nodiscard]] int batch(int command, int map, Batch& batch);
 
 /// Loads as XDP; map_fds: one per Program::maps. *log: the verifier's words when refused.
 [[nodiscard]] int load_xdp(const ebpf::Program& program,

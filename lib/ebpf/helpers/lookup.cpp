@@ -5,10 +5,12 @@
 #include <cstring>
 
 #include "lib/base/check.h"
-#include "lib/ebpf/helpers/natives.h"
+#include "lib/ebpf/helpers/map_natives.h"
 #include "lib/ebpf/maps/array.h"
 #include "lib/ebpf/maps/devmap.h"
+#include "lib/ebpf/maps/hash.h"
 #include "lib/ebpf/maps/percpu_array.h"
+#include "lib/ebpf/maps/percpu_hash.h"
 
 namespace crema::ebpf::helpers {
 
@@ -53,23 +55,33 @@ std::uint64_t lookup_devmap_hash(
     return value_of(map_of<maps::Devmap>(r1).find_hashed(key_at(r2)));
 }
 
+std::uint64_t lookup_hash(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return address_of(map_of<maps::HashMap>(r1).value(memory_at(r2)));
+}
+
+std::uint64_t lookup_percpu_hash(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
+    return address_of(map_of<maps::PercpuHashMap>(r1).value(context_of(r5).cpu, memory_at(r2)));
+}
+
 std::uint64_t lookup_any(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
-    switch (map_of(r1).spec().type) {
-        case maps::MapType::array:
-            return lookup_array(r1, r2, r3, r4, r5);
-        case maps::MapType::percpu_array:
-            return lookup_percpu_array(r1, r2, r3, r4, r5);
-        case maps::MapType::devmap:
-            return lookup_devmap(r1, r2, r3, r4, r5);
-        case maps::MapType::devmap_hash:
-            return lookup_devmap_hash(r1, r2, r3, r4, r5);
-        default:
-            break;
+    const Native native = map_native(1, map_of(r1).spec().type);
+    CREMA_CHECK(native != nullptr);  // the verifier admits no other map type
+    return native(r1, r2, r3, r4, r5);
+}
+
+std::uint64_t lookup_percpu_elem(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t, std::uint64_t) {
+    const auto cpu = static_cast<std::uint32_t>(r3);
+    if (!maps::cpu_is_possible(cpu)) {
+        return 0;
     }
-    constexpr bool kVerifierAdmitsThisMapType = false;
-    CREMA_CHECK(kVerifierAdmitsThisMapType);
-    return 0;
+    if (map_of(r1).spec().type == maps::MapType::percpu_array) {
+        return address_of(map_of<maps::PercpuArrayMap>(r1).value(cpu, key_at(r2)));
+    }
+    return address_of(map_of<maps::PercpuHashMap>(r1).value(cpu, memory_at(r2)));
 }
 
 }  // namespace crema::ebpf::helpers

@@ -4,10 +4,11 @@
 #include "lib/ebpf/maps/array.h"
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "lib/ebpf/maps/index_keys.h"
+#include "lib/ebpf/maps/spin_lock.h"
+#include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
 
@@ -32,28 +33,54 @@ Result<std::shared_ptr<Map>> ArrayMap::make(const MapSpec& spec) {
 ArrayMap::ArrayMap(const MapSpec& spec, Memory memory)
     : Map(spec), memory_(std::move(memory)), stride_(stride_of(spec)) {}
 
-int ArrayMap::do_lookup(const void* key, void* value_out) {
-    const std::uint8_t* found = value(load_index(key));
-    if (found == nullptr) {
-        return -ENOENT;
-    }
-    std::memcpy(value_out, found, spec().value_size);
-    return 0;
-}
-
-int ArrayMap::do_update(const void* key, const void* value_in, std::uint64_t flags) {
-    if (flags > kExist) {
+int ArrayMap::put(std::uint32_t index, const void* value_in, std::uint64_t flags) const {
+    if ((flags & ~kLock) > kExist) {
         return -EINVAL;
     }
-    std::uint8_t* found = value(load_index(key));
-    if (found == nullptr) {
+    std::uint8_t* to = value(index);
+    if (to == nullptr) {
         return -E2BIG;
     }
     if ((flags & kNoExist) != 0) {
         return -EEXIST;
     }
-    std::memcpy(found, value_in, spec().value_size);
+    const std::int32_t lock_offset = spec().spin_lock_offset;
+    if (lock_offset < 0) {
+        if ((flags & kLock) != 0) {
+            return -EINVAL;
+        }
+        write_value(to, value_in, spec().value_size);
+        return 0;
+    }
+    if ((flags & kLock) != 0) {
+        lock_value(to + lock_offset);
+    }
+    write_value_around_lock(to, value_in, spec().value_size, lock_offset);
+    if ((flags & kLock) != 0) {
+        unlock_value(to + lock_offset);
+    }
     return 0;
+}
+
+int ArrayMap::do_lookup(const void* key, void* value_out) {
+    const std::uint8_t* found = value(load_index(key));
+    if (found == nullptr) {
+        return -ENOENT;
+    }
+    if (spec().spin_lock_offset < 0) {
+        read_value(value_out, found, spec().value_size);
+    } else {
+        read_value_around_lock(value_out, found, spec().value_size, spec().spin_lock_offset);
+    }
+    return 0;
+}
+
+int ArrayMap::do_update(const void* key, const void* value_in, std::uint64_t flags) {
+    return put(load_index(key), value_in, flags);
+}
+
+std::uint8_t* ArrayMap::lockable_value(const void* key) {
+    return value(load_index(key));
 }
 
 int ArrayMap::do_erase(const void* /*key*/) {

@@ -22,17 +22,25 @@ class ArrayMap final : public Map {
                                           : nullptr;
     }
 
+    /// Program side, any thread. 0 or the kernel's negative errno.
+    [[nodiscard]] int put(std::uint32_t index, const void* value, std::uint64_t flags) const;
+
     [[nodiscard]] ValueLayout layout() const override {
         return {.base = memory_.data(), .stride = stride_, .percpu_stride = 0};
     }
 
     [[nodiscard]] int memory_fd() const override { return memory_.fd(); }
 
+    [[nodiscard]] BatchSupport batch_support() const override {
+        return {.lookup = true, .update = true};
+    }
+
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
     [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
+    [[nodiscard]] std::uint8_t* lockable_value(const void* key) override;
 
     Memory memory_;
     std::uint32_t stride_;

@@ -86,7 +86,8 @@ int Cpumap::do_update(const void* key, const void* value_in, std::uint64_t flags
     entry->queue_size = value.queue_size;
     if (value.program > 0) {
         ProgramRef program = program_by_fd(value.program);
-        if (program.program == nullptr || program.expected_attach_type != kAttachXdpCpumap) {
+        if (program.program == nullptr || program.traits.expected_attach_type != kAttachXdpCpumap ||
+            !admits(program.traits)) {
             return -ENOMEM;
         }
         entry->program_id = program.id;

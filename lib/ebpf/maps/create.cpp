@@ -1,27 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // MAP_CREATE: the attribute checks of every served type as one table of rules, with the errors
-// that the kernel gives. A type that is not served is refused here, by name.
+// that the kernel gives and in its order. A type that is not served is refused here, by name.
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
 #include <cstdint>
 #include <fstream>
+#include <string>
 #include <string_view>
 
 #include "lib/ebpf/maps/array.h"
 #include "lib/ebpf/maps/cpumap.h"
 #include "lib/ebpf/maps/devmap.h"
+#include "lib/ebpf/maps/hash.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/maps/percpu_array.h"
+#include "lib/ebpf/maps/percpu_hash.h"
+#include "lib/ebpf/maps/prog_array.h"
 
 namespace crema::ebpf::maps {
 
 namespace {
 
 constexpr std::uint32_t kPercpuValueMax = 32768;  // bytes, rounded up to 8
+constexpr std::uint32_t kAllocationMax = 4U
+                                         << 20U;  // bytes: what the kernel allocates in one piece
 constexpr std::uint32_t kUserAccess = kRdonly | kWronly;
 constexpr std::uint32_t kProgramAccess = kRdonlyProg | kWronlyProg;
+constexpr std::uint32_t kHashFlags =
+    kNoPrealloc | kNoCommonLru | kNumaNode | kUserAccess | kProgramAccess | kZeroSeed;
 constexpr std::size_t kNameMax = 15;
 
 // The kernel's NR_CPUS: a cpumap may not have more slots.
@@ -31,7 +40,23 @@ std::uint32_t cpu_numbers_of_kernel() {
     return file >> last ? last + 1 : possible_cpu_ids().back() + 1;
 }
 
+bool node_is_online(std::uint32_t node) {
+    std::ifstream file("/sys/devices/system/node/node" + std::to_string(node) + "/cpulist");
+    return node == 0 || file.good();
+}
+
+Status check_index_keys(const MapSpec& spec) {
+    if (spec.key_size != sizeof(std::uint32_t) || spec.max_entries == 0) {
+        return fail(EINVAL, "map {}: key_size {} (must be 4), max_entries {} (must not be 0)",
+                    spec.name, spec.key_size, spec.max_entries);
+    }
+    return {};
+}
+
 Status check_array(const MapSpec& spec) {
+    if (auto keys = check_index_keys(spec); !keys) {
+        return keys;
+    }
     if (spec.value_size == 0) {
         return fail(EINVAL, "map {}: value_size is 0", spec.name);
     }
@@ -41,10 +66,7 @@ Status check_array(const MapSpec& spec) {
     return {};
 }
 
-Status check_percpu_array(const MapSpec& spec) {
-    if (spec.value_size == 0) {
-        return fail(EINVAL, "map {}: value_size is 0", spec.name);
-    }
+Status check_percpu_value(const MapSpec& spec) {
     if (spec.value_size > kPercpuValueMax) {
         return fail(E2BIG, "map {}: per-CPU value of {} bytes, at most {}", spec.name,
                     spec.value_size, kPercpuValueMax);
@@ -52,7 +74,15 @@ Status check_percpu_array(const MapSpec& spec) {
     return {};
 }
 
-Status check_redirect_value(const MapSpec& spec) {
+Status check_percpu_array(const MapSpec& spec) {
+    auto checked = check_array(spec);
+    return checked ? check_percpu_value(spec) : checked;
+}
+
+Status check_redirect(const MapSpec& spec) {
+    if (auto keys = check_index_keys(spec); !keys) {
+        return keys;
+    }
     if (spec.value_size != 4 && spec.value_size != 8) {
         return fail(EINVAL, "map {}: value_size {}, must be 4 or 8", spec.name, spec.value_size);
     }
@@ -64,11 +94,11 @@ Status check_devmap_hash(const MapSpec& spec) {
     if (spec.max_entries > kEntriesMax) {
         return fail(EINVAL, "map {}: max_entries {}", spec.name, spec.max_entries);
     }
-    return check_redirect_value(spec);
+    return check_redirect(spec);
 }
 
 Status check_cpumap(const MapSpec& spec) {
-    Status value = check_redirect_value(spec);
+    Status value = check_redirect(spec);
     if (!value) {
         return value;
     }
@@ -80,6 +110,43 @@ Status check_cpumap(const MapSpec& spec) {
     return {};
 }
 
+/// Arrays whose values are descriptors.
+Status check_descriptors(const MapSpec& spec) {
+    if (auto keys = check_index_keys(spec); !keys) {
+        return keys;
+    }
+    if (spec.value_size != sizeof(std::uint32_t)) {
+        return fail(EINVAL, "map {}: value_size {}, must be 4", spec.name, spec.value_size);
+    }
+    return {};
+}
+
+Status check_hash(const MapSpec& spec) {
+    const bool lru = spec.type == MapType::lru_hash || spec.type == MapType::lru_percpu_hash;
+    const bool percpu = spec.type == MapType::percpu_hash || spec.type == MapType::lru_percpu_hash;
+    const bool private_lru = (spec.flags & kNoCommonLru) != 0;
+    if (lru && (spec.flags & kNoPrealloc) != 0) {
+        return fail(kNotSupported, "map {}: an LRU map is always preallocated", spec.name);
+    }
+    if ((!lru && private_lru) || ((spec.flags & kNumaNode) != 0 && (percpu || private_lru))) {
+        return fail(EINVAL, "map {}: flags {:#x} do not fit its type", spec.name, spec.flags);
+    }
+    if (spec.max_entries == 0 || spec.key_size == 0 || spec.value_size == 0) {
+        return fail(EINVAL, "map {}: key_size {}, value_size {}, max_entries {}: none may be 0",
+                    spec.name, spec.key_size, spec.value_size, spec.max_entries);
+    }
+    constexpr std::uint32_t kElementHead = 48;  // of the kernel's elements
+    if (std::uint64_t{spec.key_size} + spec.value_size >= kAllocationMax - kElementHead) {
+        return fail(E2BIG, "map {}: element of {} + {} bytes", spec.name, spec.key_size,
+                    spec.value_size);
+    }
+    constexpr std::uint32_t kEntriesMax = 1U << 31U;
+    if (spec.max_entries >= kEntriesMax) {
+        return fail(E2BIG, "map {}: max_entries {}", spec.name, spec.max_entries);
+    }
+    return percpu ? check_percpu_value(spec) : Status{};
+}
+
 struct TypeRules {
     MapType type;
     std::uint32_t flags;  // accepted by MAP_CREATE
@@ -88,11 +155,16 @@ struct TypeRules {
 };
 
 constexpr std::array kTypes = {
+    TypeRules{MapType::hash, kHashFlags, check_hash, HashMap::make},
     TypeRules{MapType::array, kNumaNode | kUserAccess | kProgramAccess | kMmapable | kInnerMap,
               check_array, ArrayMap::make},
+    TypeRules{MapType::prog_array, kNumaNode | kUserAccess, check_descriptors, ProgArray::make},
+    TypeRules{MapType::percpu_hash, kHashFlags, check_hash, PercpuHashMap::make},
     TypeRules{MapType::percpu_array, kUserAccess | kProgramAccess, check_percpu_array,
               PercpuArrayMap::make},
-    TypeRules{MapType::devmap, kNumaNode | kUserAccess, check_redirect_value, Devmap::make},
+    TypeRules{MapType::lru_hash, kHashFlags, check_hash, HashMap::make},
+    TypeRules{MapType::lru_percpu_hash, kHashFlags, check_hash, PercpuHashMap::make},
+    TypeRules{MapType::devmap, kNumaNode | kUserAccess, check_redirect, Devmap::make},
     TypeRules{MapType::devmap_hash, kNumaNode | kUserAccess, check_devmap_hash, Devmap::make},
     TypeRules{MapType::cpumap, kNumaNode, check_cpumap, Cpumap::make},
 };
@@ -145,6 +217,16 @@ bool name_is_valid(const std::string& name) {
     return name.size() <= kNameMax;
 }
 
+/// An LRU with a share per CPU has shares of equal size: the kernel rounds up and shows that.
+MapSpec with_whole_shares(const MapSpec& spec) {
+    MapSpec shown = spec;
+    if ((spec.flags & kNoCommonLru) != 0) {
+        const std::uint32_t cpus = possible_cpu_ids().back() + 1;
+        shown.max_entries = (spec.max_entries + cpus - 1) / cpus * cpus;
+    }
+    return shown;
+}
+
 const TypeRules* rules_of(MapType type) {
     for (const TypeRules& rules : kTypes) {
         if (rules.type == type) {
@@ -157,34 +239,34 @@ const TypeRules* rules_of(MapType type) {
 }  // namespace
 
 Result<std::shared_ptr<Map>> create(const MapSpec& spec) {
-    if (!name_is_valid(spec.name)) {
-        return fail(EINVAL, "map name \"{}\": at most {} of [A-Za-z0-9_.]", spec.name, kNameMax);
-    }
     const TypeRules* rules = rules_of(spec.type);
     const auto number = static_cast<std::uint32_t>(spec.type);
+    if (spec.extra != 0 && spec.type != MapType::bloom_filter && spec.type != MapType::arena) {
+        return fail(EINVAL, "map {}: map_extra {:#x} means nothing to its type", spec.name,
+                    spec.extra);
+    }
+    if ((spec.flags & kNumaNode) != 0 && !node_is_online(spec.numa_node)) {
+        return fail(EINVAL, "map {}: there is no NUMA node {}", spec.name, spec.numa_node);
+    }
     if (rules == nullptr) {
         if (number == 0 || number >= kTypeNames.size()) {
             return fail(EINVAL, "map {}: type {} is unknown", spec.name, number);
         }
-        return fail(ENOTSUP,
-                    "map {}: type {} ({}) is not served; served are array, percpu_array, devmap, "
-                    "devmap_hash and cpumap",
-                    spec.name, number, kTypeNames[number]);
+        return fail(ENOTSUP, "map {}: type {} ({}) is not served", spec.name, number,
+                    kTypeNames[number]);
     }
     if ((spec.flags & ~rules->flags) != 0 || (spec.flags & kUserAccess) == kUserAccess ||
         (spec.flags & kProgramAccess) == kProgramAccess) {
         return fail(EINVAL, "map {}: flags {:#x} do not fit type {}", spec.name, spec.flags,
                     kTypeNames[number]);
     }
-    if (spec.key_size != sizeof(std::uint32_t) || spec.max_entries == 0) {
-        return fail(EINVAL, "map {}: key_size {} (must be 4), max_entries {} (must not be 0)",
-                    spec.name, spec.key_size, spec.max_entries);
-    }
-    const Status checked = rules->check(spec);
-    if (!checked) {
+    if (const Status checked = rules->check(spec); !checked) {
         return forward_error(checked);
     }
-    return rules->make(spec);
+    if (!name_is_valid(spec.name)) {
+        return fail(EINVAL, "map name \"{}\": at most {} of [A-Za-z0-9_.]", spec.name, kNameMax);
+    }
+    return rules->make(with_whole_shares(spec));
 }
 
 }  // namespace crema::ebpf::maps

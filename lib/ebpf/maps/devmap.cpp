@@ -74,7 +74,8 @@ int Devmap::make_entry(std::uint32_t key,
     entry->ifindex = ifindex;
     if (program_fd > 0) {
         ProgramRef program = program_by_fd(program_fd);
-        if (program.program == nullptr || program.expected_attach_type != kAttachXdpDevmap) {
+        if (program.program == nullptr || program.traits.expected_attach_type != kAttachXdpDevmap ||
+            !admits(program.traits)) {
             return -EINVAL;
         }
         entry->program_id = program.id;

@@ -79,10 +79,10 @@ class Devmap final : public Map {
     }
 
     /// Makes an entry and acquires its target. -EINVAL: bad device or program.
-    [[nodiscard]] static int make_entry(std::uint32_t key,
-                                        std::uint32_t ifindex,
-                                        int program_fd,
-                                        std::unique_ptr<DevmapEntry>* out);
+    [[nodiscard]] int make_entry(std::uint32_t key,
+                                 std::uint32_t ifindex,
+                                 int program_fd,
+                                 std::unique_ptr<DevmapEntry>* out);
     /// Puts `entry` (null: nothing) where the entry of `key` is; returns what was there.
     [[nodiscard]] std::unique_ptr<DevmapEntry> exchange(std::uint32_t key, DevmapEntry* entry);
     void release(std::unique_ptr<DevmapEntry> entry);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "lib/base/log.h"
+#include "lib/ebpf/maps/spin_lock.h"
 
 namespace crema::ebpf::maps {
 
@@ -34,18 +35,81 @@ bool Map::user_may_write() const {
     return (spec_.flags & kRdonly) == 0 && !frozen_;
 }
 
-int Map::lookup(const void* key, void* value_out) {
-    return user_may_read() ? do_lookup(key, value_out) : -EPERM;
+int Map::lookup(const void* key, void* value_out, std::uint64_t flags) {
+    if (!user_may_read()) {
+        return -EPERM;
+    }
+    if (flags == 0) {
+        return do_lookup(key, value_out);
+    }
+    return flags == kLock && spec_.spin_lock_offset >= 0 ? lookup_locked(key, value_out) : -EINVAL;
+}
+
+int Map::lookup_locked(const void* key, void* value_out) {
+    std::uint8_t* value = lockable_value(key);
+    if (value == nullptr) {
+        return -ENOENT;
+    }
+    std::uint8_t* lock = value + spec_.spin_lock_offset;
+    lock_value(lock);
+    read_value_around_lock(value_out, value, spec_.value_size, spec_.spin_lock_offset);
+    unlock_value(lock);
+    return 0;
 }
 
 int Map::update(const void* key, const void* value, std::uint64_t flags) {
     if (!user_may_write()) {
         return -EPERM;
     }
-    if ((flags & kLock) != 0) {
+    if ((flags & kLock) != 0 && spec_.spin_lock_offset < 0) {
         return -EINVAL;
     }
     return do_update(key, value, flags);
+}
+
+int Map::take(const void* key, void* value_out, std::uint64_t flags) {
+    if (!user_may_read() || !user_may_write()) {
+        return -EPERM;
+    }
+    if (flags != 0 && (flags != kLock || spec_.spin_lock_offset < 0)) {
+        return -EINVAL;
+    }
+    return do_take(key, value_out);
+}
+
+int Map::do_take(const void* /*key*/, void* /*value_out*/) {
+    return -kNotSupported;
+}
+
+std::uint8_t* Map::lockable_value(const void* /*key*/) {
+    return nullptr;
+}
+
+bool Map::read_bucket(std::uint32_t /*at*/,
+                      std::uint32_t /*count_max*/,
+                      bool /*remove*/,
+                      Bucket& /*out*/) {
+    return false;
+}
+
+bool Map::admits(const ProgramTraits& program) {
+    if (!owner_) {
+        owner_ = program;
+        return true;
+    }
+    return owner_->has_frags == program.has_frags &&
+           (spec_.type != MapType::prog_array ||
+            owner_->expected_attach_type == program.expected_attach_type);
+}
+
+void Map::add_user() {
+    users_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Map::drop_user() {
+    if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        users_gone();
+    }
 }
 
 int Map::erase(const void* key) {

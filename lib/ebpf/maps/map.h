@@ -6,13 +6,16 @@
 //
 // Threads: any number of programs may read and write values while one control thread at a time
 // calls the bpf(2) side (the object store serialises it). Value memory lives as long as the Map;
-// a Map is released only after every program that holds it is gone and quiescent.
+// a Map is released only after every program that holds it is gone and quiescent (reclaim.h).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "lib/base/result.h"
 
@@ -38,6 +41,9 @@ enum class MapType : std::uint32_t {
     cpumap = 16,
     xskmap = 17,
     sockhash = 18,
+    cgroup_storage = 19,
+    reuseport_sockarray = 20,
+    percpu_cgroup_storage = 21,
     queue = 22,
     stack = 23,
     devmap_hash = 25,
@@ -47,21 +53,31 @@ enum class MapType : std::uint32_t {
     arena = 33,
 };
 
+class Map;
+
 /// As in bpf(2) MAP_CREATE.
 struct MapSpec {
     MapType type{};
     std::uint32_t key_size = 0;    // bytes
     std::uint32_t value_size = 0;  // bytes
     std::uint32_t max_entries = 0;
-    std::uint32_t flags = 0;  // BPF_F_*
-    std::string name;         // at most 15 characters
+    std::uint32_t flags = 0;      // BPF_F_*
+    std::string name{};           // at most 15 characters
+    std::uint32_t numa_node = 0;  // with kNumaNode: checked, memory is wherever it is touched first
+    std::uint64_t extra = 0;      // map_extra: bloom filter, number of hashes
+    std::int32_t spin_lock_offset = -1;  // of a bpf_spin_lock in the value, from BTF; -1: none
+    std::shared_ptr<Map> inner{};        // maps of maps: the template of inner_map_fd
 };
 
 // BPF_F_* of MAP_CREATE
-inline constexpr std::uint32_t kRdonly = 8, kWronly = 16, kRdonlyProg = 128, kWronlyProg = 256,
-                               kMmapable = 1024, kInnerMap = 4096, kNumaNode = 4;
+inline constexpr std::uint32_t kNoPrealloc = 1, kNoCommonLru = 2, kNumaNode = 4, kRdonly = 8,
+                               kWronly = 16, kZeroSeed = 64, kRdonlyProg = 128, kWronlyProg = 256,
+                               kMmapable = 1024, kPreserveElements = 2048, kInnerMap = 4096;
 // flags of MAP_UPDATE_ELEM
 inline constexpr std::uint64_t kAny = 0, kNoExist = 1, kExist = 2, kLock = 4;
+
+/// The kernel's errno for "this map type does not have that operation"; libbpf and bpftool test it.
+inline constexpr int kNotSupported = 524;
 
 /// Where the values of an array-like map lie; lets lowering inline lookups and direct values.
 /// address(cpu, index) = base + cpu * percpu_stride + index * stride
@@ -69,6 +85,12 @@ struct ValueLayout {
     std::uint8_t* base = nullptr;     // null: the type has no such layout
     std::uint32_t stride = 0;         // bytes, multiple of 8
     std::uint64_t percpu_stride = 0;  // bytes; 0 for maps that are not per CPU
+};
+
+/// What must agree between the programs of one map; all are XDP programs with machine code.
+struct ProgramTraits {
+    std::uint32_t expected_attach_type = 0;  // as in bpf(2)
+    bool has_frags = false;
 };
 
 class Map {
@@ -89,12 +111,50 @@ class Map {
     /// bpf(2) side. Keys and values have the user layout: spec().key_size bytes, and
     /// user_value_bytes() bytes (per-CPU types: one 8-byte-rounded value per possible CPU).
     /// -EPERM where kRdonly, kWronly or a freeze forbids the access, before any other error.
-    [[nodiscard]] int lookup(const void* key, void* value_out);
+    /// flags of lookup and take: 0 or kLock (a copy under the value's spin lock).
+    [[nodiscard]] int lookup(const void* key, void* value_out, std::uint64_t flags = 0);
     [[nodiscard]] int update(const void* key, const void* value, std::uint64_t flags);
     [[nodiscard]] int erase(const void* key);
     /// key == nullptr asks for the first key.
     [[nodiscard]] int next_key(const void* key, void* next_out);
+    /// Lookup and delete in one step; -524 for types that cannot.
+    [[nodiscard]] int take(const void* key, void* value_out, std::uint64_t flags = 0);
     [[nodiscard]] virtual std::uint32_t user_value_bytes() const;
+
+    [[nodiscard]] bool user_may_write() const;
+    [[nodiscard]] bool user_may_read() const;
+
+    /// Which batch commands the type has.
+    struct BatchSupport {
+        bool lookup = false, take = false, update = false, erase = false;
+    };
+
+    [[nodiscard]] virtual BatchSupport batch_support() const { return {}; }
+
+    /// Elements of one bucket, keys and values side by side in the user layout.
+    struct Bucket {
+        std::vector<std::uint8_t> keys, values;
+        std::uint32_t count = 0;
+    };
+
+    /// Batch lookups of hash maps go by bucket: nothing is returned twice or left out when the map
+    /// changes between two calls. 0: the type has no buckets.
+    [[nodiscard]] virtual std::uint32_t bucket_count() const { return 0; }
+
+    /// Reads bucket `at` and, with `remove`, empties it. False, nothing done: more than count_max.
+    [[nodiscard]] virtual bool read_bucket(std::uint32_t at,
+                                           std::uint32_t count_max,
+                                           bool remove,
+                                           Bucket& out);
+
+    /// Maps that hold programs (prog_array, devmap, cpumap): the first program that uses the map or
+    /// is stored in it decides what fits. False: `program` does not. Control threads.
+    [[nodiscard]] bool admits(const ProgramTraits& program);
+
+    /// User references: descriptors and handles, not programs that use the map. When the last one
+    /// goes, a prog_array empties itself (programs in it may refer back to it).
+    void add_user();
+    void drop_user();
 
     /// 0, or -EPERM when user space may not write (frozen already, or kRdonly). New writable
     /// mappings of memory_fd() are refused from then on; existing ones stay (the kernel: -EBUSY).
@@ -106,20 +166,26 @@ class Map {
     [[nodiscard]] virtual int memory_fd() const { return -1; }
 
   private:
-    // Access rights are checked; flags hold no kLock (no value has a spin lock).
+    // Access rights are checked; flags hold kLock only when the value has a spin lock.
     [[nodiscard]] virtual int do_lookup(const void* key, void* value_out) = 0;
     [[nodiscard]] virtual int do_update(const void* key,
                                         const void* value,
                                         std::uint64_t flags) = 0;
     [[nodiscard]] virtual int do_erase(const void* key) = 0;
     [[nodiscard]] virtual int do_next_key(const void* key, void* next_out) = 0;
+    [[nodiscard]] virtual int do_take(const void* key, void* value_out);
+    /// The value's memory, for types whose values may hold a spin lock; null: no such key.
+    [[nodiscard]] virtual std::uint8_t* lockable_value(const void* key);
 
-    [[nodiscard]] bool user_may_write() const;
-    [[nodiscard]] bool user_may_read() const;
+    virtual void users_gone() {}
+
+    [[nodiscard]] int lookup_locked(const void* key, void* value_out);
 
     MapSpec spec_;
     std::uint32_t id_;
     bool frozen_ = false;
+    std::optional<ProgramTraits> owner_;
+    std::atomic<std::uint32_t> users_{0};
 };
 
 /// Creates a map or says which attribute the kernel would refuse (same errno as the kernel).

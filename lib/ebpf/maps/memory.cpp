@@ -1,28 +1,64 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Pages for map values. Large private storage asks for huge pages: a lookup in a big array is then
-// one TLB entry away.
+// Pages for maps. Large private storage asks for huge pages: a lookup in a big map is then one TLB
+// entry away.
 #include "lib/ebpf/maps/memory.h"
 
 #include <cerrno>
+#include <fstream>
+#include <limits>
+#include <string>
 #include <sys/mman.h>
 #include <unistd.h>
 
 namespace crema::ebpf::maps {
 
 namespace {
+
 constexpr std::uint64_t kHugePageBytes = 2U << 20U;
+
+/// What the machine can give without pushing others out; unknown: no limit of ours.
+std::uint64_t available_bytes() {
+    std::ifstream file("/proc/meminfo");
+    std::string name;
+    std::uint64_t kib = 0;
+    std::string unit;
+    while (file >> name >> kib) {
+        if (name == "MemAvailable:") {
+            return kib * 1024;
+        }
+        std::getline(file, unit);
+    }
+    return std::numeric_limits<std::uint64_t>::max();
 }
+
+/// More than there is must be ENOMEM at creation and not the end of some process later.
+bool fits(std::uint64_t bytes, Memory::Sharing sharing) {
+    switch (sharing) {
+        case Memory::Sharing::private_reserved: {
+            constexpr std::uint64_t kAddressesMax = std::uint64_t{1} << 44U;
+            return bytes <= kAddressesMax;
+        }
+        case Memory::Sharing::private_touched:
+            return bytes < kHugePageBytes || bytes <= available_bytes();
+        default:
+            return bytes / static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) <=
+                   static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES));
+    }
+}
+
+}  // namespace
 
 Result<Memory> Memory::allocate(std::uint64_t bytes, Sharing sharing) {
     const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
     const std::uint64_t pages = (bytes + page - 1) / page;
-    if (pages > static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES))) {
+    if (!fits(bytes, sharing)) {
         return fail(ENOMEM, "map values of {} bytes: more than this machine has", bytes);
     }
     const std::size_t whole = pages * page;
     UniqueFd fd;
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    int flags =
+        MAP_PRIVATE | MAP_ANONYMOUS | (sharing == Sharing::private_reserved ? MAP_NORESERVE : 0);
     if (sharing == Sharing::memfd) {
         fd = UniqueFd(memfd_create("crema-map", MFD_CLOEXEC | MFD_ALLOW_SEALING));
         if (fd.get() < 0 || ftruncate(fd.get(), static_cast<off_t>(whole)) != 0) {
@@ -34,9 +70,16 @@ Result<Memory> Memory::allocate(std::uint64_t bytes, Sharing sharing) {
     if (data == MAP_FAILED) {
         return fail(ENOMEM, "map values of {} bytes: mmap, errno {}", bytes, errno);
     }
-    if (sharing == Sharing::private_pages && whole >= kHugePageBytes) {
+    if (sharing != Sharing::memfd && sharing != Sharing::private_reserved &&
+        whole >= kHugePageBytes) {
         // Advice only: a kernel without huge pages serves small ones.
         static_cast<void>(madvise(data, whole, MADV_HUGEPAGE));
+    }
+    if (sharing == Sharing::private_touched) {
+        for (std::size_t at = 0; at < whole; at += page) {
+            // Written through a volatile pointer: the store of what is there anyway must stay.
+            *static_cast<volatile std::uint8_t*>(static_cast<std::uint8_t*>(data) + at) = 0;
+        }
     }
     return Memory(static_cast<std::uint8_t*>(data), whole, std::move(fd));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Value storage of array-like maps: whole pages, zeroed, at a fixed address (programs carry it as
-// a constant). Shared memory has a file descriptor that user space may map as well.
+// Storage of maps: whole pages, zeroed, at a fixed address (programs carry it as a constant).
+// Shared memory has a file descriptor that user space may map as well.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,15 @@ namespace crema::ebpf::maps {
 
 class Memory {
   public:
-    enum class Sharing { private_pages, memfd };
+    enum class Sharing {
+        private_pages,     // backed when first touched
+        private_touched,   // backed now: no page fault later
+        private_reserved,  // may be more than the machine has: only what is used is backed
+        memfd,
+    };
 
-    /// bytes: rounded up to whole pages. ENOMEM: more than the machine has, or mmap says so.
+    /// bytes: rounded up to whole pages. ENOMEM: more than the machine has (private_touched: than
+    /// is available now), or mmap says so.
     [[nodiscard]] static Result<Memory> allocate(std::uint64_t bytes, Sharing sharing);
 
     Memory(Memory&& other) noexcept

@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "lib/ebpf/maps/index_keys.h"
+#include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
 
@@ -48,6 +48,27 @@ PercpuArrayMap::PercpuArrayMap(const MapSpec& spec, Memory memory)
       stride_(stride_of(spec)),
       percpu_stride_(percpu_stride_of(spec)) {}
 
+int PercpuArrayMap::check_write(std::uint32_t index, std::uint64_t flags) const {
+    if (flags > kExist) {
+        return -EINVAL;
+    }
+    if (index >= spec().max_entries) {
+        return -E2BIG;
+    }
+    return flags == kNoExist ? -EEXIST : 0;
+}
+
+int PercpuArrayMap::put(std::uint32_t cpu,
+                        std::uint32_t index,
+                        const void* value_in,
+                        std::uint64_t flags) const {
+    if (const int refused = check_write(index, flags); refused != 0) {
+        return refused;
+    }
+    write_value(value(cpu, index), value_in, spec().value_size);
+    return 0;
+}
+
 int PercpuArrayMap::do_lookup(const void* key, void* value_out) {
     const std::uint32_t index = load_index(key);
     if (index >= spec().max_entries) {
@@ -55,7 +76,7 @@ int PercpuArrayMap::do_lookup(const void* key, void* value_out) {
     }
     auto* out = static_cast<std::uint8_t*>(value_out);
     for (const std::uint32_t cpu : possible_cpu_ids()) {
-        std::memcpy(out, value(cpu, index), stride_);
+        read_value(out, value(cpu, index), stride_);
         out += stride_;
     }
     return 0;
@@ -63,18 +84,12 @@ int PercpuArrayMap::do_lookup(const void* key, void* value_out) {
 
 int PercpuArrayMap::do_update(const void* key, const void* value_in, std::uint64_t flags) {
     const std::uint32_t index = load_index(key);
-    if (flags > kExist) {
-        return -EINVAL;
-    }
-    if (index >= spec().max_entries) {
-        return -E2BIG;
-    }
-    if (flags == kNoExist) {
-        return -EEXIST;
+    if (const int refused = check_write(index, flags); refused != 0) {
+        return refused;
     }
     const auto* in = static_cast<const std::uint8_t*>(value_in);
     for (const std::uint32_t cpu : possible_cpu_ids()) {
-        std::memcpy(value(cpu, index), in, stride_);  // with the padding, as the kernel
+        write_value(value(cpu, index), in, stride_);  // with the padding, as the kernel
         in += stride_;
     }
     return 0;

@@ -24,6 +24,16 @@ class PercpuArrayMap final : public Map {
                    : nullptr;
     }
 
+    /// Program side, the value of one CPU. 0 or the kernel's negative errno.
+    [[nodiscard]] int put(std::uint32_t cpu,
+                          std::uint32_t index,
+                          const void* value,
+                          std::uint64_t flags) const;
+
+    [[nodiscard]] BatchSupport batch_support() const override {
+        return {.lookup = true, .update = true};
+    }
+
     [[nodiscard]] ValueLayout layout() const override {
         return {.base = memory_.data(), .stride = stride_, .percpu_stride = percpu_stride_};
     }
@@ -33,6 +43,7 @@ class PercpuArrayMap final : public Map {
     }
 
   private:
+    [[nodiscard]] int check_write(std::uint32_t index, std::uint64_t flags) const;
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;

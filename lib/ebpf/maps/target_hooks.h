@@ -5,8 +5,12 @@
 // bare process, the tests of this room) slots keep their ids and `target` stays null.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
+
+#include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/maps/map.h"
 
 namespace crema::ebpf {
 struct LoadedProgram;
@@ -36,11 +40,14 @@ struct TargetHooks {
     void (*cpu_release)(void* target);
 };
 
-/// A program as a devmap or cpumap value names it. `program` is null when the fd is no program.
+/// A program as a devmap, cpumap or prog_array value names it.
 struct ProgramRef {
-    std::shared_ptr<const LoadedProgram> program;
+    std::shared_ptr<const LoadedProgram> program;  // null: see error
     std::uint32_t id = 0;
-    std::uint32_t expected_attach_type = 0;  // as in bpf(2)
+    ProgramTraits traits{};
+    EntryPoint entry = nullptr;  // what a tail call enters, with self
+    const void* self = nullptr;
+    int error = -EBADF;  // no program: -EBADF not open, -EINVAL something else
 };
 
 /// Installed by lib/ebpf/syscall, which owns the file descriptors. Without it no fd is a program.

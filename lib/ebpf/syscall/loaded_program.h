@@ -10,6 +10,7 @@
 
 #include "lib/ebpf/interpreter/interpreter.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
+#include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/program/program.h"
 
 namespace crema::ebpf {
@@ -19,6 +20,11 @@ enum class Engine : std::uint8_t {
     automatic,    // compiled where lowering has rules for the architecture's JIT, else interpreted
     interpreter,  // interpreted
 };
+
+/// What programs in one map must have in common.
+[[nodiscard]] inline maps::ProgramTraits traits_of(const Program& program) {
+    return {.expected_attach_type = program.expected_attach_type, .has_frags = program.has_frags};
+}
 
 struct LoadedProgram {
     std::uint32_t id = 0;  // unique in this process, > 0

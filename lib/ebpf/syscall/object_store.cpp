@@ -40,6 +40,9 @@ int value_memory_of(const StoredObject& object) {
 }  // namespace
 
 Result<int> add(StoredObject object, Owner owner) {
+    if (auto* map = std::get_if<MapObject>(&object); map != nullptr) {
+        map->user = std::make_shared<MapUser>(map->map);
+    }
     const int memory = value_memory_of(object);
     UniqueFd keep(memory >= 0 ? ::fcntl(memory, F_DUPFD_CLOEXEC, 3)
                               : ::memfd_create("crema-bpf", MFD_CLOEXEC));

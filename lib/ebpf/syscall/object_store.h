@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -22,11 +23,26 @@
 
 namespace crema::ebpf::syscall {
 
+/// A user reference to a map, as a descriptor is one (Map::add_user).
+class MapUser {
+  public:
+    explicit MapUser(std::shared_ptr<maps::Map> map) : map_(std::move(map)) { map_->add_user(); }
+
+    MapUser(const MapUser&) = delete;
+    MapUser& operator=(const MapUser&) = delete;
+
+    ~MapUser() { map_->drop_user(); }
+
+  private:
+    std::shared_ptr<maps::Map> map_;
+};
+
 struct MapObject {
     std::shared_ptr<maps::Map> map;
     std::shared_ptr<const Btf> btf;  // may be null
     std::uint32_t btf_key_type = 0;
     std::uint32_t btf_value_type = 0;
+    std::shared_ptr<MapUser> user{};  // of the descriptor; the store sets it
 };
 
 struct ProgramObject {

@@ -15,13 +15,18 @@ namespace {
 thread_local Session* session_of_thread = nullptr;
 
 maps::ProgramRef program_ref(int fd) {
-    auto program = program_of(fd);
-    if (program == nullptr) {
-        return {};
+    maps::ProgramRef ref;
+    const auto object = object_store::find_as<ProgramObject>(fd, &ref.error);
+    if (object == nullptr) {
+        return ref;
     }
-    const std::uint32_t id = program->id;
-    const std::uint32_t attach_type = program->program.expected_attach_type;
-    return {.program = std::move(program), .id = id, .expected_attach_type = attach_type};
+    ref.program = object->program;
+    ref.id = ref.program->id;
+    ref.traits = traits_of(ref.program->program);
+    ref.entry = ref.program->entry();
+    ref.self = ref.program->self();
+    ref.error = 0;
+    return ref;
 }
 
 [[gnu::constructor]] void install_program_lookup() {
@@ -60,7 +65,12 @@ std::shared_ptr<const LoadedProgram> program_of(int fd) {
 std::shared_ptr<maps::Map> map_of(int fd) {
     int error = 0;
     const auto object = object_store::find_as<MapObject>(fd, &error);
-    return object != nullptr ? object->map : nullptr;
+    if (object == nullptr) {
+        return nullptr;
+    }
+    // The caller is a user of the map for as long as it holds the pointer.
+    const auto user = std::make_shared<MapUser>(object->map);
+    return {user, object->map.get()};
 }
 
 ProgramFd::Handle::~Handle() {

@@ -85,7 +85,8 @@ class Session {
     std::vector<Judgement> judgements_;
 };
 
-/// What an open descriptor of the store means; null when it is no program or map of ours.
+/// What an open descriptor of the store means; null when it is no program or map of ours. A map's
+/// pointer counts as a user of the map (Map::add_user) like a descriptor does.
 [[nodiscard]] std::shared_ptr<const LoadedProgram> program_of(int fd);
 [[nodiscard]] std::shared_ptr<maps::Map> map_of(int fd);
 

@@ -102,15 +102,15 @@ TEST(PercpuArrayMap, UserBufferHoldsOneRoundedValuePerPossibleCpu) {
 }
 
 TEST(MapCreate, NamesWhatItDoesNotServe) {
-    const auto hash = create({.type = static_cast<MapType>(1),
-                              .key_size = 4,
-                              .value_size = 4,
-                              .max_entries = 1,
-                              .flags = 0,
-                              .name = "h"});
-    ASSERT_FALSE(hash);
-    EXPECT_EQ(hash.error().code, ENOTSUP);
-    EXPECT_NE(hash.error().message.find("(hash) is not served"), std::string::npos);
+    const auto arena = create({.type = MapType::arena,
+                               .key_size = 0,
+                               .value_size = 0,
+                               .max_entries = 1,
+                               .flags = kMmapable,
+                               .name = "a"});
+    ASSERT_FALSE(arena);
+    EXPECT_EQ(arena.error().code, ENOTSUP);
+    EXPECT_NE(arena.error().message.find("(arena) is not served"), std::string::npos);
 }
 
 TEST(Devmap, HashWalksAllKeysAndKeepsThePlaceOfAReplacedOne) {
@@ -212,7 +212,7 @@ TEST(TargetHooks, ProgramInASlotMustHaveTheSlotsAttachType) {
                                         std::shared_ptr<void>(),
                                         reinterpret_cast<const LoadedProgram*>(&anything)),
                                     .id = 42,
-                                    .expected_attach_type = 33}
+                                    .traits = {.expected_attach_type = 33}}
                        : ProgramRef{};
     });
     const TargetHooks before = target_hooks();

@@ -14,12 +14,14 @@ constexpr Arg kTimer{.kind = ArgKind::timer};
 
 constexpr std::array kRows = {
     // spin_lock(lock), spin_unlock(lock)
-    Prototype{.id = 93, .returns = {ReturnKind::nothing}, .args = {kLock}},
-    Prototype{.id = 94, .returns = {ReturnKind::nothing}, .args = {kLock}},
+    Prototype{.id = 93, .returns = {ReturnKind::nothing}, .args = {kLock}, .native = spin_lock},
+    Prototype{.id = 94, .returns = {ReturnKind::nothing}, .args = {kLock}, .native = spin_unlock},
     // for_each_map_elem(map, callback, context, flags)
     Prototype{.id = 164,
               .args = {kMap, kCallback, kFrameOrNull, kAny},
-              .callback = CallbackRule::each_element},
+              .callback = CallbackRule::each_element,
+              .wants_context = true,
+              .native = for_each_map_elem},
     // timer_init(timer, map, flags)
     Prototype{.id = 169, .args = {kTimer, kMap, kAny}, .gpl_only = true},
     // timer_set_callback(timer, callback)

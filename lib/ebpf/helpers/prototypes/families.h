@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "lib/ebpf/helpers/map_natives.h"
 #include "lib/ebpf/helpers/natives.h"
 #include "lib/ebpf/helpers/prototypes.h"
 

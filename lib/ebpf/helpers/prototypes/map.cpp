@@ -18,9 +18,17 @@ constexpr std::array kRows = {
               .wants_context = true,
               .native = lookup_any},
     // map_update_elem(map, key, value, flags)
-    Prototype{.id = 2, .args = {kMap, kKey, kValue, kAny}, .packet_args = true},
+    Prototype{.id = 2,
+              .args = {kMap, kKey, kValue, kAny},
+              .packet_args = true,
+              .wants_context = true,
+              .native = update_any},
     // map_delete_elem(map, key)
-    Prototype{.id = 3, .args = {kMap, kKey}, .packet_args = true},
+    Prototype{.id = 3,
+              .args = {kMap, kKey},
+              .packet_args = true,
+              .wants_context = true,
+              .native = delete_any},
     // tail_call(ctx, map, index)
     Prototype{.id = 12, .returns = {ReturnKind::nothing}, .args = {kCtx, kMap, kAny}},
     // map_push_elem(map, value, flags)
@@ -33,7 +41,8 @@ constexpr std::array kRows = {
     Prototype{.id = 195,
               .returns = {ReturnKind::map_value_or_null},
               .args = {kMap, kKey, kAny},
-              .packet_args = true},
+              .packet_args = true,
+              .native = lookup_percpu_elem},
 };
 
 }  // namespace

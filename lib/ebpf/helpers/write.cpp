@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// bpf_map_update_elem and bpf_map_delete_elem. In per-CPU maps a program writes its own CPU's
+// value. Key and value may lie in the frame, on the stack or in another map's value.
+#include <cerrno>
+#include <cstring>
+
+#include "lib/ebpf/helpers/map_natives.h"
+#include "lib/ebpf/maps/array.h"
+#include "lib/ebpf/maps/hash.h"
+#include "lib/ebpf/maps/percpu_array.h"
+#include "lib/ebpf/maps/percpu_hash.h"
+
+namespace crema::ebpf::helpers {
+
+namespace {
+
+std::uint32_t index_at(std::uint64_t address) {
+    std::uint32_t index = 0;
+    std::memcpy(&index, memory_at(address), sizeof index);
+    return index;
+}
+
+std::uint64_t result_of(int code) {
+    return static_cast<std::uint64_t>(std::int64_t{code});
+}
+
+}  // namespace
+
+std::uint64_t update_array(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t) {
+    return result_of(map_of<maps::ArrayMap>(r1).put(index_at(r2), memory_at(r3), r4));
+}
+
+std::uint64_t update_percpu_array(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
+    return result_of(
+        map_of<maps::PercpuArrayMap>(r1).put(context_of(r5).cpu, index_at(r2), memory_at(r3), r4));
+}
+
+std::uint64_t update_hash(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
+    return result_of(
+        map_of<maps::HashMap>(r1).put(context_of(r5).cpu, memory_at(r2), memory_at(r3), r4));
+}
+
+std::uint64_t update_percpu_hash(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
+    return result_of(
+        map_of<maps::PercpuHashMap>(r1).put(context_of(r5).cpu, memory_at(r2), memory_at(r3), r4));
+}
+
+std::uint64_t update_any(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
+    const Native native = map_native(2, map_of(r1).spec().type);
+    return native != nullptr ? native(r1, r2, r3, r4, r5) : error_result(EINVAL);
+}
+
+std::uint64_t delete_hash(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
+    return result_of(map_of<maps::HashMap>(r1).remove(context_of(r5).cpu, memory_at(r2)));
+}
+
+std::uint64_t delete_percpu_hash(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
+    return result_of(map_of<maps::PercpuHashMap>(r1).remove(context_of(r5).cpu, memory_at(r2)));
+}
+
+std::uint64_t delete_any(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
+    // Types without a function of their own have elements that are never deleted.
+    const Native native = map_native(3, map_of(r1).spec().type);
+    return native != nullptr ? native(r1, r2, r3, r4, r5) : error_result(EINVAL);
+}
+
+}  // namespace crema::ebpf::helpers

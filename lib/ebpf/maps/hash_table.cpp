@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/ebpf/maps/hash_table.h"
+
+#include <algorithm>
+#include <bit>
+#include <immintrin.h>
+#include <sched.h>
+#include <utility>
+
+namespace crema::ebpf::maps {
+
+namespace {
+
+constexpr std::uint32_t kLockedBit = 1;
+constexpr std::uint32_t kElementsPerBucket = 4;
+
+std::uint32_t lock(std::atomic<std::uint32_t>& state) {
+    constexpr std::uint32_t kSpins = 256;
+    for (std::uint32_t tried = 0;; tried++) {
+        std::uint32_t seen = state.load(std::memory_order_relaxed);
+        if ((seen & kLockedBit) == 0 &&
+            state.compare_exchange_weak(seen, seen | kLockedBit, std::memory_order_acquire,
+                                        std::memory_order_relaxed)) [[likely]] {
+            return seen;
+        }
+        if (tried < kSpins) {
+            _mm_pause();
+        } else {
+            sched_yield();  // the holder is not running: no packet moves faster by spinning on
+        }
+    }
+}
+
+}  // namespace
+
+Result<HashTable> HashTable::make(const Cells& cells,
+                                  std::uint32_t entries,
+                                  const HashSecret& secret,
+                                  bool preallocate) {
+    const std::uint64_t buckets =
+        std::bit_ceil(std::max<std::uint64_t>(1, entries / kElementsPerBucket));
+    auto memory =
+        Memory::allocate(buckets * sizeof(Bucket), preallocate ? Memory::Sharing::private_touched
+                                                               : Memory::Sharing::private_reserved);
+    if (!memory) {
+        return forward_error(memory);
+    }
+    return HashTable(cells, secret, static_cast<std::uint32_t>(buckets - 1), std::move(*memory));
+}
+
+std::uint32_t HashTable::find_in_chain(const Bucket& in,
+                                       const std::uint8_t* key,
+                                       std::uint64_t hash,
+                                       std::uint32_t version) const {
+    constexpr std::uint32_t kStepsBetweenLooks = 64;
+    std::uint32_t element = in.chain.load(std::memory_order_acquire);
+    for (std::uint32_t steps = 1; element != 0; steps++) {
+        const ElementHeader& header = cells_.header(element);
+        if (header.hash_high.load(std::memory_order_acquire) == hash >> 32U &&
+            cells_.key_equals(element, key)) {
+            return element;
+        }
+        element = header.next.load(std::memory_order_acquire);
+        // A recycled element leads into other chains; the version says that this has happened.
+        if (steps % kStepsBetweenLooks == 0 &&
+            in.state.load(std::memory_order_acquire) >> 1U != version) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+std::uint32_t HashTable::next(const std::uint8_t* key) const {
+    std::uint32_t found = 0;
+    std::uint32_t first_bucket = 0;
+    if (key != nullptr) {
+        const std::uint32_t holder = find(key);
+        if (holder != 0) {
+            const std::uint32_t at = static_cast<std::uint32_t>(hash(key)) & mask_;
+            bool passed = false;
+            visit_bucket(at, [&](std::uint32_t element) {
+                if (passed) {
+                    found = element;
+                    return false;
+                }
+                passed = element == holder;
+                return true;
+            });
+            if (found != 0) {
+                return found;
+            }
+            // A holder that went away meanwhile: its bucket is done, as if it had been the last.
+            first_bucket = at + 1;
+        }
+    }
+    for (std::uint32_t at = first_bucket; at < buckets() && found == 0; at++) {
+        visit_bucket(at, [&](std::uint32_t element) {
+            found = element;
+            return false;
+        });
+    }
+    return found;
+}
+
+HashTable::Locked::Locked(const HashTable& table, std::uint64_t hash)
+    : table_(table), bucket_(table.bucket(hash)), hash_(hash), state_(lock(bucket_.state)) {}
+
+HashTable::Locked::~Locked() {
+    bucket_.state.store(state_, std::memory_order_release);
+}
+
+HashTable::Place HashTable::Locked::find(const std::uint8_t* key) const {
+    const Cells& cells = table_.cells_;
+    for (std::atomic<std::uint64_t>& at : bucket_.entries) {
+        const std::uint64_t entry = at.load(std::memory_order_relaxed);
+        const auto element = static_cast<std::uint32_t>(entry);
+        if ((entry ^ hash_) >> 32U == 0 && element != 0 && cells.key_equals(element, key)) {
+            return {.entry = &at, .element = element};
+        }
+    }
+    std::atomic<std::uint32_t>* link = &bucket_.chain;
+    while (const std::uint32_t element = link->load(std::memory_order_relaxed)) {
+        ElementHeader& header = cells.header(element);
+        if (header.hash_high.load(std::memory_order_relaxed) == hash_ >> 32U &&
+            cells.key_equals(element, key)) {
+            return {.link = link, .element = element};
+        }
+        link = &header.next;
+    }
+    return {};
+}
+
+HashTable::Place HashTable::Locked::find_element(std::uint32_t element) const {
+    for (std::atomic<std::uint64_t>& at : bucket_.entries) {
+        if (static_cast<std::uint32_t>(at.load(std::memory_order_relaxed)) == element) {
+            return {.entry = &at, .element = element};
+        }
+    }
+    std::atomic<std::uint32_t>* link = &bucket_.chain;
+    while (const std::uint32_t at = link->load(std::memory_order_relaxed)) {
+        if (at == element) {
+            return {.link = link, .element = element};
+        }
+        link = &table_.cells_.header(at).next;
+    }
+    return {};
+}
+
+void HashTable::Locked::insert(std::uint32_t element) {
+    ElementHeader& header = table_.cells_.header(element);
+    header.hash_low.store(static_cast<std::uint32_t>(hash_), std::memory_order_release);
+    header.hash_high.store(static_cast<std::uint32_t>(hash_ >> 32U), std::memory_order_release);
+    for (std::atomic<std::uint64_t>& at : bucket_.entries) {
+        if (at.load(std::memory_order_relaxed) == 0) {
+            at.store(entry_of(hash_, element), std::memory_order_release);
+            return;
+        }
+    }
+    header.next.store(bucket_.chain.load(std::memory_order_relaxed), std::memory_order_release);
+    bucket_.chain.store(element, std::memory_order_release);
+}
+
+void HashTable::Locked::replace(const Place& place, std::uint32_t element) {
+    ElementHeader& header = table_.cells_.header(element);
+    header.hash_low.store(static_cast<std::uint32_t>(hash_), std::memory_order_release);
+    header.hash_high.store(static_cast<std::uint32_t>(hash_ >> 32U), std::memory_order_release);
+    if (place.entry != nullptr) {
+        place.entry->store(entry_of(hash_, element), std::memory_order_release);
+    } else {
+        header.next.store(table_.cells_.header(place.element).next.load(std::memory_order_relaxed),
+                          std::memory_order_release);
+        place.link->store(element, std::memory_order_release);
+    }
+    state_ += 2;
+    bucket_.state.store(state_ | kLockedBit, std::memory_order_release);
+}
+
+void HashTable::Locked::remove(const Place& place) {
+    if (place.entry != nullptr) {
+        place.entry->store(0, std::memory_order_release);
+    } else {
+        place.link->store(table_.cells_.header(place.element).next.load(std::memory_order_relaxed),
+                          std::memory_order_release);
+    }
+    state_ += 2;
+    bucket_.state.store(state_ | kLockedBit, std::memory_order_release);
+}
+
+}  // namespace crema::ebpf::maps

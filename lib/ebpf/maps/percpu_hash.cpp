@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/ebpf/maps/percpu_hash.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "lib/ebpf/maps/value_copy.h"
+
+namespace crema::ebpf::maps {
+
+namespace {
+
+constexpr std::uint64_t kSeparation = 128;  // bytes: two cache lines
+
+std::uint32_t stride_of(const MapSpec& spec) {
+    return (spec.value_size + 7U) & ~7U;
+}
+
+std::uint64_t percpu_stride_of(const MapSpec& spec, const HashCore& core) {
+    const std::uint64_t bytes = (std::uint64_t{core.cells().last()} + 1) * stride_of(spec);
+    return (bytes + kSeparation - 1) / kSeparation * kSeparation;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Map>> PercpuHashMap::make(const MapSpec& spec) {
+    auto core = HashCore::make(spec, 0);
+    if (!core) {
+        return forward_error(core);
+    }
+    const std::uint64_t cpu_places = std::uint64_t{possible_cpu_ids().back()} + 1;
+    const bool preallocate = (spec.flags & kNoPrealloc) == 0;
+    auto values = Memory::allocate(
+        percpu_stride_of(spec, **core) * cpu_places,
+        preallocate ? Memory::Sharing::private_touched : Memory::Sharing::private_reserved);
+    if (!values) {
+        return forward_error(values);
+    }
+    return std::make_shared<PercpuHashMap>(spec, std::move(*core), std::move(*values));
+}
+
+PercpuHashMap::PercpuHashMap(const MapSpec& spec, std::unique_ptr<HashCore> core, Memory values)
+    : Map(spec),
+      core_(std::move(core)),
+      values_(std::move(values)),
+      stride_(stride_of(spec)),
+      percpu_stride_(percpu_stride_of(spec, *core_)) {}
+
+int PercpuHashMap::put(std::uint32_t cpu,
+                       const void* key,
+                       const void* value,
+                       std::uint64_t flags) const {
+    if (flags > kExist) [[unlikely]] {
+        return -EINVAL;
+    }
+    return core_->put<HashCore::Existing::rewrite>(
+        cpu, key, flags, [&](std::uint32_t element, bool is_new) {
+            if (is_new) {
+                for (const std::uint32_t other : possible_cpu_ids()) {
+                    if (other != cpu) {
+                        zero_value(value_at(other, element), spec().value_size);
+                    }
+                }
+            }
+            write_value(value_at(cpu, element), value, spec().value_size);
+        });
+}
+
+int PercpuHashMap::remove(std::uint32_t cpu, const void* key) const {
+    return core_->remove(cpu, key);
+}
+
+void PercpuHashMap::read(std::uint32_t element, void* value_out) const {
+    auto* out = static_cast<std::uint8_t*>(value_out);
+    for (const std::uint32_t cpu : possible_cpu_ids()) {
+        read_value(out, value_at(cpu, element), stride_);
+        out += stride_;
+    }
+}
+
+int PercpuHashMap::do_lookup(const void* key, void* value_out) {
+    const std::uint32_t element = core_->find(key);
+    if (element == 0) {
+        return -ENOENT;
+    }
+    read(element, value_out);
+    return 0;
+}
+
+int PercpuHashMap::do_update(const void* key, const void* value, std::uint64_t flags) {
+    if (flags > kExist) {
+        return -EINVAL;
+    }
+    return core_->put<HashCore::Existing::rewrite>(
+        core_->control(), key, flags, [&](std::uint32_t element, bool) {
+            const auto* in = static_cast<const std::uint8_t*>(value);
+            for (const std::uint32_t cpu : possible_cpu_ids()) {
+                write_value(value_at(cpu, element), in, stride_);
+                in += stride_;
+            }
+        });
+}
+
+int PercpuHashMap::do_erase(const void* key) {
+    return core_->remove(core_->control(), key);
+}
+
+int PercpuHashMap::do_take(const void* key, void* value_out) {
+    return core_->take(core_->control(), key,
+                       [&](std::uint32_t element) { read(element, value_out); });
+}
+
+bool PercpuHashMap::read_bucket(std::uint32_t at,
+                          std::uint32_t count_max,
+                          bool remove,
+                          Bucket& out) {
+    return core_->read_bucket(at, count_max, remove, user_value_bytes(), out,
+                              [this](std::uint32_t element, void* to) { read(element, to); });
+}
+
+int PercpuHashMap::do_next_key(const void* key, void* next_out) {
+    return core_->next_key(key, next_out);
+}
+
+}  // namespace crema::ebpf::maps

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/ebpf/maps/prog_array.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lib/ebpf/maps/index_keys.h"
+#include "lib/ebpf/maps/target_hooks.h"
+
+namespace crema::ebpf::maps {
+
+Result<std::shared_ptr<Map>> ProgArray::make(const MapSpec& spec) {
+    constexpr std::uint32_t kSlotsMax = 1U << 24U;  // 128 MiB of slots
+    if (spec.max_entries > kSlotsMax) {
+        return fail(ENOMEM, "map {}: {} program slots, at most {} are served", spec.name,
+                    spec.max_entries, kSlotsMax);
+    }
+    return std::make_shared<ProgArray>(spec);
+}
+
+ProgArray::ProgArray(const MapSpec& spec) : Map(spec), slots_(spec.max_entries) {}
+
+ProgArray::~ProgArray() {
+    // No program that uses the map is left, so nobody waits for these.
+    for (auto& slot : slots_) {
+        delete slot.load(std::memory_order_relaxed);
+    }
+}
+
+bool ProgArray::replace(std::uint32_t index, std::unique_ptr<const TailTarget> target) {
+    std::unique_ptr<const TailTarget> old(
+        slots_[index].exchange(target.release(), std::memory_order_acq_rel));
+    const bool held = old != nullptr;
+    retired_.add(std::shared_ptr<const TailTarget>(std::move(old)));
+    return held;
+}
+
+int ProgArray::do_lookup(const void* key, void* value_out) {
+    const TailTarget* found = target(load_index(key));
+    if (found == nullptr) {
+        return -ENOENT;
+    }
+    std::memcpy(value_out, &found->program_id, sizeof found->program_id);
+    return 0;
+}
+
+int ProgArray::do_update(const void* key, const void* value, std::uint64_t flags) {
+    if (flags != kAny) {
+        return -EINVAL;
+    }
+    const std::uint32_t index = load_index(key);
+    if (index >= slots_.size()) {
+        return -E2BIG;
+    }
+    std::int32_t fd = -1;
+    std::memcpy(&fd, value, sizeof fd);
+    ProgramRef program = program_by_fd(fd);
+    if (program.program == nullptr) {
+        return program.error;
+    }
+    if (!admits(program.traits)) {
+        return -EINVAL;
+    }
+    replace(index, std::make_unique<TailTarget>(TailTarget{.entry = program.entry,
+                                                           .self = program.self,
+                                                           .program_id = program.id,
+                                                           .program = std::move(program.program)}));
+    return 0;
+}
+
+int ProgArray::do_erase(const void* key) {
+    const std::uint32_t index = load_index(key);
+    if (index >= slots_.size()) {
+        return -E2BIG;
+    }
+    return replace(index, nullptr) ? 0 : -ENOENT;
+}
+
+int ProgArray::do_next_key(const void* key, void* next_out) {
+    return next_index(key, spec().max_entries, next_out);
+}
+
+void ProgArray::users_gone() {
+    using Targets = std::vector<std::unique_ptr<const TailTarget>>;
+    auto all = std::make_shared<Targets>();
+    for (auto& slot : slots_) {
+        if (const TailTarget* target = slot.exchange(nullptr, std::memory_order_acq_rel);
+            target != nullptr) {
+            all->emplace_back(target);
+        }
+    }
+    if (!all->empty()) {
+        retired_.add(std::move(all));  // one wait for all
+    }
+}
+
+}  // namespace crema::ebpf::maps

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Copies between a map's value memory, which programs on other threads read and write at the same
+// time, and plain memory. Value memory is 8-byte aligned and padded, and moves in whole words: a
+// field of 8 aligned bytes is never seen half new, as in the kernel.
+//
+// A bpf_spin_lock in the value is no data: it is never overwritten, and reads as 0.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+
+namespace crema::ebpf::maps {
+
+namespace detail {
+inline std::atomic<std::uint64_t>& shared_word(std::uint8_t* at) {
+    return *reinterpret_cast<std::atomic<std::uint64_t>*>(at);
+}
+
+inline const std::atomic<std::uint64_t>& shared_word(const std::uint8_t* at) {
+    return *reinterpret_cast<const std::atomic<std::uint64_t>*>(at);
+}
+}  // namespace detail
+
+/// Writes `bytes` bytes of a value; padding behind them becomes zero.
+inline void write_value(std::uint8_t* to, const void* from, std::uint32_t bytes) {
+    const auto* in = static_cast<const std::uint8_t*>(from);
+    std::uint32_t at = 0;
+    for (; at + 8 <= bytes; at += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, in + at, 8);
+        detail::shared_word(to + at).store(word, std::memory_order_relaxed);
+    }
+    if (at < bytes) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, in + at, bytes - at);
+        detail::shared_word(to + at).store(word, std::memory_order_relaxed);
+    }
+}
+
+inline void zero_value(std::uint8_t* to, std::uint32_t bytes) {
+    for (std::uint32_t at = 0; at < bytes; at += 8) {
+        detail::shared_word(to + at).store(0, std::memory_order_relaxed);
+    }
+}
+
+inline void read_value(void* to, const std::uint8_t* from, std::uint32_t bytes) {
+    auto* out = static_cast<std::uint8_t*>(to);
+    std::uint32_t at = 0;
+    for (; at + 8 <= bytes; at += 8) {
+        const std::uint64_t word = detail::shared_word(from + at).load(std::memory_order_relaxed);
+        std::memcpy(out + at, &word, 8);
+    }
+    if (at < bytes) {
+        const std::uint64_t word = detail::shared_word(from + at).load(std::memory_order_relaxed);
+        std::memcpy(out + at, &word, bytes - at);
+    }
+}
+
+}  // namespace crema::ebpf::maps
