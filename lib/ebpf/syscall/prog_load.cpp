@@ -161,6 +161,22 @@ Status prepare_helpers(const Program& program) {
     return {};
 }
 
+/// The first program of a map that holds programs decides which others go with it.
+Status fits_its_maps(const Program& program) {
+    for (const auto& map : program.maps) {
+        const maps::MapType type = map->spec().type;
+        const bool holds_programs = type == maps::MapType::prog_array ||
+                                    type == maps::MapType::devmap || type == maps::MapType::cpumap;
+        if (holds_programs && !map->admits(traits_of(program))) {
+            return fail(EINVAL,
+                        "program {}: map {} is used by programs of another attach type or without "
+                        "the same frags flag",
+                        program.name, map->spec().name);
+        }
+    }
+    return {};
+}
+
 /// Takes `program` when it is accepted. `judgement` gets the figures.
 Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
                                                        Engine engine,
@@ -185,6 +201,9 @@ Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
                              : prepare(program, *proof, *loaded);
     if (!built) {
         return forward_error(built);
+    }
+    if (const Status fits = fits_its_maps(program); !fits) {
+        return forward_error(fits);
     }
     loaded->id = next_id.fetch_add(1, std::memory_order_relaxed);
     loaded->program = std::move(program);
