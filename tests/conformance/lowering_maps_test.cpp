@@ -83,6 +83,11 @@ MapSpec good_spec(MapType type) {
     return good;
 }
 
+bool refuses_many_entries(MapType type) {
+    return type == MapType::hash || type == MapType::percpu_hash || type == MapType::lru_hash ||
+           type == MapType::lru_percpu_hash || type == MapType::cpumap;
+}
+
 constexpr std::array kCreatedTypes = {
     MapType::hash,         MapType::array,    MapType::prog_array,      MapType::percpu_hash,
     MapType::percpu_array, MapType::lru_hash, MapType::lru_percpu_hash, MapType::devmap,
@@ -111,6 +116,9 @@ TEST_F(LoweringMaps, CreationIsRefusedAsTheKernelRefusesIt) {
         }
         for (const std::uint32_t entries :
              {0U, 1U, 3U, 128U, 300U, 4095U, 4096U, 8192U, 8193U, 0x80000000U, 0xffffffffU}) {
+            if (entries > 8193 && !refuses_many_entries(type)) {
+                continue;  // how much memory there is, and not which numbers are right
+            }
             MapSpec spec = good;
             spec.max_entries = entries;
             compare_creation(spec);

@@ -255,13 +255,17 @@ Result<std::shared_ptr<Map>> create(const MapSpec& spec) {
         return fail(ENOTSUP, "map {}: type {} ({}) is not served", spec.name, number,
                     kTypeNames[number]);
     }
-    if ((spec.flags & ~rules->flags) != 0 || (spec.flags & kUserAccess) == kUserAccess ||
+    constexpr std::uint32_t kTokenFd = 1U << 16U;  // BPF_F_TOKEN_FD
+    if ((spec.flags & ~(rules->flags | kTokenFd)) != 0 || (spec.flags & kUserAccess) == kUserAccess ||
         (spec.flags & kProgramAccess) == kProgramAccess) {
         return fail(EINVAL, "map {}: flags {:#x} do not fit type {}", spec.name, spec.flags,
                     kTypeNames[number]);
     }
     if (const Status checked = rules->check(spec); !checked) {
         return forward_error(checked);
+    }
+    if ((spec.flags & kTokenFd) != 0) {
+        return fail(EINVAL, "map {}: BPF tokens are not served", spec.name);
     }
     if (!name_is_valid(spec.name)) {
         return fail(EINVAL, "map name \"{}\": at most {} of [A-Za-z0-9_.]", spec.name, kNameMax);
