@@ -4,7 +4,9 @@
 // results: renew them with conformance_test --record.
 #include "tests/support/packets.h"
 
+#include <array>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "tests/support/frame_builder.h"
@@ -253,6 +255,39 @@ void add_operands(std::vector<Packet>& set) {
     }
 }
 
+// head, metadata and tail by so much, then so many bytes at an offset
+void add_adjustments(std::vector<Packet>& set) {
+    const auto ask = [&](std::int32_t head, std::int32_t meta, std::int32_t tail,
+                         std::uint32_t offset, std::uint32_t bytes) {
+        set.push_back(request("adjust " + std::to_string(head) + " " + std::to_string(meta) + " " +
+                                  std::to_string(tail) + " copy " + std::to_string(bytes) + " at " +
+                                  std::to_string(offset),
+                              head, meta, tail, offset, bytes));
+    };
+    for (const int head : {0, 14, 50, 51, -20, -216, -217}) {
+        for (const int meta : {0, -4, -8, -3, -216, -220, 4}) {
+            for (const int tail : {0, -1, -14, -50, -51, 1, 64, 3456, 3457}) {
+                ask(head, meta, tail, 4, 20);
+            }
+        }
+    }
+    for (const std::uint32_t offset : {0U, 1U, 13U, 48U, 63U, 64U, 65U, 0xffffU, 0x10000U, ~0U}) {
+        for (const std::uint32_t bytes : {0U, 1U, 2U, 3U, 15U, 62U, 63U}) {
+            ask(0, 0, 0, offset, bytes);
+        }
+    }
+}
+
+void add_texts(std::vector<Packet>& set) {
+    for (const char* text :
+         {"", "0", "42", "-42", " 0x1f", "0777", "ff", "12abc", "99999999999999", "-1", "- 1",
+          "steady", "steadx", "steadz", "stead", "steadyy", "%d %s", "nul\0inside", "\xff\x80 x"}) {
+        std::array<char, 16> bytes{};
+        std::memcpy(bytes.data(), text, std::strlen(text));
+        set.push_back(request(std::string("text ") + std::to_string(set.size()), bytes));
+    }
+}
+
 }  // namespace
 
 std::vector<Packet> fixed_packets() {
@@ -285,6 +320,10 @@ std::vector<Packet> request_packets(const std::string& object) {
         add_redirects(set);
     } else if (object == "oracle_arithmetic") {
         add_operands(set);
+    } else if (object == "oracle_packet") {
+        add_adjustments(set);
+    } else if (object == "oracle_text") {
+        add_texts(set);
     }
     return set;
 }

@@ -55,6 +55,8 @@ const std::vector<Subject>& subjects() {
         {"oracle_loop", "oracle_loop", false, {}},
         {"oracle_globals", "oracle_globals", false, {}},
         {"oracle_context", "oracle_context", false, {}},
+        {"oracle_packet", "oracle_packet", false, {}},
+        {"oracle_text", "oracle_text", false, {}},
     };
     return all;
 }
