@@ -86,6 +86,17 @@ std::vector<bpf_func_info> function_records(const ebpf::Program& program) {
     return records;
 }
 
+std::uint64_t processed_insns(int program) {
+    bpf_prog_info info{};
+
+    union bpf_attr attr {};
+
+    attr.info.bpf_fd = static_cast<std::uint32_t>(program);
+    attr.info.info_len = sizeof(info);
+    attr.info.info = reinterpret_cast<std::uintptr_t>(&info);
+    return bpf(BPF_OBJ_GET_INFO_BY_FD, attr) == 0 ? info.verified_insns : 0;
+}
+
 std::string without_statistics(std::string log) {
     const std::size_t at = log.find("\nprocessed ");
     if (at != std::string::npos) {
@@ -159,8 +170,9 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
         }
         const int fd = static_cast<int>(bpf(BPF_PROG_LOAD, attr));
         if (fd >= 0) {
-            ::close(fd);
             verdict.accepted = true;
+            verdict.processed_insns = processed_insns(fd);
+            ::close(fd);
             break;
         }
         if (!with_log) {

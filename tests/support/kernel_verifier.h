@@ -5,6 +5,7 @@
 // conformance tests; never used by the library.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,8 +16,9 @@ namespace crema::test {
 
 struct KernelVerdict {
     bool accepted = false;
-    int error = 0;       // errno when refused
-    std::string reason;  // the log without its statistics line
+    int error = 0;                      // errno when refused
+    std::string reason;                 // the log without its statistics line
+    std::uint64_t processed_insns = 0;  // when accepted
 };
 
 /// False when bpf(2) may not be used here (no permission, no such call).
