@@ -235,6 +235,20 @@ INSTANTIATE_TEST_SUITE_P(ArrayLike,
                          LowerLookup,
                          testing::Values(maps::MapType::array, maps::MapType::percpu_array));
 
+// The kernel's bound where it counts: 8388608 rounds of each function.
+TEST(LowerMayGoto, FallsThroughAsOftenAsTheKernel) {
+    const Case loop({kZeroR0, make(op::kMayGoto, 0, 0, 2, 0),
+                     make(op::kAlu64 | op::kAdd, 0, 0, 0, 1), make(op::kJmp | op::kJa, 0, 0, -3, 0),
+                     kExitInsn});
+    const auto result = loop.lower();
+    ASSERT_TRUE(result) << result.error().message;
+    auto code = compile(*result);
+    ASSERT_TRUE(code) << code.error().message;
+    XdpBuff buff{};
+    EXPECT_EQ(code->entry()(&buff, nullptr), 8'388'608U);
+    EXPECT_EQ(code->entry()(&buff, nullptr), 8'388'608U) << "each run counts anew";
+}
+
 TEST(LowerContext, ReadsEveryField) {
     XdpBuff buff{};
     std::uint8_t page[64] = {};
