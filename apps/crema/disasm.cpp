@@ -48,8 +48,13 @@ void put_lowered(std::string& out, const std::vector<LoweredLine>& lines, const 
 }
 
 void put_function(std::string& out, const FunctionListing& function, const Levels& levels) {
-    fmt::format_to(std::back_inserter(out), "\nfunction {}, slots {} to {}:\n", function.name,
+    fmt::format_to(std::back_inserter(out), "\nfunction {}, slots {} to {}", function.name,
                    function.first, function.end - 1);
+    if (function.native_bytes != 0) {
+        fmt::format_to(std::back_inserter(out), ", lowered to {}, {} bytes of machine code",
+                       function.lowered_insns, function.native_bytes);
+    }
+    out += ":\n";
     for (const BpfLine& line : function.lines) {
         if (levels.bpf && line.source != nullptr) {
             fmt::format_to(std::back_inserter(out), "; {} @ {}:{}\n", line.source->text,
@@ -61,6 +66,18 @@ void put_function(std::string& out, const FunctionListing& function, const Level
         }
         put_lowered(out, line.lowered, levels);
     }
+    if (levels.native && !function.prologue.empty()) {
+        out += "its prologue:\n";
+        put_native(out, function.prologue);
+    }
+    if ((levels.lowered || levels.native) && !function.around.empty()) {
+        out += "for no instruction of it (jump padding, frame, the one exit):\n";
+        put_lowered(out, function.around, levels);
+    }
+    if (levels.native && !function.unmapped.empty()) {
+        out += "machine code, which could not be mapped to instructions:\n";
+        put_native(out, function.unmapped);
+    }
 }
 
 std::string to_text(const JudgedProgram& judged, const Listing& listing, const Levels& levels) {
@@ -68,25 +85,12 @@ std::string to_text(const JudgedProgram& judged, const Listing& listing, const L
     std::string out = fmt::format("program {} ({}): {} instructions", judged.name, judged.section,
                                   judged.program().insns.size());
     if (judgement.loaded != nullptr) {
-        out += fmt::format(", stack {} bytes, lowered to {}, {} bytes of machine code\n",
-                           listing.stack_bytes, listing.lowered_insns, listing.native_bytes);
+        out += fmt::format(", stack {} bytes\n", listing.stack_bytes);
     } else {
         out += ", refused\n";
     }
     for (const FunctionListing& function : listing.functions) {
         put_function(out, function, levels);
-    }
-    if (levels.native && !listing.prologue.empty()) {
-        out += "\nprologue:\n";
-        put_native(out, listing.prologue);
-    }
-    if ((levels.lowered || levels.native) && !listing.around.empty()) {
-        out += "\nfor no instruction (jump padding, frame, the one exit):\n";
-        put_lowered(out, listing.around, levels);
-    }
-    if (levels.native && !listing.unmapped.empty()) {
-        out += "\nmachine code, which could not be mapped to instructions:\n";
-        put_native(out, listing.unmapped);
     }
     return out + "\n";
 }
@@ -125,10 +129,22 @@ Json function_json(const FunctionListing& function, const Levels& levels) {
         }
         lines.push_back(std::move(one));
     }
-    return {{"name", function.name},
-            {"first", function.first},
-            {"end", function.end},
-            {"instructions", std::move(lines)}};
+    Json out = {{"name", function.name},
+                {"first", function.first},
+                {"end", function.end},
+                {"instructions", std::move(lines)}};
+    if (function.native_bytes != 0) {
+        out["lowered_instructions"] = function.lowered_insns;
+        out["native_bytes"] = function.native_bytes;
+        if (levels.lowered || levels.native) {
+            out["around"] = lowered_json(function.around, levels);
+        }
+        if (levels.native) {
+            out["prologue"] = native_json(function.prologue);
+            out["unmapped"] = native_json(function.unmapped);
+        }
+    }
+    return out;
 }
 
 Json to_json(const JudgedProgram& judged, const Listing& listing, const Levels& levels) {
@@ -142,13 +158,6 @@ Json to_json(const JudgedProgram& judged, const Listing& listing, const Levels& 
                 {"functions", std::move(functions)}};
     if (judged.judgement.loaded != nullptr) {
         out["stack_bytes"] = listing.stack_bytes;
-        out["lowered_instructions"] = listing.lowered_insns;
-        out["native_bytes"] = listing.native_bytes;
-        out["around"] = lowered_json(listing.around, levels);
-        if (levels.native) {
-            out["prologue"] = native_json(listing.prologue);
-            out["unmapped"] = native_json(listing.unmapped);
-        }
     }
     return out;
 }

@@ -2,6 +2,7 @@
 #include "apps/crema/listing.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
 
 #include "lib/ebpf/helpers/prototypes.h"
@@ -93,36 +94,49 @@ std::vector<FunctionListing> bpf_listing(const Program& program) {
     return functions;
 }
 
-/// By slot of the program; null for the second halves of wide instructions.
-std::vector<BpfLine*> lines_by_slot(Listing& listing, std::size_t slots) {
-    std::vector<BpfLine*> lines(slots, nullptr);
-    for (FunctionListing& function : listing.functions) {
-        for (BpfLine& line : function.lines) {
-            lines[line.slot] = &line;
-        }
+/// By slot from `first` on; null for the second halves of wide instructions.
+std::vector<BpfLine*> lines_by_slot(FunctionListing& function) {
+    std::vector<BpfLine*> lines(function.end - function.first, nullptr);
+    for (BpfLine& line : function.lines) {
+        lines[line.slot - function.first] = &line;
     }
     return lines;
 }
 
+/// The function of the program that a lowered one stands for.
+FunctionListing* function_of(Listing& listing, const LoweredFunction& lowered) {
+    const auto origin = std::find_if(lowered.origins.begin(), lowered.origins.end(),
+                                     [](std::uint32_t slot) { return slot != kNoOrigin; });
+    if (origin == lowered.origins.end()) {
+        return listing.functions.size() == 1 ? &listing.functions.front() : nullptr;
+    }
+    const auto found = std::find_if(listing.functions.begin(), listing.functions.end(),
+                                    [slot = *origin](const FunctionListing& function) {
+                                        return slot >= function.first && slot < function.end;
+                                    });
+    return found != listing.functions.end() ? &*found : nullptr;
+}
+
 /// Lines of the padding in front are all alike.
-void add_around(Listing& listing, LoweredLine line) {
-    if (!listing.around.empty()) {
-        LoweredLine& last = listing.around.back();
+void add_around(FunctionListing& function, LoweredLine line) {
+    if (!function.around.empty()) {
+        LoweredLine& last = function.around.back();
         if (last.text == line.text && last.slot + last.count == line.slot) {
             ++last.count;
             std::move(line.native.begin(), line.native.end(), std::back_inserter(last.native));
             return;
         }
     }
-    listing.around.push_back(std::move(line));
+    function.around.push_back(std::move(line));
 }
 
-void add_lowered(Listing& listing,
+void add_lowered(FunctionListing& function,
                  const Program& program,
                  const LoweredFunction& lowered,
                  std::vector<NativeInsn> code) {
     const auto starts = find_native_starts(lowered, code);
-    const auto lines = lines_by_slot(listing, program.insns.size());
+    const auto lines = lines_by_slot(function);
+    function.lowered_insns = static_cast<std::uint32_t>(lowered.insns.size());
     for (std::uint32_t slot = 0; slot < lowered.insns.size(); ++slot) {
         LoweredLine line{.slot = slot, .text = lowered_text(program, lowered, slot), .native = {}};
         const std::uint32_t width = lowered.insns[slot].code == ebpf::op::kLdImm64 ? 2 : 1;
@@ -130,20 +144,20 @@ void add_lowered(Listing& listing,
             const auto end = std::min<std::size_t>(slot + width, lowered.insns.size());
             line.native.assign(code.begin() + (*starts)[slot], code.begin() + (*starts)[end]);
         }
-        const std::uint32_t from = lowered.origins[slot];
+        // kNoOrigin is beyond every function.
+        const std::size_t from = std::size_t{lowered.origins[slot]} - function.first;
         BpfLine* const origin = from < lines.size() ? lines[from] : nullptr;
         if (origin != nullptr) {
             origin->lowered.push_back(std::move(line));
         } else {
-            add_around(listing, std::move(line));
+            add_around(function, std::move(line));
         }
         slot += width - 1;
     }
     if (starts) {
-        listing.prologue.insert(listing.prologue.end(), code.begin(),
-                                code.begin() + starts->front());
+        function.prologue.assign(code.begin(), code.begin() + starts->front());
     } else {
-        std::move(code.begin(), code.end(), std::back_inserter(listing.unmapped));
+        function.unmapped = std::move(code);
     }
 }
 
@@ -173,8 +187,6 @@ Result<Listing> make_listing(const Program& program, bool judged_safe) {
         return forward_error(compiled);
     }
     listing.stack_bytes = proof->stack_bytes;
-    listing.native_bytes = static_cast<std::uint32_t>(compiled->bytes());
-    listing.lowered_insns = 0;
     for (std::size_t f = 0; f < lowered->functions.size(); ++f) {
         const auto& native = compiled->functions()[f];
         auto code = disassemble_native(
@@ -182,8 +194,12 @@ Result<Listing> make_listing(const Program& program, bool judged_safe) {
         if (!code) {
             return forward_error(code);
         }
-        listing.lowered_insns += static_cast<std::uint32_t>(lowered->functions[f].insns.size());
-        add_lowered(listing, program, lowered->functions[f], std::move(*code));
+        FunctionListing* const function = function_of(listing, lowered->functions[f]);
+        if (function == nullptr) {
+            return fail(EINVAL, "lowered function {} stands for none of the program's", f);
+        }
+        function->native_bytes = static_cast<std::uint32_t>(native.bytes);
+        add_lowered(*function, program, lowered->functions[f], std::move(*code));
     }
     return listing;
 }

@@ -34,18 +34,18 @@ struct FunctionListing {
     std::string name;
     std::uint32_t first = 0;  // slots [first, end)
     std::uint32_t end = 0;
-    std::vector<BpfLine> lines;
+    std::vector<BpfLine> lines{};
+    // The rest is there for accepted programs only; nothing of a function that is never called.
+    std::uint32_t lowered_insns = 0;
+    std::uint32_t native_bytes = 0;
+    std::vector<LoweredLine> around{};  // stands for no instruction: padding, frame, the one exit
+    std::vector<NativeInsn> prologue{};
+    std::vector<NativeInsn> unmapped{};  // all machine code, when it could not be mapped
 };
 
 struct Listing {
     std::vector<FunctionListing> functions;
-    // The rest is there for accepted programs only.
     std::uint32_t stack_bytes = 0;
-    std::uint32_t lowered_insns = 0;
-    std::uint32_t native_bytes = 0;
-    std::vector<LoweredLine> around;  // stands for no instruction: padding, frame, the one exit
-    std::vector<NativeInsn> prologue;
-    std::vector<NativeInsn> unmapped;  // all machine code, when it could not be mapped
 };
 
 /// judged_safe: false: only BPF, without marks. The error is of lowering or the disassembler.

@@ -19,6 +19,7 @@ using ebpf::lowering::LoweredFunction;
 
 /// Constants of this form stand in front of each lowered slot; the low half is the slot's number.
 constexpr std::uint64_t kMarker = 0x7e57c0de00000000;
+constexpr std::int32_t kAddressHigh = 0x7fff;
 
 bool is_wide(const Insn& insn) {
     return insn.code == ebpf::op::kLdImm64;
@@ -63,9 +64,13 @@ std::optional<Lowered> with_markers(const LoweredFunction& lowered) {
         marked.insns.push_back(
             ebpf::lowering::make_insn(0, 0, 0, 0, static_cast<std::int32_t>(kMarker >> 32U)));
     };
+    std::vector<Insn> insns = lowered.insns;
+    for (const ebpf::lowering::AddressOf& address : lowered.addresses) {
+        insns[address.insn + 1].imm = kAddressHigh;  // needs all 64 bits, as the real one does
+    }
     for (std::size_t slot = 0; slot < slots; ++slot) {
         mark(slot);
-        Insn insn = lowered.insns[slot];
+        Insn insn = insns[slot];
         if (is_jump(insn)) {
             const std::int64_t target = static_cast<std::int64_t>(slot) + 1 + insn.off;
             if (target < 0 || target > static_cast<std::int64_t>(slots)) {
@@ -80,7 +85,7 @@ std::optional<Lowered> with_markers(const LoweredFunction& lowered) {
         }
         marked.insns.push_back(insn);
         if (is_wide(insn) && slot + 1 < slots) {
-            marked.insns.push_back(lowered.insns[++slot]);
+            marked.insns.push_back(insns[++slot]);
         }
     }
     Lowered program;
@@ -107,8 +112,34 @@ std::string_view mnemonic(const NativeInsn& insn) {
     return std::string_view(insn.text).substr(0, insn.text.find(' '));
 }
 
-bool same_but_for_distance(const NativeInsn& a, const NativeInsn& b) {
-    return a.bytes == b.bytes || (is_native_jump(a) && mnemonic(a) == mnemonic(b));
+bool is_constant_of_64_bits(const NativeInsn& insn) {
+    return mnemonic(insn) == "movabs";
+}
+
+/// with_address: the slot holds the address of one of our functions, which differs.
+bool is_same(const NativeInsn& a, const NativeInsn& b, bool with_address) {
+    if (a.bytes == b.bytes || (is_native_jump(a) && mnemonic(a) == mnemonic(b))) {
+        return true;
+    }
+    return with_address && is_constant_of_64_bits(a) && is_constant_of_64_bits(b) &&
+           std::equal(a.bytes.begin(), a.bytes.begin() + 2, b.bytes.begin());
+}
+
+/// By slot: calls of our functions and loads of their addresses.
+std::vector<bool> slots_with_address(const LoweredFunction& lowered) {
+    std::vector<bool> found(lowered.insns.size(), false);
+    for (const ebpf::lowering::AddressOf& address : lowered.addresses) {
+        found[address.insn] = true;
+    }
+    for (std::size_t slot = 0; slot < found.size(); ++slot) {
+        const Insn& insn = lowered.insns[slot];
+        const auto native = static_cast<std::size_t>(insn.imm);
+        found[slot] =
+            found[slot] || (insn.code == (ebpf::op::kJmp | ebpf::op::kCall) &&
+                            native < lowered.natives.size() && lowered.natives[native] == nullptr);
+        slot += is_wide(insn) ? 1 : 0;
+    }
+    return found;
 }
 
 }  // namespace
@@ -157,15 +188,18 @@ std::optional<std::vector<std::uint32_t>> find_native_starts(const LoweredFuncti
     if (!with_marks) {
         return std::nullopt;
     }
+    const std::vector<bool> with_address = slots_with_address(lowered);
     std::vector<std::uint32_t> starts;
     std::size_t at = 0;  // in `code`
     for (const NativeInsn& insn : *with_marks) {
         const auto next_slot = static_cast<std::int64_t>(starts.size());
-        if (const std::int64_t slot = marked_slot(insn); slot >= next_slot) {
+        const std::int64_t slot = marked_slot(insn);
+        if (slot >= next_slot && static_cast<std::size_t>(slot) < lowered.insns.size()) {
             starts.resize(static_cast<std::size_t>(slot) + 1, static_cast<std::uint32_t>(at));
             continue;
         }
-        if (at == code.size() || !same_but_for_distance(insn, code[at])) {
+        const bool may_differ = !starts.empty() && with_address[starts.size() - 1];
+        if (at == code.size() || !is_same(insn, code[at], may_differ)) {
             return std::nullopt;
         }
         ++at;

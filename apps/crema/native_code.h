@@ -3,8 +3,9 @@
 // Machine code as text, and which of it stands for which lowered instruction. DPDK's JIT reports no
 // such map. It is found by translating the same instructions a second time with a marker behind
 // each: what stands between two markers is one instruction's code. The real code is then followed
-// along it, every instruction compared; only jump distances may differ. Where that does not work
-// out, there is no map, and nothing is guessed. The second translation is never run.
+// along it, every instruction compared; only jump distances and addresses of functions may differ.
+// Where that does not work out, there is no map, and nothing is guessed. The second translation is
+// never run.
 #pragma once
 
 #include <cstdint>

@@ -276,19 +276,30 @@ class Verify(InFolder):
 
 
 class Disasm(InFolder):
-    def test_every_reachable_instruction_has_its_code(self):
-        program = self.run_json("disasm", bpf("ssh_mirror"))["programs"][0]
-        self.assertEqual(program["unmapped"], [], "machine code was not mapped")
-        lines = program["functions"][0]["instructions"]
-        self.assertGreater(sum("source" in line for line in lines), 10)
-        native = [insn for line in lines + [{"lowered": program["around"]}] for lowered in line["lowered"]
-                  for insn in lowered["native"]] + program["prologue"]
-        # Every byte of the machine code is shown exactly once.
+    def check_code(self, function):
+        """Every byte of the function's machine code is shown exactly once."""
+        self.assertEqual(function["unmapped"], [], "machine code was not mapped")
+        lowered = [one for line in function["instructions"] for one in line["lowered"]] + function["around"]
+        native = [insn for one in lowered for insn in one["native"]] + function["prologue"]
         at = 0
         for insn in sorted(native, key=lambda insn: insn["offset"]):
             self.assertEqual(insn["offset"], at)
             at += len(insn["bytes"]) // 2
-        self.assertEqual(at, program["native_bytes"])
+        self.assertEqual(at, function["native_bytes"])
+
+    def test_every_instruction_has_its_code(self):
+        program = self.run_json("disasm", bpf("ssh_mirror"))["programs"][0]
+        self.assertEqual(len(program["functions"]), 1)
+        self.assertGreater(sum("source" in line for line in program["functions"][0]["instructions"]), 10)
+        self.check_code(program["functions"][0])
+
+    def test_functions_have_their_names_and_code(self):
+        functions = self.run_json("disasm", test_object("functions"))["programs"][0]["functions"]
+        self.assertEqual([function["name"] for function in functions], ["calls", "length_of", "is_long"])
+        for function in functions:
+            self.check_code(function)
+        text = run("disasm", test_object("functions"), "--bpf").stdout
+        self.assertRegex(text, r"call pc\+\d+ ; function length_of")
 
     def test_levels_and_refused_programs(self):
         bpf_only = run("disasm", bpf("vlan_pop"), "--bpf").stdout
