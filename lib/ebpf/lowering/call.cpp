@@ -10,8 +10,15 @@
 #include "lib/ebpf/lowering/intrinsics.h"
 #include "lib/ebpf/lowering/rewriter.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/prog_array.h"
 
 namespace crema::ebpf::lowering {
+
+namespace {
+
+constexpr std::int32_t kTailCallsMax = 33;  // of one run
+
+}  // namespace
 
 void Rewriter::load_context(Reg dst) {
     out_.emit(load(op::kDw, dst, kFrame, context_slot()));
@@ -52,6 +59,43 @@ void Rewriter::call_function(std::int32_t function) {
     natives_.push_back(nullptr);
     callees_.push_back({.native = index, .function = static_cast<std::uint32_t>(place)});
     call_index(index);
+}
+
+// r2 = map, r3 = index (32 bits). A target that is there, and not more than 33 in this run: it runs
+// as a nested call, and what it returns this function returns. Else on with the next instruction.
+// What the target does to the packet stays; nothing else of this frame is read again.
+void Rewriter::tail_call() {
+    const Label failed = out_.new_label();
+    out_.emit(mov32(kR3, kR3));
+    if (facts_->map >= 0) {
+        const maps::Map& map = *program_.maps[static_cast<std::size_t>(facts_->map)];
+        const std::uint32_t entries = map.spec().max_entries;
+        if (entries <= INT32_MAX) {
+            out_.jump(jump_k(op::kJge, kR3, static_cast<std::int32_t>(entries)), failed);
+        } else {
+            out_.emit(mov32_k(kR0, static_cast<std::int32_t>(entries)));
+            out_.jump(jump_x(op::kJge, kR3, kR0), failed);
+        }
+        out_.emit(alu64_k(op::kLsh, kR3, 3));
+        out_.load_constant(kR2, reinterpret_cast<std::uintptr_t>(
+                                    static_cast<const maps::ProgArray&>(map).slots()));
+        out_.emit(alu64_x(op::kAdd, kR2, kR3));
+        out_.emit(load(op::kDw, kR2, kR2, 0));
+    } else {
+        out_.emit(mov64(kR1, kR2));
+        out_.emit(mov64(kR2, kR3));
+        call_native(find_tail_target, false);
+        out_.emit(mov64(kR2, kR0));
+    }
+    out_.jump(jump_k(op::kJeq, kR2, 0), failed);
+    load_context(kR1);
+    out_.emit(load(op::kW, kR0, kR1, offsetof(XdpBuff, tail_calls)));
+    out_.jump(jump_k(op::kJge, kR0, kTailCallsMax), failed);
+    out_.emit(alu64_k(op::kAdd, kR0, 1));
+    out_.emit(store(op::kW, kR1, offsetof(XdpBuff, tail_calls), kR0));
+    call_native(run_tail_target, false);
+    out_.exit();
+    out_.bind(failed);
 }
 
 void Rewriter::scale(Reg reg, std::uint32_t factor) {
@@ -109,6 +153,10 @@ void Rewriter::lookup_inline(const maps::Map& map, bool percpu) {
 void Rewriter::rewrite_call(const Insn& insn, std::size_t at) {
     if (insn.src == op::kPseudoCall) {
         call_function(facts_->function);
+        return;
+    }
+    if (insn.imm == kTailCall) {
+        tail_call();
         return;
     }
     const CallPlan& plan = plan_.calls[at];

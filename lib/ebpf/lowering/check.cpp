@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/lowering/emit.h"
 #include "lib/ebpf/lowering/intrinsics.h"
 #include "lib/ebpf/maps/map.h"
 
@@ -230,7 +231,8 @@ const char* check_insn(const Program& program, std::size_t at, const verifier::I
 Status check_native(const Program& program, std::size_t at, std::int32_t map) {
     const Insn& insn = program.insns[at];
     const auto id = static_cast<std::uint32_t>(insn.imm);
-    if (insn.code != (op::kJmp | op::kCall) || insn.src != op::kHelperCall) {
+    if (insn.code != (op::kJmp | op::kCall) || insn.src != op::kHelperCall ||
+        insn.imm == kTailCall) {
         return {};
     }
     const helpers::Prototype* prototype = helpers::find(id);

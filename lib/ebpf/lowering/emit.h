@@ -15,6 +15,8 @@ inline constexpr Reg kR0 = 0, kR1 = 1, kR2 = 2, kR3 = 3, kR4 = 4, kR5 = 5, kFram
 inline constexpr std::uint32_t kCallerRegs = 0x3f;    // r0..r5, as a set
 inline constexpr std::uint32_t kArgumentRegs = 0x3e;  // r1..r5
 
+inline constexpr std::int32_t kTailCall = 12;  // helper
+
 [[nodiscard]] constexpr Insn make_insn(
     std::uint8_t code, Reg dst, Reg src, std::int32_t off, std::int32_t imm) {
     return {.code = code,

@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "lib/ebpf/maps/prog_array.h"
 #include "lib/ebpf/program/instruction.h"
 
 namespace crema::ebpf::lowering {
@@ -110,6 +111,24 @@ std::uint64_t current_context(std::uint64_t /*r1*/,
                               std::uint64_t /*r4*/,
                               std::uint64_t /*r5*/) {
     return t_context;
+}
+
+std::uint64_t find_tail_target(std::uint64_t r1,
+                               std::uint64_t r2,
+                               std::uint64_t /*r3*/,
+                               std::uint64_t /*r4*/,
+                               std::uint64_t /*r5*/) {
+    const auto& map = *static_cast<const maps::ProgArray*>(reinterpret_cast<const maps::Map*>(r1));
+    return reinterpret_cast<std::uintptr_t>(map.target(static_cast<std::uint32_t>(r2)));
+}
+
+std::uint64_t run_tail_target(std::uint64_t r1,
+                              std::uint64_t r2,
+                              std::uint64_t /*r3*/,
+                              std::uint64_t /*r4*/,
+                              std::uint64_t /*r5*/) {
+    const auto& target = *reinterpret_cast<const maps::TailTarget*>(r2);
+    return target.entry(reinterpret_cast<XdpBuff*>(r1), target.self);
 }
 
 helpers::Native atomic_native(std::int32_t operation, bool wide) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // What lowered code calls where the JIT has no instruction: atomic read-modify-write, signed
-// division, the way to the context of the run. C calls with
+// division, the way to the context of the run and into the target of a tail call. C calls with
 // BPF's registers as arguments; semantics are the kernel's. Lowering keeps the registers that such
 // a call would destroy (atomic.cpp), so a program sees an instruction.
 #pragma once
@@ -23,6 +23,14 @@ std::uint64_t enter_context(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
 /// Result: the context.
 std::uint64_t current_context(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+
+/// r1 program array, r2 index of 32 bits. Result: maps::TailTarget, or 0.
+std::uint64_t find_tail_target(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+
+/// r1 context, r2 maps::TailTarget. Result: what the target returns.
+std::uint64_t run_tail_target(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
 
 /// r1 dividend, r2 divisor. Division by zero gives 0, its remainder is the dividend; the smallest

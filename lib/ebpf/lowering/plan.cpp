@@ -224,8 +224,11 @@ class Planner {
         const bool inlined = call.kind != CallPlan::Kind::native;
         const RegSet key_reads = call.key ? 0 : reg_bit(kR2);
         plan_.call_reads[at] = inlined ? key_reads : prototype.registers_read();
+        if (insn.imm == kTailCall && proof_.insns[at].map >= 0) {
+            plan_.call_reads[at] = reg_bit(kR3);  // context and map are known
+        }
         own.needs_context = own.needs_context || call.kind == CallPlan::Kind::percpu_array ||
-                            (!inlined && prototype.wants_context);
+                            insn.imm == kTailCall || (!inlined && prototype.wants_context);
         const bool found =
             inlined && call.key &&
             *call.key <

@@ -87,6 +87,7 @@ class Rewriter {
     void lookup_inline(const maps::Map& map, bool percpu);
     void load_cpu_offset(Reg dst, const maps::Map& map);
     void scale(Reg reg, std::uint32_t factor);
+    void tail_call();
     void call_function(std::int32_t function);
     std::uint32_t native_index(helpers::Native native);
     void call_index(std::uint32_t native);

@@ -9,6 +9,8 @@
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/lowering/lower.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/target_hooks.h"
+#include "lib/ebpf/syscall/loaded_program.h"
 #include "tests/support/asm.h"
 
 namespace crema::test {
@@ -110,6 +112,51 @@ TEST(LowerFunctions, AFunctionMayNameItself) {
     ASSERT_TRUE(code) << code.error().message;
     ebpf::XdpBuff buff{};
     EXPECT_EQ(code->entry()(&buff, nullptr), code->functions()[0].address);
+}
+
+// In a function, the target returns to the caller of that function.
+TEST(LowerFunctions, ATailCallReturnsToTheCaller) {
+    const auto returns_seven = [](ebpf::XdpBuff* buff, const void*) -> std::uint64_t {
+        return 7 + 10 * std::uint64_t{buff->tail_calls};
+    };
+    auto map = *ebpf::maps::create({.type = ebpf::maps::MapType::prog_array,
+                                    .key_size = 4,
+                                    .value_size = 4,
+                                    .max_entries = 2,
+                                    .flags = 0,
+                                    .name = "programs"});
+    static ebpf::EntryPoint entry;
+    entry = returns_seven;
+    ebpf::maps::set_program_by_fd([](int) {
+        ebpf::maps::ProgramRef ref;
+        ref.program = std::make_shared<ebpf::LoadedProgram>();
+        ref.entry = entry;
+        return ref;
+    });
+    const std::uint32_t key = 1;
+    const int any_descriptor = 3;
+    ASSERT_EQ(map->update(&key, &any_descriptor, 0), 0);
+    for (const std::int32_t known_map : {0, -1}) {
+        for (const std::uint32_t taken : {0U, 32U, 33U}) {
+            // main: r0 = f(ctx); r0 += 100.  f: tail call of slot 1; return 5
+            TwoFunctions made(
+                {insn(op::kJmp | op::kCall, 0, op::kPseudoCall, 0, 0), add_k(0, 100), exit_insn()},
+                {ld_map(2, 0), mov_k(3, 1), call(12), mov_k(0, 5), exit_insn()}, {0});
+            made.program.maps = {map};
+            made.proof.insns[6].map = known_map;
+            const auto lowered = ebpf::lowering::lower(made.program, made.proof);
+            ASSERT_TRUE(lowered) << lowered.error().message;
+            const auto code = ebpf::lowering::compile(*lowered);
+            ASSERT_TRUE(code) << code.error().message;
+            ebpf::XdpBuff buff{};
+            buff.tail_calls = taken;
+            const std::uint64_t from_target = 7 + 10 * (std::uint64_t{taken} + 1);
+            EXPECT_EQ(code->entry()(&buff, nullptr), taken < 33 ? from_target + 100 : 105)
+                << taken << " calls before, map " << known_map;
+            EXPECT_EQ(buff.tail_calls, taken < 33 ? taken + 1 : taken);
+        }
+    }
+    (void)map->erase(&key);
 }
 
 TEST(LowerFunctions, FunctionsThatCallEachOtherAreRefused) {
