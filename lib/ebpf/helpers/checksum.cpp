@@ -15,12 +15,16 @@ namespace crema::ebpf::helpers {
 
 namespace {
 
-__extension__ using Wide = unsigned __int128;
+constexpr std::uint64_t kLowHalf = 0xffffffff;
 
-std::uint64_t word_at(const std::uint8_t* at) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, at, sizeof word);
-    return word;
+// Two 64-bit words side by side; compilers know the instructions for it on x86-64 and arm64.
+using Pair [[gnu::vector_size(16)]] = std::uint64_t;
+
+template <typename Number>
+Number number_at(const std::uint8_t* at) {
+    Number number{};
+    std::memcpy(&number, at, sizeof number);
+    return number;
 }
 
 /// a + b with end-around carry.
@@ -29,33 +33,42 @@ std::uint32_t add_around(std::uint32_t a, std::uint32_t b) {
     return static_cast<std::uint32_t>(sum + (sum >> 32));
 }
 
-/// seed plus all 32-bit words of [at, at + bytes) in memory order, the last one filled up with
-/// zeros. 128-bit accumulators: no carry is lost, so it is folded once, at the end; two of them
-/// are added to in turn, which halves the chain of additions that wait for each other.
-std::uint32_t partial_sum(const std::uint8_t* at, std::uint32_t bytes, std::uint32_t seed) {
-    constexpr std::uint32_t kStep = 4 * sizeof(std::uint64_t);
-    Wide even = seed;
-    Wide odd = 0;
-    for (; bytes >= kStep; bytes -= kStep, at += kStep) {
-        even += word_at(at);
-        odd += word_at(at + 8);
-        even += word_at(at + 16);
-        odd += word_at(at + 24);
+/// Sum of the 32-bit words of [at, at + bytes), bytes a multiple of 32. Halves of 64-bit words are
+/// added apart, so carries have room and are folded once, by the caller.
+std::uint64_t sum_of_blocks(const std::uint8_t* at, std::uint32_t bytes) {
+    Pair low{};
+    Pair high{};
+    for (const std::uint8_t* const end = at + bytes; at != end; at += 2 * sizeof(Pair)) {
+        const auto first = number_at<Pair>(at);
+        const auto second = number_at<Pair>(at + sizeof(Pair));
+        low += (first & kLowHalf) + (second & kLowHalf);
+        high += (first >> 32) + (second >> 32);
     }
-    for (; bytes >= 8; bytes -= 8, at += 8) {
-        even += word_at(at);
-    }
-    if (bytes != 0) {
-        std::uint64_t last = 0;
-        std::memcpy(&last, at, bytes);
-        odd += last;
-    }
-    even += odd;
-    auto high = static_cast<std::uint64_t>(even >> 64);
-    auto low = static_cast<std::uint64_t>(even);
     low += high;
-    low += low < high ? 1 : 0;
-    return add_around(static_cast<std::uint32_t>(low >> 32), static_cast<std::uint32_t>(low));
+    return low[0] + low[1];
+}
+
+/// seed plus all 32-bit words of [at, at + bytes) in memory order, the last one filled up with
+/// zeros.
+std::uint32_t partial_sum(const std::uint8_t* at, std::uint32_t bytes, std::uint32_t seed) {
+    constexpr std::uint32_t kBlock = 2 * sizeof(Pair);
+    std::uint64_t sum = seed;
+    if (bytes >= kBlock) {
+        const std::uint32_t in_blocks = bytes / kBlock * kBlock;
+        sum += sum_of_blocks(at, in_blocks);
+        at += in_blocks;
+        bytes -= in_blocks;
+    }
+    for (; bytes >= 4; bytes -= 4, at += 4) {
+        sum += number_at<std::uint32_t>(at);
+    }
+    if (bytes >= 2) {
+        sum += number_at<std::uint16_t>(at);
+    }
+    if (bytes % 2 != 0) {
+        sum += std::uint64_t{at[bytes - 1]} << (bytes == 3 ? 16 : 0);
+    }
+    return add_around(static_cast<std::uint32_t>(sum >> 32), static_cast<std::uint32_t>(sum));
 }
 
 std::uint64_t fold(std::uint32_t sum) {
