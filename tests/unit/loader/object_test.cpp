@@ -238,6 +238,15 @@ TEST(Judged, AnObjectWithoutAnyGoodProgramIsJudgedButNotLoaded) {
               judged->judged()[0].judgement.refusal->message);
 }
 
+TEST(Judged, TheSlotOfARefusedProgramStaysEmpty) {
+    const auto object = Object::load(object_path("refused_slot"));
+    ASSERT_TRUE(object) << object.error().message;
+    const std::array<std::uint8_t, 64> packet{};
+    const auto run = xdp::test_run(**object->program("start"), packet, 1, 1);
+    ASSERT_TRUE(run) << run.error().message;
+    EXPECT_EQ(run->retval, 3U) << "a tail call of the empty slot goes on, the next one is taken";
+}
+
 TEST(Load, LeavesNothingBehind) {
     ASSERT_TRUE(Object::load(object_path("globals")));  // libraries take what they keep
     const std::size_t files = crema::test::open_files();
