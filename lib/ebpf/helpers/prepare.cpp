@@ -2,17 +2,24 @@
 #include "lib/ebpf/helpers/prepare.h"
 
 #include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/helpers/trace_writer.h"
 #include "lib/fib/mirror.h"
 
 namespace crema::ebpf::helpers {
 
 Status prepare(std::uint32_t id) {
-    constexpr std::uint32_t kFibLookup = 69, kCheckMtu = 163;
-    if (id != kFibLookup && id != kCheckMtu) {
-        return {};
+    constexpr std::uint32_t kTracePrintk = 6, kFibLookup = 69, kCheckMtu = 163, kTraceVprintk = 177;
+    Status started;
+    const char* need = "";
+    if (id == kFibLookup || id == kCheckMtu) {
+        started = fib::start_mirror();
+        need = "the host's routes";
+    } else if (id == kTracePrintk || id == kTraceVprintk) {
+        started = start_trace_writer();
+        need = "its trace file";
     }
-    if (auto started = fib::start_mirror(); !started) {
-        return fail(started.error().code, "helper {} needs the host's routes: {}", name_of(id),
+    if (!started) {
+        return fail(started.error().code, "helper {} needs {}: {}", name_of(id), need,
                     started.error().message);
     }
     return {};

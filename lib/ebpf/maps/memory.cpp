@@ -85,6 +85,7 @@ Result<Memory> Memory::allocate(std::uint64_t bytes, Sharing sharing) {
 }
 
 Memory::~Memory() {
+    known_.reset();  // waits for readers inside
     if (data_ != nullptr) {
         munmap(data_, bytes_);
     }

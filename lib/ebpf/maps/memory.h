@@ -6,10 +6,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
+#include "lib/ebpf/maps/known_memory.h"
 
 namespace crema::ebpf::maps {
 
@@ -29,7 +31,8 @@ class Memory {
     Memory(Memory&& other) noexcept
         : data_(std::exchange(other.data_, nullptr)),
           bytes_(std::exchange(other.bytes_, 0)),
-          fd_(std::move(other.fd_)) {}
+          fd_(std::move(other.fd_)),
+          known_(std::move(other.known_)) {}
 
     Memory& operator=(Memory&& other) = delete;
     Memory(const Memory&) = delete;
@@ -43,11 +46,12 @@ class Memory {
 
   private:
     Memory(std::uint8_t* data, std::size_t bytes, UniqueFd fd)
-        : data_(data), bytes_(bytes), fd_(std::move(fd)) {}
+        : data_(data), bytes_(bytes), fd_(std::move(fd)), known_(std::in_place, data, bytes) {}
 
     std::uint8_t* data_;
     std::size_t bytes_;
     UniqueFd fd_;
+    std::optional<KnownMemory> known_;  // to programs that read through made-up addresses
 };
 
 }  // namespace crema::ebpf::maps

@@ -18,6 +18,10 @@ struct record {
     __s64 probed;
     __s64 probed_text;
     __s64 probed_nothing;
+    __s64 probed_value;
+    __s64 formatted_value;
+    char value[16];
+    char value_text[32];
     __u8 probe[16];
     __u8 probe_text[16];
     char text[64];
@@ -32,6 +36,7 @@ struct {
 
 static const char word[] = "steady";
 static const char format[] = "<%s> %d %08x %c%% %pI4";
+static const char value_format[] = "|%s|";
 static const char line[] = "oracle %d %u %x";
 
 SEC("xdp")
@@ -71,6 +76,10 @@ int oracle_text(struct xdp_md* ctx) {
 
     out->probed = bpf_probe_read_kernel(out->probe, sizeof out->probe, in);
     out->probed_text = bpf_probe_read_kernel_str(out->probe_text, sizeof out->probe_text, text);
+    out->probed_value = bpf_probe_read_kernel_str(out->value, sizeof out->value, out->text);
+    args[0] = (__u64)out->text;
+    out->formatted_value =
+        bpf_snprintf(out->value_text, sizeof out->value_text, value_format, args, 8);
     out->probed_nothing = bpf_probe_read_kernel(text, 8, (void*)16);
     return XDP_TX;
 }
