@@ -78,11 +78,7 @@ TEST_P(UnsafePrograms, AreRefusedByBoth) {
 
 class ProgramsBeyondScope : public testing::TestWithParam<const char*> {};
 
-INSTANTIATE_TEST_SUITE_P(
-    All,
-    ProgramsBeyondScope,
-    testing::Values("hash_map", "merged_maps", "helper", "subprogram", "xdp"),
-    test_name);
+INSTANTIATE_TEST_SUITE_P(All, ProgramsBeyondScope, testing::Values("helper", "xdp"), test_name);
 
 TEST_P(ProgramsBeyondScope, AreRefusedWhenLoaded) {
     const std::string path = case_path(fmt::format("beyond_{}", GetParam()));
