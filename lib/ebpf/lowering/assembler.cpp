@@ -105,7 +105,7 @@ Result<std::vector<Insn>> Assembler::finish(bool needs_frame) {
     emit(make_insn(opcode(op::kJmp | op::kExit), 0, 0, 0, 0));
     remove_jumps_to_next();
     // Without islands, with few and small ones, with many and large ones.
-    constexpr Spacing kSpacings[] = {{0, 0}, {24'000, 2'000}, {8'000, 7'500}};
+    constexpr Spacing kSpacings[] = {{0, 0}, {24'000, 2'000}, {7'000, 7'500}};
     for (const Spacing& spacing : kSpacings) {
         Layout layout(*this, spacing);
         if (!layout.route()) {

@@ -160,6 +160,11 @@ void Rewriter::rewrite_call(const Insn& insn, std::size_t at) {
         return;
     }
     const CallPlan& plan = plan_.calls[at];
+    if (plan.kind == CallPlan::Kind::processor_id) {
+        load_context(kR0);
+        out_.emit(load(op::kW, kR0, kR0, offsetof(XdpBuff, cpu)));
+        return;
+    }
     if (plan.kind != CallPlan::Kind::native) {
         const maps::Map& map = *program_.maps[static_cast<std::size_t>(facts_->map)];
         const bool percpu = plan.kind == CallPlan::Kind::percpu_array;

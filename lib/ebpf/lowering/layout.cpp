@@ -113,19 +113,20 @@ Assembler::Label Assembler::Layout::move_stub(std::size_t island, const Stub& st
     return label;
 }
 
-// By item: a forward jump of which it is not clear whether a short one reaches. None when so few
-// waver that the JIT can afford them.
-std::vector<bool> Assembler::Layout::find_wavering() const {
+// By item: the forward jumps that must not become short. None when the JIT can afford its passes.
+std::vector<bool> Assembler::Layout::find_forced() const {
     constexpr std::uint32_t kShortReach = INT8_MAX;
-    // Instructions visited in all passes, at about 10 ns each.
-    constexpr std::uint64_t kVisitsMax = 20'000'000;
+    constexpr std::uint64_t kJumpsPerPass = 32;
+    // Instructions visited in all passes; 9 ns each as measured: about a second.
+    constexpr std::uint64_t kVisitsMax = 100'000'000;
     std::vector<NativeSize> before(items_.size() + 1);  // bytes of the items in front
     for (std::size_t i = 0; i < items_.size(); i++) {
         const NativeSize size = items_[i].removed ? NativeSize{} : native_size(items_[i].insn);
         before[i + 1] = {before[i].least + size.least, before[i].most + size.most};
     }
-    std::vector<bool> wavers(items_.size());
-    std::uint64_t count = 0;
+    std::vector<bool> shrinks(items_.size());
+    std::uint64_t shrinking = 0;
+    std::uint64_t wavering = 0;
     for (std::size_t i = 0; i < items_.size(); i++) {
         const Label target = items_[i].target;
         if (target == kNoLabel || items_[i].removed || from_.bound_[target] == kNotBound ||
@@ -133,18 +134,18 @@ std::vector<bool> Assembler::Layout::find_wavering() const {
             continue;
         }
         const std::uint32_t bound = from_.bound_[target];
-        wavers[i] = before[bound].least - before[i + 1].least <= kShortReach &&
-                    before[bound].most - before[i + 1].most > kShortReach;
-        count += wavers[i] ? 1 : 0;
+        shrinks[i] = before[bound].least - before[i + 1].least <= kShortReach;
+        shrinking += shrinks[i] ? 1 : 0;
+        wavering += shrinks[i] && before[bound].most - before[i + 1].most > kShortReach ? 1 : 0;
     }
-    if (count * items_.size() <= kVisitsMax) {
-        wavers.assign(items_.size(), false);
+    if ((shrinking / kJumpsPerPass + wavering) * items_.size() <= kVisitsMax) {
+        shrinks.assign(items_.size(), false);
     }
-    return wavers;
+    return shrinks;
 }
 
 bool Assembler::Layout::route() {
-    const std::vector<bool> wavers = find_wavering();
+    const std::vector<bool> forced = find_forced();
     std::size_t island = 0;
     for (std::size_t i = 0; i < items_.size(); i++) {
         while (islands_[island].behind <= i) {
@@ -160,7 +161,7 @@ bool Assembler::Layout::route() {
         }
         const std::uint32_t bound = from_.bound_[target];
         CREMA_CHECK(bound != kNotBound);
-        if (bound <= i || wavers[i] || !reaches(slot_of_[i], slot_of_[bound])) {
+        if (bound <= i || forced[i] || !reaches(slot_of_[i], slot_of_[bound])) {
             items_[i].target = entry(island, target);
         }
     }

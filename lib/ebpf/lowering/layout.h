@@ -4,9 +4,12 @@
 // island, and where everything lies. Distances are judged by an upper bound, in which every island
 // on the way is as large as it may become.
 //
-// The JIT passes over the whole program until no jump gets shorter. A jump whose length hangs on
-// that of others wavers; a chain of such jumps settles one a pass. Where a program has so many that
-// the passes would take long, they go over an island, which makes them long for good.
+// The JIT passes over the whole program until no jump gets shorter. In a pass it takes the distance
+// from where a jump is now to where its target was before, so that only some thirty jumps shrink in
+// one, the first ones of the program that still can; and a jump whose length hangs on that of
+// another one wavers until that has settled. Where a program has so many of either that the passes
+// would take long, jumps that could become short go over an island instead and are long from the
+// start.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +47,7 @@ class Assembler::Layout {
 
     [[nodiscard]] Label new_label();
     [[nodiscard]] bool reaches(std::uint32_t from, std::uint32_t to) const;
-    [[nodiscard]] std::vector<bool> find_wavering() const;
+    [[nodiscard]] std::vector<bool> find_forced() const;
     [[nodiscard]] Label entry(std::size_t island, Label target);
     [[nodiscard]] Label move_stub(std::size_t island, const Stub& stub);
     void add(std::size_t island, const Item& item);

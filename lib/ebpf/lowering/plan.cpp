@@ -18,7 +18,7 @@ namespace crema::ebpf::lowering {
 
 namespace {
 
-constexpr std::uint32_t kMapLookup = 1;
+constexpr std::int32_t kMapLookup = 1, kProcessorId = 8;  // helpers
 
 struct Value {
     enum class Kind : std::uint8_t { unknown, constant, frame, not_null };
@@ -147,6 +147,9 @@ CallPlan plan_call(const Program& program,
                    const Insn& insn,
                    const verifier::InsnFacts& facts,
                    const Scan& scan) {
+    if (insn.imm == kProcessorId) {
+        return {.kind = CallPlan::Kind::processor_id, .key = {}};
+    }
     if (insn.imm != kMapLookup || facts.map < 0) {
         return {};
     }
@@ -222,13 +225,15 @@ class Planner {
         CallPlan& call = plan_.calls[at];
         call = plan_call(program_, insn, proof_.insns[at], scan_);
         const bool inlined = call.kind != CallPlan::Kind::native;
-        const RegSet key_reads = call.key ? 0 : reg_bit(kR2);
+        const bool by_key = inlined && call.kind != CallPlan::Kind::processor_id;
+        const RegSet key_reads = by_key && !call.key ? reg_bit(kR2) : 0;
         plan_.call_reads[at] = inlined ? key_reads : prototype.registers_read();
         if (insn.imm == kTailCall && proof_.insns[at].map >= 0) {
             plan_.call_reads[at] = reg_bit(kR3);  // context and map are known
         }
         own.needs_context = own.needs_context || call.kind == CallPlan::Kind::percpu_array ||
-                            insn.imm == kTailCall || (!inlined && prototype.wants_context);
+                            call.kind == CallPlan::Kind::processor_id || insn.imm == kTailCall ||
+                            (!inlined && prototype.wants_context);
         const bool found =
             inlined && call.key &&
             *call.key <

@@ -17,7 +17,7 @@
 namespace crema::ebpf::lowering {
 
 struct CallPlan {
-    enum class Kind : std::uint8_t { native, array, percpu_array };
+    enum class Kind : std::uint8_t { native, array, percpu_array, processor_id };
     Kind kind = Kind::native;
     std::optional<std::uint32_t> key;  // arrays: when it is a constant
 };
