@@ -9,7 +9,6 @@
 #include <bit>
 #include <optional>
 
-#include "lib/base/check.h"
 #include "lib/ebpf/program/instruction.h"
 
 namespace crema::ebpf::verifier {
@@ -262,10 +261,11 @@ std::optional<Tnum> bits_of(std::uint8_t operation, bool wide, Tnum a, const Sca
     }
 }
 
+// A transfer function of possible operands has a possible result. On a path that no run takes,
+// but of which that is not known yet, the views of an operand may contradict each other, and that
+// shows here: any result will do then.
 Scalar settled(Scalar s) {
-    // A transfer function of possible operands has a possible result.
-    CREMA_CHECK(s.settle());
-    return s;
+    return s.settle() ? s : Scalar::unknown();
 }
 
 /// The 32-bit result `r` (only bits and half are set), zero-extended.

@@ -176,4 +176,27 @@ TEST(Tnum, OperationsAreSoundForAllSmallNumbers) {
     }
 }
 
+// Nothing is 0 or 1 and at least 2 in its lower half: such numbers exist on paths that no run
+// takes.
+TEST(Scalar, OperandsThatCannotBeGiveSomeResult) {
+    Scalar impossible;
+    impossible.bits = {0, 1};
+    impossible.half.umin = 2;
+    impossible.half.umax = 3;
+    for (const bool wide : {false, true}) {
+        for (const int operation : {op::kAdd, op::kSub, op::kMul, op::kAnd, op::kOr, op::kXor,
+                                    op::kLsh, op::kRsh, op::kArsh, op::kMov, op::kNeg}) {
+            const auto code = static_cast<std::uint8_t>(operation);
+            (void)alu(code, wide, impossible, Scalar::constant(1));
+            (void)alu(code, wide, Scalar::constant(1), impossible);
+        }
+    }
+    for (const std::uint32_t bytes : {1U, 2U, 4U}) {
+        Scalar copy = impossible;
+        copy.truncate(bytes);
+        copy = impossible;
+        copy.sign_extend(bytes);
+    }
+}
+
 }  // namespace crema::test
