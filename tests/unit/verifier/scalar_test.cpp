@@ -101,6 +101,22 @@ TEST(Scalar, ResultsLieInTheAbstractResult) {
     }
 }
 
+TEST(Scalar, SignExtensionKeepsTheNumber) {
+    Numbers numbers;
+    for (int i = 0; i < 200'000; ++i) {
+        const auto bytes = std::uint32_t{1} << numbers.below(3);
+        const std::uint64_t v = numbers.any();
+        Scalar s = numbers.around(v);
+        const bool unchanged = s.fits_positive(bytes);
+        s.sign_extend(bytes);
+        const unsigned shift = 64 - 8 * bytes;
+        const auto exact =
+            static_cast<std::uint64_t>(static_cast<std::int64_t>(v << shift) >> shift);
+        ASSERT_TRUE(s.contains(exact)) << bytes << " bytes of " << v;
+        ASSERT_TRUE(!unchanged || exact == v) << bytes << " bytes of " << v;
+    }
+}
+
 TEST(Scalar, ComparisonsKeepTheNumbersThatPass) {
     Numbers numbers;
     for (int i = 0; i < 200'000; ++i) {
