@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Every form of every computing instruction (tests/support/opcode_forms.h) with crossed edge
-// operands, in several register placements: the running kernel and our machine code must leave the
-// same packet, registers, memory and result. The long form (tests/support/rounds.h) tries every
-// placement with every form.
+// operands, in several register placements: the running kernel, our machine code and the
+// interpreter must leave the same packet, registers, memory and result. The long form
+// (tests/support/rounds.h) tries every placement with every form.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "lib/ebpf/interpreter/interpreter.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/lowering/lower.h"
 #include "lib/ebpf/verifier/verify.h"
@@ -30,7 +31,7 @@ struct Ran {
     Packet packet;
 };
 
-Ran run_ours(const ebpf::lowering::Code& code, const Packet& packet) {
+Ran run_ours(ebpf::EntryPoint entry, const void* self, const Packet& packet) {
     std::vector<std::uint8_t> page(ebpf::kTestRunPageBytes);
     ebpf::XdpBuff buff{};
     buff.data_hard_start = page.data();
@@ -40,7 +41,7 @@ Ran run_ours(const ebpf::lowering::Code& code, const Packet& packet) {
     buff.data_meta = buff.data;
     std::memcpy(buff.data, packet.data(), packet.size());
     Ran ran;
-    ran.verdict = static_cast<std::uint32_t>(code.entry()(&buff, nullptr));
+    ran.verdict = static_cast<std::uint32_t>(entry(&buff, self));
     ran.packet.assign(buff.data, buff.data_end);
     return ran;
 }
@@ -94,11 +95,16 @@ TEST(LoweringOpcodes, EveryFormDoesWhatTheKernelDoes) {
             ASSERT_TRUE(lowered) << what << ": " << lowered.error().message;
             const auto code = ebpf::lowering::compile(*lowered);
             ASSERT_TRUE(code) << what << ": " << code.error().message;
+            const auto image = ebpf::interpreter::Image::prepare(program, &*proof);
+            ASSERT_TRUE(image) << what << ": " << image.error().message;
             for (const Packet& packet : packets) {
                 const kernel::Run kernel = kernel::test_run(fd, packet, 1);
                 ASSERT_EQ(kernel.error, 0) << what;
-                const Ran ours = run_ours(*code, packet);
+                const Ran ours = run_ours(code->entry(), nullptr, packet);
+                const Ran slow = run_ours(ebpf::interpreter::run, image->get(), packet);
                 EXPECT_EQ(ours.verdict, kernel.retval) << what;
+                EXPECT_EQ(slow.verdict, kernel.retval) << what << ", interpreted";
+                EXPECT_EQ(difference(slow.packet, kernel.packet), "") << what << ", interpreted";
                 const std::string differs = difference(ours.packet, kernel.packet);
                 EXPECT_EQ(differs, "") << what;
                 if (!differs.empty()) {
