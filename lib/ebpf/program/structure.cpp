@@ -112,9 +112,6 @@ std::optional<Refusal> check_ld_imm64(const Program& program, std::uint32_t i) {
     if (second.code != 0 || second.dst != 0 || second.src != 0 || second.off != 0) {
         return refuse(i, "invalid bpf_ld_imm64 insn");
     }
-    if (insn.off != 0) {
-        return refuse(i, "BPF_LD_IMM64 uses reserved fields");
-    }
     switch (insn.src) {
         case 0:
         case op::kPseudoBtfId:
@@ -424,6 +421,11 @@ std::optional<Refusal> check_reserved_fields(const Insn& insn, std::uint32_t ind
         case op::kJmp:
         case op::kJmp32:
             refusal = check_jump_fields(insn, index);
+            break;
+        case op::kLd:
+            if (insn.code == op::kLdImm64 && insn.off != 0) {
+                refusal = refuse(index, "BPF_LD_IMM64 uses reserved fields");
+            }
             break;
         case op::kSt:
             if (insn.src != 0) {
