@@ -10,6 +10,8 @@
 
 #include <linux/bpf.h>
 
+#include "lib/ebpf/program/btf.h"
+
 namespace crema::test::kernel {
 
 namespace {
@@ -37,6 +39,23 @@ int element(int command, int map, const void* key, const void* value, std::uint6
     attr.fields.value = address(value);
     attr.fields.flags = flags;
     return call(command, attr);
+}
+
+int load_btf(const ebpf::Btf& btf) {
+    Attr attr;
+    attr.fields.btf = address(btf.bytes().data());
+    attr.fields.btf_size = static_cast<std::uint32_t>(btf.bytes().size());
+    return call(BPF_BTF_LOAD, attr);
+}
+
+std::vector<bpf_func_info> function_records(const ebpf::Program& program) {
+    std::vector<bpf_func_info> records;
+    for (const ebpf::Function& function : program.functions) {
+        if (function.btf_type != 0) {
+            records.push_back({.insn_off = function.first, .type_id = function.btf_type});
+        }
+    }
+    return records;
 }
 
 }  // namespace
@@ -118,14 +137,22 @@ int load_xdp(const ebpf::Program& program, std::span<const int> map_fds, std::st
     for (std::size_t at = 0; at < insns.size(); at++) {
         ebpf::Insn& insn = insns[at];
         if (insn.code == ebpf::op::kLdImm64) {
-            if (insn.src != 0) {
+            if (insn.src == ebpf::op::kPseudoMap || insn.src == ebpf::op::kPseudoMapValue) {
                 insn.imm = map_fds[static_cast<std::size_t>(insn.imm)];
             }
             at++;
         }
     }
+    const int btf = program.btf != nullptr ? load_btf(*program.btf) : -1;
+    const std::vector<bpf_func_info> functions = function_records(program);
     const auto load = [&](std::uint32_t level, std::string* text) {
         Attr attr;
+        if (btf >= 0) {
+            attr.fields.prog_btf_fd = static_cast<std::uint32_t>(btf);
+            attr.fields.func_info = address(functions.data());
+            attr.fields.func_info_cnt = static_cast<std::uint32_t>(functions.size());
+            attr.fields.func_info_rec_size = sizeof(bpf_func_info);
+        }
         attr.fields.prog_type = BPF_PROG_TYPE_XDP;
         attr.fields.insns = address(insns.data());
         attr.fields.insn_cnt = static_cast<std::uint32_t>(insns.size());
@@ -143,6 +170,9 @@ int load_xdp(const ebpf::Program& program, std::span<const int> map_fds, std::st
     if (fd < 0 && log != nullptr) {
         static_cast<void>(load(1, log));
         log->resize(std::strlen(log->c_str()));
+    }
+    if (btf >= 0) {
+        ::close(btf);
     }
     return fd;
 }

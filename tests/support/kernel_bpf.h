@@ -39,7 +39,8 @@ struct Batch {
 
 [[nodiscard]] int batch(int command, int map, Batch& batch);
 
-/// Loads as XDP; map_fds: one per Program::maps. *log: the verifier's words when refused.
+/// Loads as XDP, with BTF and functions where the program has them; map_fds: one per
+/// Program::maps. *log: the verifier's words when refused.
 [[nodiscard]] int load_xdp(const ebpf::Program& program,
                            std::span<const int> map_fds,
                            std::string* log);

@@ -20,12 +20,7 @@ class Checker {
   public:
     static constexpr bool kChecks = true;
 
-    Checker(const Image& image, XdpBuff& buff, const CheckedOptions& options)
-        : options_(options), buff_(buff) {
-        for (const maps::Map* map : image.direct_values()) {
-            grant_value(*map, at(map->layout().base));
-        }
-    }
+    Checker(XdpBuff& buff, const CheckedOptions& options) : options_(options), buff_(buff) {}
 
     [[nodiscard]] CheckedRun take(std::uint64_t r0) {
         return {.fault = std::move(fault_), .r0 = r0, .insns = insns_};
@@ -33,7 +28,7 @@ class Checker {
 
     bool fault(std::uint32_t slot, std::string what) {
         if (!fault_) {
-            fault_ = Fault{.slot = slot, .what = std::move(what)};
+            fault_ = Fault{.slot = slot, .out_of_budget = false, .what = std::move(what)};
         }
         return false;
     }
@@ -51,7 +46,9 @@ class Checker {
             return fault(slot, "execution leaves the program");
         }
         if (++insns_ > options_.insns_max) {
-            return fault(slot, fmt::format("more than {} instructions", options_.insns_max));
+            fault(slot, fmt::format("more than {} instructions", options_.insns_max));
+            fault_->out_of_budget = true;
+            return false;
         }
         if (options_.observer) {
             options_.observer({.image = image,
@@ -64,13 +61,24 @@ class Checker {
         return true;
     }
 
-    void entered(const Image&, std::array<std::uint8_t, kFrameBytes>& frame, Registers& regs) {
+    void entered(const Image& image,
+                 std::array<std::uint8_t, kFrameBytes>& frame,
+                 Registers& regs) {
         for (std::size_t at = 0; at < kFrameBytes; at += sizeof(std::uint64_t)) {
             const std::uint64_t value = poison();
             std::memcpy(frame.data() + at, &value, sizeof value);
         }
+        for (const maps::Map* map : image.direct_values()) {
+            grant_value(*map, at(map->layout().base));
+        }
         regs[0] = poison();
         std::generate(&regs[6], &regs[10], [this] { return poison(); });
+    }
+
+    /// What a call that came back to its caller leaves of r0..r5.
+    void clobbered(Registers& regs) {
+        regs[0] = poison();
+        returned(regs);
     }
 
     void returned(Registers& regs) {
@@ -220,6 +228,9 @@ class Checker {
     }
 
     std::uint64_t poison() {
+        if (options_.salt == 0) {
+            return 0;
+        }
         // A multiplicative sequence: any odd state never becomes zero.
         poison_ = poison_ * 0x5851f42d4c957f2dULL + 2 * options_.salt + 0x14057b7ef767814fULL;
         return poison_ ^ poison_ >> 29U;
@@ -237,7 +248,7 @@ class Checker {
 }  // namespace
 
 CheckedRun run_checked(const Image& image, XdpBuff& buff, const CheckedOptions& options) {
-    Checker checker(image, buff, options);
+    Checker checker(buff, options);
     Activation<Checker> activation(buff, checker);
     const CallbackScope scope({.activation = &activation, .call = Activation<Checker>::call_back});
     const std::uint64_t r0 = activation.run(image, 0, {reinterpret_cast<std::uintptr_t>(&buff)});

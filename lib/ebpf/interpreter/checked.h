@@ -5,8 +5,8 @@
 // directly, ring buffer records it reserved. The witness for the verifier's claims; slow.
 //
 // What a program may not read is not zero but poison that depends on `salt`: registers that a call
-// destroyed, frames that were not written. A program whose outcome changes with the salt reads
-// what it should not, or lets addresses decide.
+// destroyed, frames that were not written (salt 0: all of it is zero). A program whose outcome
+// changes with the salt reads what it should not, or lets addresses decide.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,8 @@ struct CheckedOptions {
 
 struct Fault {
     std::uint32_t slot = 0;
-    std::string what;  // "read of 4 bytes at 0x...: no object of the program"
+    bool out_of_budget = false;  // insns_max: nothing is wrong with what ran so far
+    std::string what;            // "read of 4 bytes at 0x...: no object of the program"
 };
 
 struct CheckedRun {

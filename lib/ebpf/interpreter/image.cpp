@@ -12,6 +12,11 @@
 #include "lib/ebpf/program/disassemble.h"
 
 namespace crema::ebpf::interpreter {
+namespace {
+
+constexpr std::uint32_t kTailCallHelper = 12;
+
+}  // namespace
 
 Result<std::unique_ptr<const Image>> Image::prepare(const Program& program,
                                                     const verifier::Proof* proof) {
@@ -129,6 +134,11 @@ const char* Image::resolve_call(const Program& program,
         return "a kernel function without a native one";
     }
     const auto id = static_cast<std::uint32_t>(insn.imm);
+    if (id == kTailCallHelper) {
+        step.insn.code = kTailCall;
+        tail_calls_ = true;
+        return nullptr;
+    }
     const helpers::Prototype* const prototype = helpers::find(id);
     if (prototype == nullptr) {
         return "a helper that XDP has not";

@@ -31,6 +31,7 @@ static_assert(sizeof(Step) == 16);
 inline constexpr std::uint8_t kCallHelper = op::kJmp | op::kCall;                // as it is
 inline constexpr std::uint8_t kCallWithContext = op::kJmp | op::kCall | op::kX;  // r5 = XdpBuff*
 inline constexpr std::uint8_t kCallFunction = op::kJmp32 | op::kCall;
+inline constexpr std::uint8_t kTailCall = op::kJmp32 | op::kExit;
 inline constexpr std::uint8_t kUnserved = op::kJmp32 | op::kCall | op::kX;
 
 class Image {
@@ -48,8 +49,8 @@ class Image {
     /// Maps whose only value the program names directly, without a lookup.
     [[nodiscard]] std::span<const maps::Map* const> direct_values() const { return direct_values_; }
 
-    /// Natives may call functions of this program.
-    [[nodiscard]] bool has_callbacks() const { return !callbacks_.empty(); }
+    /// Natives may call functions of this program, or of one that it tail-calls.
+    [[nodiscard]] bool has_callbacks() const { return !callbacks_.empty() || tail_calls_; }
 
   private:
     Image() = default;
@@ -65,6 +66,7 @@ class Image {
     std::vector<Step> steps_;
     std::vector<const maps::Map*> direct_values_;
     std::vector<Callback> callbacks_;
+    bool tail_calls_ = false;
 };
 
 }  // namespace crema::ebpf::interpreter

@@ -15,17 +15,21 @@
 
 #include "lib/base/check.h"
 #include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/helpers/natives.h"
 #include "lib/ebpf/helpers/prototypes.h"
 #include "lib/ebpf/interpreter/arithmetic.h"
 #include "lib/ebpf/interpreter/callbacks.h"
 #include "lib/ebpf/interpreter/image.h"
+#include "lib/ebpf/interpreter/interpreter.h"
 #include "lib/ebpf/interpreter/opcodes.h"
+#include "lib/ebpf/maps/prog_array.h"
 
 namespace crema::ebpf::interpreter {
 
 inline constexpr std::uint32_t kFramesMax = 8, kFrameBytes = 512, kRegisters = 11;
 /// What one frame may pass may_goto before it jumps.
 inline constexpr std::uint32_t kMayGotoMax = 8'388'608;
+inline constexpr std::uint32_t kTailCallsMax = 33;  // of one run
 inline constexpr std::uint32_t kContextBytes = 24;  // struct xdp_md
 
 using Registers = std::array<std::uint64_t, kRegisters>;
@@ -82,6 +86,7 @@ class Activation {
 
     struct Frame {
         std::array<std::uint64_t, 4> saved;  // r6..r9 of the caller
+        const Image* caller;
         std::uint32_t return_to;
         std::uint32_t may_goto_left;
     };
@@ -111,6 +116,7 @@ class Activation {
     template <typename Word>
     [[nodiscard]] bool atomic(const Insn& insn, Cpu& cpu);
     [[nodiscard]] bool call_helper(const Step& step, bool with_context, Cpu& cpu);
+    [[nodiscard]] bool tail_call(Cpu& cpu);
 
     template <typename... Args>
     [[nodiscard]] bool allows(const Cpu& cpu, Args... args) {
@@ -150,6 +156,7 @@ bool Activation<Watch>::enter_frame(Cpu& cpu) {
     CREMA_CHECK(depth_ < kFramesMax);
     Frame& frame = frames_[depth_++];
     std::memcpy(frame.saved.data(), &cpu.regs[6], sizeof frame.saved);
+    frame.caller = cpu.image;
     frame.return_to = static_cast<std::uint32_t>(cpu.slot);
     frame.may_goto_left = kMayGotoMax;
     cpu.regs[10] = frame_top();
@@ -165,6 +172,8 @@ bool Activation<Watch>::leave_frame(Cpu& cpu) {
     if (depth_ == cpu.outer_depth) {
         return false;
     }
+    cpu.image = frame.caller;
+    cpu.steps = cpu.image->steps();
     cpu.slot = frame.return_to;
     std::memcpy(&cpu.regs[6], frame.saved.data(), sizeof frame.saved);
     cpu.regs[10] = frame_top();
@@ -299,6 +308,33 @@ bool Activation<Watch>::call_helper(const Step& step, bool with_context, Cpu& cp
     return true;
 }
 
+/// The target takes the place of the running function: its frame, and its way back.
+template <typename Watch>
+bool Activation<Watch>::tail_call(Cpu& cpu) {
+    const auto& array = helpers::map_of<maps::ProgArray>(cpu.regs[2]);
+    const maps::TailTarget* const target = array.target(static_cast<std::uint32_t>(cpu.regs[3]));
+    if (target == nullptr || buff_.tail_calls >= kTailCallsMax) {
+        if constexpr (Watch::kChecks) {
+            watch_.clobbered(cpu.regs);
+        }
+        return true;
+    }
+    ++buff_.tail_calls;
+    if (target->entry != &interpreter::run) {
+        cpu.regs[0] = target->entry(&buff_, target->self);
+        return leave_frame(cpu);
+    }
+    cpu.image = static_cast<const Image*>(target->self);
+    cpu.steps = cpu.image->steps();
+    cpu.slot = 0;
+    cpu.regs[1] = reinterpret_cast<std::uintptr_t>(&buff_);
+    frames_[depth_ - 1].may_goto_left = kMayGotoMax;
+    if constexpr (Watch::kChecks) {
+        watch_.entered(*cpu.image, stacks_[depth_ - 1], cpu.regs);
+    }
+    return true;
+}
+
 template <typename Watch>
 template <std::uint8_t Code>
 inline bool Activation<Watch>::execute(const Step& step, Cpu& cpu) {
@@ -349,6 +385,8 @@ inline bool Activation<Watch>::execute(const Step& step, Cpu& cpu) {
         cpu.slot += static_cast<std::uint64_t>(std::int64_t{insn.imm});
     } else if constexpr (Code == (op::kJmp | op::kExit)) {
         return leave_frame(cpu);
+    } else if constexpr (Code == kTailCall) {
+        return tail_call(cpu);
     } else if constexpr (Code == kCallHelper) {
         return call_helper(step, false, cpu);
     } else if constexpr (Code == kCallWithContext) {

@@ -62,8 +62,15 @@ int PercpuArrayMap::put(std::uint32_t cpu,
                         std::uint32_t index,
                         const void* value_in,
                         std::uint64_t flags) const {
-    if (const int refused = check_write(index, flags); refused != 0) {
+    // The lock flag, which such values never allow, is looked at last.
+    if (const int refused = check_write(index, flags & ~kLock); refused != 0) {
         return refused;
+    }
+    if ((flags & kNoExist) != 0) {
+        return -EEXIST;
+    }
+    if ((flags & kLock) != 0) {
+        return -EINVAL;
     }
     write_value(value(cpu, index), value_in, spec().value_size);
     return 0;

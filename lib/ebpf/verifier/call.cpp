@@ -9,8 +9,9 @@ namespace crema::ebpf::verifier {
 
 namespace {
 
-constexpr std::uint32_t kMapLookup = 1, kMapUpdate = 2, kMapDelete = 3, kTailCall = 12,
-                        kMapPush = 87, kMapPop = 88, kDynptrFromMem = 197, kDynptrData = 203;
+constexpr std::uint32_t kMapLookup = 1, kMapUpdate = 2, kMapDelete = 3, kSmpProcessorId = 8,
+                        kTailCall = 12, kMapPush = 87, kMapPop = 88, kDynptrFromMem = 197,
+                        kDynptrData = 203;
 
 }  // namespace
 
@@ -127,8 +128,14 @@ Result<Reg> Machine::result_of(const Call& call) {
     using helpers::ReturnKind;
     Reg result;
     switch (call.helper->returns.kind) {
-        case ReturnKind::integer:
-            return Reg::scalar(Scalar::unknown());
+        case ReturnKind::integer: {
+            Scalar value = Scalar::unknown();
+            if (call.helper->id == kSmpProcessorId) {
+                value.wide.meet_unsigned(0, maps::possible_cpu_ids().back());
+                value.settle();
+            }
+            return Reg::scalar(value);
+        }
         case ReturnKind::nothing:
             return Reg{};
         case ReturnKind::map_value_or_null:

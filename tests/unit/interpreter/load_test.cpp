@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <linux/bpf.h>
@@ -83,6 +84,83 @@ TEST(InterpretedProgram, IsChosenByTheEnvironment) {
     EXPECT_EQ(ebpf::syscall::default_engine(), Engine::automatic);
     const ebpf::syscall::Session session;
     EXPECT_EQ(load_with(session, kProgram)->image == nullptr, ebpf::lowering::kHasJit);
+}
+
+/// A program whose descriptor stays open.
+struct Open {
+    UniqueFd fd;
+    std::shared_ptr<const ebpf::LoadedProgram> program;
+};
+
+Open open_program(const Code& code) {
+    bpf_attr attr{};
+    attr.prog_type = BPF_PROG_TYPE_XDP;
+    attr.insns = reinterpret_cast<std::uintptr_t>(code.insns().data());
+    attr.insn_cnt = static_cast<std::uint32_t>(code.insns().size());
+    attr.license = reinterpret_cast<std::uintptr_t>("GPL");
+    UniqueFd fd(static_cast<int>(ebpf::syscall::serve(BPF_PROG_LOAD, &attr, sizeof attr)));
+    auto program = fd.valid() ? ebpf::syscall::program_of(fd.get()) : nullptr;
+    return {.fd = std::move(fd), .program = std::move(program)};
+}
+
+UniqueFd new_program_array(std::uint32_t entries) {
+    bpf_attr attr{};
+    attr.map_type = BPF_MAP_TYPE_PROG_ARRAY;
+    attr.key_size = attr.value_size = 4;
+    attr.max_entries = entries;
+    return UniqueFd(static_cast<int>(ebpf::syscall::serve(BPF_MAP_CREATE, &attr, sizeof attr)));
+}
+
+void put(const UniqueFd& array, std::uint32_t key, const UniqueFd& program) {
+    const int value = program.get();
+    bpf_attr attr{};
+    attr.map_fd = static_cast<std::uint32_t>(array.get());
+    attr.key = reinterpret_cast<std::uintptr_t>(&key);
+    attr.value = reinterpret_cast<std::uintptr_t>(&value);
+    ASSERT_EQ(ebpf::syscall::serve(BPF_MAP_UPDATE_ELEM, &attr, sizeof attr), 0);
+}
+
+/// Adds one to the first packet byte and calls slot `index` of the array; returns 9 if that fails.
+Code counts_and_calls(const UniqueFd& array, int index) {
+    return {mov(6, 1),
+            load(op::kW, 2, 1, 0),
+            load(op::kW, 3, 1, 4),
+            mov(4, 2),
+            add_k(4, 14),
+            jump(op::kJgt, 4, 3, 3),
+            load(op::kB, 5, 2, 0),
+            add_k(5, 1),
+            store(op::kB, 2, 0, 5),
+            mov(1, 6),
+            ld_map(2, array.get()),
+            mov_k(3, index),
+            call(12),
+            mov_k(0, 9),
+            exit_insn()};
+}
+
+TEST(InterpretedTailCalls, GoOnInTheTargetUpTo33Times) {
+    const ebpf::syscall::Session session(0, ebpf::syscall::Session::OnRefusal::fail,
+                                         Engine::interpreter);
+    const UniqueFd array = new_program_array(3);
+    ASSERT_TRUE(array.valid());
+    const Open itself = open_program(counts_and_calls(array, 0));
+    const Open other = open_program(counts_and_calls(array, 1));
+    const Open empty = open_program(counts_and_calls(array, 2));
+    const Open returns_5 = open_program({mov_k(0, 5), exit_insn()});
+    ASSERT_TRUE(itself.program && other.program && empty.program && returns_5.program)
+        << session.refusal()->message;
+    put(array, 0, itself.fd);
+    put(array, 1, returns_5.fd);
+    const std::vector<std::uint8_t> packet(60, 0);
+    const auto run = [&](const Open& program) {
+        auto result = xdp::test_run(*program.program, packet, 1, 1);
+        EXPECT_TRUE(result);
+        return std::pair(result->retval, result->bytes[0]);
+    };
+    EXPECT_EQ(run(other), std::pair(5U, std::uint8_t{1}));
+    EXPECT_EQ(run(empty), std::pair(9U, std::uint8_t{1}));
+    EXPECT_EQ(run(itself), std::pair(9U, std::uint8_t{34}));
 }
 
 TEST(InterpretedProgram, WhatCannotRunIsRefusedWithItsReason) {
