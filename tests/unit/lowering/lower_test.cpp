@@ -249,6 +249,19 @@ TEST(LowerMayGoto, FallsThroughAsOftenAsTheKernel) {
     EXPECT_EQ(code->entry()(&buff, nullptr), 8'388'608U) << "each run counts anew";
 }
 
+TEST(LowerContext, GivesTheProcessorWithoutACall) {
+    const Case made({make(op::kAlu64 | op::kMov, 1, 0, 0, 5),
+                     make(op::kJmp | op::kCall, 0, 0, 0, 8), kExitInsn});
+    const auto result = made.lower();
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_TRUE(result->functions[0].natives.empty());
+    auto code = compile(*result);
+    ASSERT_TRUE(code) << code.error().message;
+    XdpBuff buff{};
+    buff.cpu = 0xfffffff7;
+    EXPECT_EQ(code->entry()(&buff, nullptr), 0xfffffff7U);
+}
+
 TEST(LowerContext, ReadsEveryField) {
     XdpBuff buff{};
     std::uint8_t page[64] = {};
