@@ -27,7 +27,16 @@ Status attach_object(std::uint16_t port_id, const std::string& spec) {
     if (!program) {
         return forward_error(program);
     }
-    return attach(port_id, *program);
+
+    // The object's maps keep their user as long as the program is attached: without one, arrays of
+    // programs would empty themselves.
+    struct Held {
+        ebpf::loader::Object object;
+        std::shared_ptr<const ebpf::LoadedProgram> program;
+    };
+
+    const auto held = std::make_shared<const Held>(Held{*object, *program});
+    return attach(port_id, {held, held->program.get()});
 }
 
 }  // namespace crema::xdp

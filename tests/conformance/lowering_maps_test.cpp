@@ -89,9 +89,25 @@ bool refuses_many_entries(MapType type) {
 }
 
 constexpr std::array kCreatedTypes = {
-    MapType::hash,         MapType::array,    MapType::prog_array,      MapType::percpu_hash,
-    MapType::percpu_array, MapType::lru_hash, MapType::lru_percpu_hash, MapType::devmap,
-    MapType::devmap_hash,  MapType::cpumap,
+    MapType::hash,
+    MapType::array,
+    MapType::prog_array,
+    MapType::percpu_hash,
+    MapType::percpu_array,
+    MapType::lru_hash,
+    MapType::lru_percpu_hash,
+    MapType::devmap,
+    MapType::devmap_hash,
+    MapType::cpumap,
+    MapType::lpm_trie,
+    MapType::xskmap,
+    MapType::perf_event_array,
+    MapType::queue,
+    MapType::stack,
+    MapType::bloom_filter,
+    MapType::ringbuf,
+    MapType::user_ringbuf,
+    MapType::stack_trace,
 };
 
 TEST_F(LoweringMaps, CreationIsRefusedAsTheKernelRefusesIt) {

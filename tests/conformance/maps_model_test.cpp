@@ -311,5 +311,79 @@ TEST_F(MapsModel, ArraysDoAsTheKernels) {
     }
 }
 
+TEST_F(MapsModel, TriesDoAsTheKernels) {
+    std::uint64_t seed = 3000;
+    for (const std::uint32_t key_size : {5U, 6U, 8U, 12U, 13U, 20U, 40U}) {
+        for (const std::uint32_t entries : {1U, 6U, 40U}) {
+            const MapSpec spec =
+                spec_of(MapType::lpm_trie, key_size, 9, entries, ebpf::maps::kNoPrealloc);
+            random_operations(spec, 8, 1500, seed++);
+        }
+    }
+}
+
+TEST_F(MapsModel, QueuesAndStacksDoAsTheKernels) {
+    std::uint64_t seed = 4000;
+    for (const MapType type : {MapType::queue, MapType::stack}) {
+        for (const std::uint32_t value_size : {1U, 8U, 20U}) {
+            for (const std::uint32_t entries : {1U, 5U}) {
+                random_operations(spec_of(type, 0, value_size, entries), 1, 400, seed++);
+            }
+        }
+    }
+}
+
+TEST_F(MapsModel, SlotsWithoutTargetsDoAsTheKernels) {
+    std::uint64_t seed = 5000;
+    for (const MapType type : {MapType::prog_array, MapType::xskmap, MapType::perf_event_array}) {
+        Dice dice(seed++);
+        Pair pair(spec_of(type, 4, 4, 5));
+        ASSERT_TRUE(pair.valid());
+        for (int round = 0; round < 400; round++) {
+            const Bytes key = dice.key(pair.spec(), 8);
+            Bytes value(4, 0xff);  // a descriptor that is not open
+            switch (dice.below(5)) {
+                case 0:
+                    pair.update(key, value, dice.below(6));
+                    break;
+                case 1:
+                    pair.lookup(key);
+                    break;
+                case 2:
+                    pair.erase(key);
+                    break;
+                case 3:
+                    pair.take(key);
+                    break;
+                default:
+                    pair.next_key(dice.one_in(3) ? nullptr : &key);
+                    break;
+            }
+        }
+    }
+}
+
+TEST_F(MapsModel, BloomFiltersKnowWhatWasAdded) {
+    const MapSpec spec = spec_of(MapType::bloom_filter, 0, 12, 200);
+    Dice dice(6000);
+    Pair pair(spec);
+    ASSERT_TRUE(pair.valid());
+    const auto map = *ebpf::maps::create(spec);
+    for (int round = 0; round < 200; round++) {
+        Bytes value = dice.bytes(12);
+        pair.update({}, value, dice.one_in(3) ? dice.below(6) : 0);
+        ASSERT_EQ(map->update(nullptr, value.data(), 0), 0);
+        EXPECT_EQ(map->lookup(nullptr, value.data()), 0);
+    }
+    int wrong = 0;
+    for (int round = 0; round < 2000; round++) {
+        Bytes value = dice.bytes(12);
+        wrong += map->lookup(nullptr, value.data()) == 0 ? 1 : 0;
+    }
+    EXPECT_LT(wrong, 100) << "more than 5 % false positives at its full size";
+    pair.erase({});
+    pair.take({});
+}
+
 }  // namespace
 }  // namespace crema::test

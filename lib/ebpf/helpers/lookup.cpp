@@ -9,6 +9,8 @@
 #include "lib/ebpf/maps/array.h"
 #include "lib/ebpf/maps/devmap.h"
 #include "lib/ebpf/maps/hash.h"
+#include "lib/ebpf/maps/lpm_trie.h"
+#include "lib/ebpf/maps/map_of_maps.h"
 #include "lib/ebpf/maps/percpu_array.h"
 #include "lib/ebpf/maps/percpu_hash.h"
 
@@ -63,6 +65,26 @@ std::uint64_t lookup_hash(
 std::uint64_t lookup_percpu_hash(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
     return address_of(map_of<maps::PercpuHashMap>(r1).value(context_of(r5).cpu, memory_at(r2)));
+}
+
+std::uint64_t lookup_lpm_trie(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return address_of(map_of<maps::LpmTrie>(r1).value(memory_at(r2)));
+}
+
+std::uint64_t lookup_array_of_maps(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return address_of(map_of<maps::ArrayOfMaps>(r1).inner(key_at(r2)));
+}
+
+std::uint64_t lookup_hash_of_maps(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return address_of(map_of<maps::HashOfMaps>(r1).inner(memory_at(r2)));
+}
+
+std::uint64_t lookup_xskmap(
+    std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return 0;
 }
 
 std::uint64_t lookup_any(

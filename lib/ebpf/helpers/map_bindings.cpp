@@ -27,6 +27,10 @@ constexpr std::array kBindings = {
     Binding{kLookup, MapType::lru_hash, lookup_hash},
     Binding{kLookup, MapType::percpu_hash, lookup_percpu_hash},
     Binding{kLookup, MapType::lru_percpu_hash, lookup_percpu_hash},
+    Binding{kLookup, MapType::lpm_trie, lookup_lpm_trie},
+    Binding{kLookup, MapType::array_of_maps, lookup_array_of_maps},
+    Binding{kLookup, MapType::hash_of_maps, lookup_hash_of_maps},
+    Binding{kLookup, MapType::xskmap, lookup_xskmap},
     Binding{kLookup, MapType::devmap, lookup_devmap},
     Binding{kLookup, MapType::devmap_hash, lookup_devmap_hash},
     Binding{kUpdate, MapType::array, update_array},
@@ -35,6 +39,8 @@ constexpr std::array kBindings = {
     Binding{kUpdate, MapType::lru_hash, update_hash},
     Binding{kUpdate, MapType::percpu_hash, update_percpu_hash},
     Binding{kUpdate, MapType::lru_percpu_hash, update_percpu_hash},
+    Binding{kUpdate, MapType::lpm_trie, update_lpm_trie},
+    Binding{kDelete, MapType::lpm_trie, delete_lpm_trie},
     Binding{kDelete, MapType::hash, delete_hash},
     Binding{kDelete, MapType::lru_hash, delete_hash},
     Binding{kDelete, MapType::percpu_hash, delete_percpu_hash},
@@ -42,6 +48,7 @@ constexpr std::array kBindings = {
     Binding{kRedirectMap, MapType::devmap, redirect_map_devmap},
     Binding{kRedirectMap, MapType::devmap_hash, redirect_map_devmap_hash},
     Binding{kRedirectMap, MapType::cpumap, redirect_map_cpumap},
+    Binding{kRedirectMap, MapType::xskmap, redirect_map_xskmap},
 };
 
 }  // namespace

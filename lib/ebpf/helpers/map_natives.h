@@ -13,6 +13,13 @@ namespace crema::ebpf::helpers {
 NativeFunction lookup_hash;
 NativeFunction lookup_percpu_hash;
 
+NativeFunction lookup_lpm_trie;
+// Result: what a map helper takes as r1, the inner map.
+NativeFunction lookup_array_of_maps;
+NativeFunction lookup_hash_of_maps;
+// Result: 0, no slot has a socket.
+NativeFunction lookup_xskmap;
+
 // lookup.cpp; r1 map, r2 key, r3 CPU. Result: address of that CPU's value, or 0.
 NativeFunction lookup_percpu_elem;
 
@@ -22,19 +29,43 @@ NativeFunction update_array;
 NativeFunction update_percpu_array;
 NativeFunction update_hash;
 NativeFunction update_percpu_hash;
+NativeFunction update_lpm_trie;
 
 // write.cpp; r1 map, r2 key, r5 context. Result: 0 or a negative errno.
 NativeFunction delete_any;
 NativeFunction delete_hash;
 NativeFunction delete_percpu_hash;
+NativeFunction delete_lpm_trie;
 
 // iterate.cpp; r1 map, r2 callback, r3 the callback's context, r4 flags, r5 context. Result: number
 // of elements visited, or -EINVAL.
 NativeFunction for_each_map_elem;
 
+// redirect.cpp; r1 map, r2 key, r3 flags, r5 context.
+NativeFunction redirect_map_xskmap;
+
+// queue.cpp; r1 map, r2 value, push: r3 flags. Result: 0 or a negative errno.
+NativeFunction map_push_elem;
+NativeFunction map_pop_elem;
+NativeFunction map_peek_elem;
+
+// events.cpp; r1 map or record, as the helpers' prototypes say.
+NativeFunction ringbuf_output;
+NativeFunction ringbuf_reserve;
+NativeFunction ringbuf_submit;
+NativeFunction ringbuf_discard;
+NativeFunction ringbuf_query;
+NativeFunction perf_event_output;
+
 // locks.cpp; r1 lock.
 NativeFunction spin_lock;
 NativeFunction spin_unlock;
+
+/// The map behind r1, for helpers that change more of it than memory it points to.
+template <typename Concrete>
+[[nodiscard]] inline Concrete& writable_map_of(std::uint64_t r1) {
+    return *static_cast<Concrete*>(reinterpret_cast<maps::Map*>(r1));
+}
 
 /// The native function that serves `id` on maps of one type; null: there is none of its own.
 [[nodiscard]] Native map_native(std::uint32_t id, maps::MapType type);

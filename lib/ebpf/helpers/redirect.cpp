@@ -5,7 +5,7 @@
 // does not know changes nothing; a map slot that is empty forgets an earlier target.
 #include "lib/base/check.h"
 #include "lib/ebpf/abi/verdict.h"
-#include "lib/ebpf/helpers/natives.h"
+#include "lib/ebpf/helpers/map_natives.h"
 #include "lib/ebpf/maps/cpumap.h"
 #include "lib/ebpf/maps/devmap.h"
 
@@ -85,6 +85,15 @@ std::uint64_t redirect_map_cpumap(
         r1, r2, r3, r5, [](const maps::Cpumap& map, std::uint32_t key) { return map.find(key); });
 }
 
+std::uint64_t redirect_map_xskmap(
+    std::uint64_t, std::uint64_t, std::uint64_t r3, std::uint64_t, std::uint64_t r5) {
+    if ((r3 & ~kActionMask) != 0) [[unlikely]] {
+        return result_of(Verdict::aborted);
+    }
+    context_of(r5).redirect.kind = RedirectTarget::Kind::none;  // every slot is empty
+    return r3 & kActionMask;
+}
+
 std::uint64_t redirect_map_any(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
     switch (map_of(r1).spec().type) {
@@ -94,6 +103,8 @@ std::uint64_t redirect_map_any(
             return redirect_map_devmap_hash(r1, r2, r3, r4, r5);
         case maps::MapType::cpumap:
             return redirect_map_cpumap(r1, r2, r3, r4, r5);
+        case maps::MapType::xskmap:
+            return redirect_map_xskmap(r1, r2, r3, r4, r5);
         default:
             break;
     }

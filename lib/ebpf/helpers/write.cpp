@@ -8,6 +8,7 @@
 #include "lib/ebpf/helpers/map_natives.h"
 #include "lib/ebpf/maps/array.h"
 #include "lib/ebpf/maps/hash.h"
+#include "lib/ebpf/maps/lpm_trie.h"
 #include "lib/ebpf/maps/percpu_array.h"
 #include "lib/ebpf/maps/percpu_hash.h"
 
@@ -50,6 +51,11 @@ std::uint64_t update_percpu_hash(
         map_of<maps::PercpuHashMap>(r1).put(context_of(r5).cpu, memory_at(r2), memory_at(r3), r4));
 }
 
+std::uint64_t update_lpm_trie(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t) {
+    return result_of(writable_map_of<maps::LpmTrie>(r1).put(memory_at(r2), memory_at(r3), r4));
+}
+
 std::uint64_t update_any(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
     const Native native = map_native(2, map_of(r1).spec().type);
@@ -64,6 +70,11 @@ std::uint64_t delete_hash(
 std::uint64_t delete_percpu_hash(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
     return result_of(map_of<maps::PercpuHashMap>(r1).remove(context_of(r5).cpu, memory_at(r2)));
+}
+
+std::uint64_t delete_lpm_trie(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return result_of(writable_map_of<maps::LpmTrie>(r1).remove(memory_at(r2)));
 }
 
 std::uint64_t delete_any(

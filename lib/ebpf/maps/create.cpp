@@ -4,21 +4,30 @@
 // that the kernel gives and in its order. A type that is not served is refused here, by name.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <climits>
 #include <cstdint>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <unistd.h>
 
 #include "lib/ebpf/maps/array.h"
+#include "lib/ebpf/maps/bare_maps.h"
+#include "lib/ebpf/maps/bloom_filter.h"
 #include "lib/ebpf/maps/cpumap.h"
 #include "lib/ebpf/maps/devmap.h"
 #include "lib/ebpf/maps/hash.h"
+#include "lib/ebpf/maps/lpm_trie.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/map_of_maps.h"
 #include "lib/ebpf/maps/percpu_array.h"
 #include "lib/ebpf/maps/percpu_hash.h"
 #include "lib/ebpf/maps/prog_array.h"
+#include "lib/ebpf/maps/queue_stack.h"
+#include "lib/ebpf/maps/ringbuf.h"
+#include "lib/ebpf/maps/xskmap.h"
 
 namespace crema::ebpf::maps {
 
@@ -147,6 +156,73 @@ Status check_hash(const MapSpec& spec) {
     return percpu ? check_percpu_value(spec) : Status{};
 }
 
+Status check_hash_of_maps(const MapSpec& spec) {
+    if (spec.value_size != sizeof(std::uint32_t)) {
+        return fail(EINVAL, "map {}: value_size {}, must be 4", spec.name, spec.value_size);
+    }
+    return check_hash(spec);
+}
+
+Status check_trie(const MapSpec& spec) {
+    constexpr std::uint32_t kNodeHead = 280;  // of the kernel's nodes, with the longest key
+    constexpr std::uint32_t kValueMax = kAllocationMax - kNodeHead;
+    if ((spec.flags & kNoPrealloc) == 0) {
+        return fail(EINVAL, "map {}: a trie is never preallocated: it needs BPF_F_NO_PREALLOC",
+                    spec.name);
+    }
+    if (spec.max_entries == 0 || spec.key_size < LpmTrie::kKeyBytesMin ||
+        spec.key_size > LpmTrie::kKeyBytesMax || spec.value_size == 0 ||
+        spec.value_size > kValueMax) {
+        return fail(EINVAL, "map {}: key_size {} (5 to 260), value_size {}, max_entries {}",
+                    spec.name, spec.key_size, spec.value_size, spec.max_entries);
+    }
+    return {};
+}
+
+Status check_no_keys(const MapSpec& spec) {
+    if (spec.key_size != 0 || spec.value_size == 0 || spec.max_entries == 0) {
+        return fail(EINVAL, "map {}: key_size {} (must be 0), value_size {}, max_entries {}",
+                    spec.name, spec.key_size, spec.value_size, spec.max_entries);
+    }
+    if (spec.value_size > kAllocationMax) {
+        return fail(E2BIG, "map {}: value_size {}", spec.name, spec.value_size);
+    }
+    return {};
+}
+
+Status check_bloom_filter(const MapSpec& spec) {
+    constexpr std::uint64_t kFunctionsMax = 15;
+    if (spec.extra > kFunctionsMax) {
+        return fail(EINVAL, "map {}: {} hash functions, at most {}", spec.name, spec.extra,
+                    kFunctionsMax);
+    }
+    return check_no_keys(spec);
+}
+
+Status check_ring(const MapSpec& spec) {
+    const auto page = static_cast<std::uint32_t>(getpagesize());
+    if (spec.key_size != 0 || spec.value_size != 0 || !std::has_single_bit(spec.max_entries) ||
+        spec.max_entries % page != 0) {
+        return fail(EINVAL,
+                    "map {}: key_size {} and value_size {} must be 0, max_entries {} a power of "
+                    "two and whole pages",
+                    spec.name, spec.key_size, spec.value_size, spec.max_entries);
+    }
+    return {};
+}
+
+Status check_stack_trace(const MapSpec& spec) {
+    constexpr std::uint32_t kDepthMax = 127;  // kernel.perf_event_max_stack
+    if (auto keys = check_index_keys(spec); !keys) {
+        return keys;
+    }
+    if (spec.value_size < 8 || spec.value_size % 8 != 0 || spec.value_size / 8 > kDepthMax) {
+        return fail(EINVAL, "map {}: value_size {}: 8 bytes for each of 1 to {} frames", spec.name,
+                    spec.value_size, kDepthMax);
+    }
+    return {};
+}
+
 struct TypeRules {
     MapType type;
     std::uint32_t flags;  // accepted by MAP_CREATE
@@ -159,11 +235,28 @@ constexpr std::array kTypes = {
     TypeRules{MapType::array, kNumaNode | kUserAccess | kProgramAccess | kMmapable | kInnerMap,
               check_array, ArrayMap::make},
     TypeRules{MapType::prog_array, kNumaNode | kUserAccess, check_descriptors, ProgArray::make},
+    TypeRules{MapType::perf_event_array, kNumaNode | kUserAccess | kPreserveElements,
+              check_descriptors, PerfEventArray::make},
     TypeRules{MapType::percpu_hash, kHashFlags, check_hash, PercpuHashMap::make},
     TypeRules{MapType::percpu_array, kUserAccess | kProgramAccess, check_percpu_array,
               PercpuArrayMap::make},
+    TypeRules{MapType::stack_trace, kNumaNode | kUserAccess, check_stack_trace, StackTrace::make},
     TypeRules{MapType::lru_hash, kHashFlags, check_hash, HashMap::make},
     TypeRules{MapType::lru_percpu_hash, kHashFlags, check_hash, PercpuHashMap::make},
+    TypeRules{MapType::lpm_trie, kNoPrealloc | kNumaNode | kUserAccess | kProgramAccess, check_trie,
+              LpmTrie::make},
+    TypeRules{MapType::array_of_maps, kNumaNode | kUserAccess, check_descriptors,
+              ArrayOfMaps::make},
+    TypeRules{MapType::hash_of_maps, kHashFlags, check_hash_of_maps, HashOfMaps::make},
+    TypeRules{MapType::xskmap, kNumaNode | kUserAccess, check_descriptors, Xskmap::make},
+    TypeRules{MapType::queue, kNumaNode | kUserAccess | kProgramAccess, check_no_keys,
+              QueueStack::make},
+    TypeRules{MapType::stack, kNumaNode | kUserAccess | kProgramAccess, check_no_keys,
+              QueueStack::make},
+    TypeRules{MapType::bloom_filter, kNumaNode | kUserAccess | kProgramAccess | kZeroSeed,
+              check_bloom_filter, BloomFilter::make},
+    TypeRules{MapType::ringbuf, kNumaNode, check_ring, RingBuffer::make},
+    TypeRules{MapType::user_ringbuf, kNumaNode, check_ring, UserRingBuffer::make},
     TypeRules{MapType::devmap, kNumaNode | kUserAccess, check_redirect, Devmap::make},
     TypeRules{MapType::devmap_hash, kNumaNode | kUserAccess, check_devmap_hash, Devmap::make},
     TypeRules{MapType::cpumap, kNumaNode, check_cpumap, Cpumap::make},
@@ -256,7 +349,8 @@ Result<std::shared_ptr<Map>> create(const MapSpec& spec) {
                     kTypeNames[number]);
     }
     constexpr std::uint32_t kTokenFd = 1U << 16U;  // BPF_F_TOKEN_FD
-    if ((spec.flags & ~(rules->flags | kTokenFd)) != 0 || (spec.flags & kUserAccess) == kUserAccess ||
+    if ((spec.flags & ~(rules->flags | kTokenFd)) != 0 ||
+        (spec.flags & kUserAccess) == kUserAccess ||
         (spec.flags & kProgramAccess) == kProgramAccess) {
         return fail(EINVAL, "map {}: flags {:#x} do not fit type {}", spec.name, spec.flags,
                     kTypeNames[number]);
@@ -269,6 +363,14 @@ Result<std::shared_ptr<Map>> create(const MapSpec& spec) {
     }
     if (!name_is_valid(spec.name)) {
         return fail(EINVAL, "map name \"{}\": at most {} of [A-Za-z0-9_.]", spec.name, kNameMax);
+    }
+    const bool of_maps = spec.type == MapType::array_of_maps || spec.type == MapType::hash_of_maps;
+    if (of_maps && spec.inner == nullptr) {
+        return fail(EBADF, "map {}: no template of its inner maps", spec.name);
+    }
+    if (const int refused = of_maps ? check_inner_template(*spec.inner) : 0; refused != 0) {
+        return fail(-refused, "map {}: maps of type {} cannot be inside of it", spec.name,
+                    kTypeNames[static_cast<std::uint32_t>(spec.inner->type)]);
     }
     return rules->make(with_whole_shares(spec));
 }

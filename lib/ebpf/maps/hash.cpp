@@ -105,10 +105,7 @@ int HashMap::do_take(const void* key, void* value_out) {
                        [&](std::uint32_t element) { read(element, value_out); });
 }
 
-bool HashMap::read_bucket(std::uint32_t at,
-                          std::uint32_t count_max,
-                          bool remove,
-                          Bucket& out) {
+bool HashMap::read_bucket(std::uint32_t at, std::uint32_t count_max, bool remove, Bucket& out) {
     return core_->read_bucket(at, count_max, remove, spec().value_size, out,
                               [this](std::uint32_t element, void* to) { read(element, to); });
 }

@@ -53,8 +53,6 @@ enum class MapType : std::uint32_t {
     arena = 33,
 };
 
-class Map;
-
 /// As in bpf(2) MAP_CREATE.
 struct MapSpec {
     MapType type{};
@@ -65,8 +63,8 @@ struct MapSpec {
     std::string name{};           // at most 15 characters
     std::uint32_t numa_node = 0;  // with kNumaNode: checked, memory is wherever it is touched first
     std::uint64_t extra = 0;      // map_extra: bloom filter, number of hashes
-    std::int32_t spin_lock_offset = -1;  // of a bpf_spin_lock in the value, from BTF; -1: none
-    std::shared_ptr<Map> inner{};        // maps of maps: the template of inner_map_fd
+    std::int32_t spin_lock_offset = -1;      // of a bpf_spin_lock in the value, from BTF; -1: none
+    std::shared_ptr<const MapSpec> inner{};  // maps of maps: what inner_map_fd showed
 };
 
 // BPF_F_* of MAP_CREATE
@@ -120,6 +118,9 @@ class Map {
     /// Lookup and delete in one step; -524 for types that cannot.
     [[nodiscard]] int take(const void* key, void* value_out, std::uint64_t flags = 0);
     [[nodiscard]] virtual std::uint32_t user_value_bytes() const;
+
+    /// True where lookup reads the value it asks about instead of writing one (bloom filter).
+    [[nodiscard]] virtual bool lookup_takes_value() const { return false; }
 
     [[nodiscard]] bool user_may_write() const;
     [[nodiscard]] bool user_may_read() const;

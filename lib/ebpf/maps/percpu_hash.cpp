@@ -111,9 +111,9 @@ int PercpuHashMap::do_take(const void* key, void* value_out) {
 }
 
 bool PercpuHashMap::read_bucket(std::uint32_t at,
-                          std::uint32_t count_max,
-                          bool remove,
-                          Bucket& out) {
+                                std::uint32_t count_max,
+                                bool remove,
+                                Bucket& out) {
     return core_->read_bucket(at, count_max, remove, user_value_bytes(), out,
                               [this](std::uint32_t element, void* to) { read(element, to); });
 }

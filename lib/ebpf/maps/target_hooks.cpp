@@ -18,7 +18,21 @@ ProgramByFd& installed_resolver() {
     return resolve;
 }
 
+MapByFd& installed_map_resolver() {
+    static MapByFd resolve = nullptr;
+    return resolve;
+}
+
 }  // namespace
+
+void set_map_by_fd(MapByFd resolve) {
+    installed_map_resolver() = resolve;
+}
+
+std::shared_ptr<Map> map_by_fd(int fd, int* error) {
+    *error = -EBADF;
+    return installed_map_resolver() != nullptr ? installed_map_resolver()(fd, error) : nullptr;
+}
 
 void set_target_hooks(const TargetHooks& hooks) {
     installed_hooks() = hooks;

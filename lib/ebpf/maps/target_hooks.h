@@ -55,6 +55,11 @@ using ProgramByFd = ProgramRef (*)(int fd);
 void set_program_by_fd(ProgramByFd resolve);
 [[nodiscard]] ProgramRef program_by_fd(int fd);
 
+/// The map behind a descriptor. Null: *error is -EBADF (not open) or -EINVAL (no map).
+using MapByFd = std::shared_ptr<Map> (*)(int fd, int* error);
+void set_map_by_fd(MapByFd resolve);
+[[nodiscard]] std::shared_ptr<Map> map_by_fd(int fd, int* error);
+
 void set_target_hooks(const TargetHooks& hooks);
 [[nodiscard]] const TargetHooks& target_hooks();
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <fmt/format.h>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -27,14 +28,22 @@ struct Call {
 
 long map_create(Call& call);
 long map_lookup(Call& call);
+long map_take(Call& call);
 long map_update(Call& call);
 long map_delete(Call& call);
 long map_next_key(Call& call);
 long map_freeze(Call& call);
+long map_lookup_batch(Call& call);
+long map_take_batch(Call& call);
+long map_update_batch(Call& call);
+long map_delete_batch(Call& call);
 long prog_load(Call& call);
 long prog_bind_map(Call& call);
 long btf_load(Call& call);
 long object_info(Call& call);
+
+/// One control thread at a time on the bpf(2) side of maps (maps/map.h).
+std::mutex& element_mutex();
 
 /// Leaves the reason with the session, for the loader's message, and returns the negative errno.
 inline long refuse(Error why) {

@@ -5,63 +5,55 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <new>
 
 #include "lib/ebpf/syscall/commands.h"
 #include "lib/ebpf/syscall/user_memory.h"
+#include "lib/ebpf/syscall/value_fields.h"
 
 namespace crema::ebpf::syscall {
 namespace {
-
-// One control thread at a time on the bpf(2) side of maps (maps/map.h).
-std::mutex& element_mutex() {
-    static std::mutex the_mutex;
-    return the_mutex;
-}
 
 std::shared_ptr<maps::Map> map_for(const Call& call, int* error) {
     const auto object = object_store::find_as<MapObject>(static_cast<int>(call.attr.map_fd), error);
     return object != nullptr ? object->map : nullptr;
 }
 
-/// Memory for a key or value of the caller. Its size is the caller's choice, up to 2 GiB: not
-/// getting it is ENOMEM and not the end of the process.
-class Buffer {
-  public:
-    explicit Buffer(std::size_t bytes)
-        : bytes_(bytes), memory_(new (std::nothrow) std::uint8_t[bytes]) {}
-
-    [[nodiscard]] int read(std::uint64_t from) {
-        return memory_ == nullptr ? -ENOMEM : copy_in(memory_.get(), from, bytes_);
+/// A key of the caller. Maps without keys take no pointer to one. 0 or a negative errno.
+int read_key(const maps::Map& map, std::uint64_t from, Buffer& key) {
+    if (map.spec().key_size == 0) {
+        return from == 0 ? 0 : -EINVAL;
     }
-
-    [[nodiscard]] int write(std::uint64_t to) const { return copy_out(to, memory_.get(), bytes_); }
-
-    [[nodiscard]] std::uint8_t* data() { return memory_.get(); }
-
-  private:
-    std::size_t bytes_;
-    std::unique_ptr<std::uint8_t[]> memory_;
-};
+    return key.read(from);
+}
 
 /// What is asked for that maps of this version do not have.
 const char* unserved_attribute(const bpf_attr& attr) {
-    if (attr.inner_map_fd != 0) {
-        return "maps in maps";
-    }
     if (attr.map_ifindex != 0) {
         return "maps bound to a device";
     }
     if (attr.btf_vmlinux_value_type_id != 0) {
         return "struct_ops maps";
     }
-    if (attr.map_extra != 0) {
-        return "map_extra";
-    }
     return nullptr;
 }
 
+/// The template of a map of maps. Null: *error.
+std::shared_ptr<const maps::MapSpec> template_of(const bpf_attr& attr, int* error) {
+    const auto object =
+        object_store::find_as<MapObject>(static_cast<int>(attr.inner_map_fd), error);
+    return object != nullptr ? std::make_shared<const maps::MapSpec>(object->map->spec()) : nullptr;
+}
+
+bool is_map_of_maps(const maps::MapSpec& spec) {
+    return spec.type == maps::MapType::array_of_maps || spec.type == maps::MapType::hash_of_maps;
+}
+
 }  // namespace
+
+std::mutex& element_mutex() {
+    static std::mutex the_mutex;
+    return the_mutex;
+}
 
 long map_create(Call& call) {
     const bpf_attr& attr = call.attr;
@@ -70,7 +62,8 @@ long map_create(Call& call) {
                        .value_size = attr.value_size,
                        .max_entries = attr.max_entries,
                        .flags = attr.map_flags,
-                       .name = {}};
+                       .numa_node = attr.numa_node,
+                       .extra = attr.map_extra};
     if (!read_name(attr.map_name, spec.name)) {
         return refuse(EINVAL, "map name is not up to 15 letters, digits, '_' or '.'");
     }
@@ -87,6 +80,20 @@ long map_create(Call& call) {
         object.btf = btf->btf;
         object.btf_key_type = attr.btf_key_type_id;
         object.btf_value_type = attr.btf_value_type_id;
+        if (attr.btf_value_type_id != 0) {
+            const auto fields =
+                read_value_fields(*object.btf, attr.btf_key_type_id, attr.btf_value_type_id, spec);
+            if (!fields) {
+                return refuse(fields.error());
+            }
+        }
+    }
+    if (is_map_of_maps(spec)) {
+        int error = 0;
+        spec.inner = template_of(attr, &error);
+        if (spec.inner == nullptr && error != -EBADF) {
+            return refuse(-error, "map {}: {} is no map descriptor", spec.name, attr.inner_map_fd);
+        }
     }
     auto map = maps::create(spec);
     if (!map) {
@@ -97,16 +104,46 @@ long map_create(Call& call) {
 }
 
 long map_lookup(Call& call) {
+    if ((call.attr.flags & ~maps::kLock) != 0) {
+        return -EINVAL;
+    }
     int error = 0;
     const auto map = map_for(call, &error);
     if (map == nullptr) {
         return error;
     }
-    if (call.attr.flags != 0) {
-        return -EINVAL;  // BPF_F_LOCK needs a spin lock in the value; no map here has one
+    Buffer key(map->spec().key_size);
+    if (const int err = read_key(*map, call.attr.key, key); err != 0) {
+        return err;
+    }
+    Buffer value(map->user_value_bytes());
+    if (value.data() == nullptr) {
+        return -ENOMEM;
+    }
+    const bool takes_value = map->lookup_takes_value();
+    if (takes_value) {
+        if (const int err = value.read(call.attr.value); err != 0) {
+            return err;
+        }
+    }
+    {
+        const std::lock_guard lock(element_mutex());
+        error = map->lookup(key.data(), value.data(), call.attr.flags);
+    }
+    return error != 0 || takes_value ? error : value.write(call.attr.value);
+}
+
+long map_take(Call& call) {
+    if ((call.attr.flags & ~maps::kLock) != 0) {
+        return -EINVAL;
+    }
+    int error = 0;
+    const auto map = map_for(call, &error);
+    if (map == nullptr) {
+        return error;
     }
     Buffer key(map->spec().key_size);
-    if (const int err = key.read(call.attr.key); err != 0) {
+    if (const int err = read_key(*map, call.attr.key, key); err != 0) {
         return err;
     }
     Buffer value(map->user_value_bytes());
@@ -115,7 +152,7 @@ long map_lookup(Call& call) {
     }
     {
         const std::lock_guard lock(element_mutex());
-        error = map->lookup(key.data(), value.data());
+        error = map->take(key.data(), value.data(), call.attr.flags);
     }
     return error != 0 ? error : value.write(call.attr.value);
 }
@@ -143,7 +180,7 @@ long map_update(Call& call) {
         return error;
     }
     Buffer key(map->spec().key_size);
-    if (const int err = key.read(call.attr.key); err != 0) {
+    if (const int err = read_key(*map, call.attr.key, key); err != 0) {
         return err;
     }
     Buffer value(map->user_value_bytes());
@@ -164,7 +201,7 @@ long map_delete(Call& call) {
         return error;
     }
     Buffer key(map->spec().key_size);
-    if (const int err = key.read(call.attr.key); err != 0) {
+    if (const int err = read_key(*map, call.attr.key, key); err != 0) {
         return err;
     }
     const std::lock_guard lock(element_mutex());
@@ -180,7 +217,7 @@ long map_next_key(Call& call) {
     const bool from_start = call.attr.key == 0;
     Buffer key(map->spec().key_size);
     if (!from_start) {
-        if (const int err = key.read(call.attr.key); err != 0) {
+        if (const int err = read_key(*map, call.attr.key, key); err != 0) {
             return err;
         }
     }

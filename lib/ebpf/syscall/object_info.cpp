@@ -80,6 +80,7 @@ long map_info(const MapObject& object, InfoBuffer& buffer) {
     info.value_size = spec.value_size;
     info.max_entries = spec.max_entries;
     info.map_flags = spec.flags;
+    info.map_extra = spec.extra;
     set_name(info.name, spec.name);
     if (object.btf != nullptr) {
         info.btf_id = object.btf->id();

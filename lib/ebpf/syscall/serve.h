@@ -3,9 +3,10 @@
 // bpf(2) in user space: one handler per command, over the objects of object_store.h. interpose.cpp
 // brings libbpf's calls here; tests call it directly. Nothing reaches the kernel's bpf(2).
 //
-// Served: MAP_CREATE, MAP_{LOOKUP,UPDATE,DELETE}_ELEM, MAP_GET_NEXT_KEY, MAP_FREEZE, PROG_LOAD
-// (XDP; libbpf's feature probes of other types are accepted without code), BTF_LOAD, PROG_BIND_MAP,
-// OBJ_GET_INFO_BY_FD. LINK_CREATE is EBADF, which libbpf's probe expects; anything else EINVAL.
+// Served: MAP_CREATE, MAP_{LOOKUP,UPDATE,DELETE}_ELEM, MAP_GET_NEXT_KEY, LOOKUP_AND_DELETE_ELEM,
+// the batch commands, MAP_FREEZE, PROG_LOAD (XDP; libbpf's feature probes of other types are
+// accepted without code), BTF_LOAD, PROG_BIND_MAP, OBJ_GET_INFO_BY_FD. LINK_CREATE is EBADF, which
+// libbpf's probe expects; anything else EINVAL.
 //
 // Thread: any; element commands of all threads are serialised, as maps/map.h asks.
 // Source: Linux 6.1 <linux/bpf.h>, behaviour of kernel 6.18.

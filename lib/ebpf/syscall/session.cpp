@@ -29,8 +29,14 @@ maps::ProgramRef program_ref(int fd) {
     return ref;
 }
 
-[[gnu::constructor]] void install_program_lookup() {
+std::shared_ptr<maps::Map> map_ref(int fd, int* error) {
+    const auto object = object_store::find_as<MapObject>(fd, error);
+    return object != nullptr ? object->map : nullptr;
+}
+
+[[gnu::constructor]] void install_lookups() {
     maps::set_program_by_fd(program_ref);
+    maps::set_map_by_fd(map_ref);
 }
 
 }  // namespace

@@ -6,8 +6,11 @@
 // bytes are copied directly.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <string>
 
 namespace crema::ebpf::syscall {
@@ -17,6 +20,29 @@ namespace crema::ebpf::syscall {
 
 /// Copies bytes to `to`, an address of the caller. 0 or -EFAULT.
 [[nodiscard]] int copy_out(std::uint64_t to, const void* from, std::size_t bytes);
+
+/// Memory for a key or value of the caller. Its size is the caller's choice, up to 2 GiB: not
+/// getting it is ENOMEM and not the end of the process.
+class Buffer {
+  public:
+    explicit Buffer(std::size_t bytes)
+        : bytes_(bytes), memory_(new (std::nothrow) std::uint8_t[bytes]) {}
+
+    [[nodiscard]] int read(std::uint64_t from) {
+        return memory_ == nullptr ? -ENOMEM : copy_in(memory_.get(), from, bytes_);
+    }
+
+    [[nodiscard]] int write(std::uint64_t to) const { return copy_out(to, memory_.get(), bytes_); }
+
+    /// Null: there was not enough memory.
+    [[nodiscard]] std::uint8_t* data() { return memory_.get(); }
+
+    [[nodiscard]] std::size_t size() const { return bytes_; }
+
+  private:
+    std::size_t bytes_;
+    std::unique_ptr<std::uint8_t[]> memory_;
+};
 
 /// Reads a NUL terminated string, cut after `bytes_max` bytes. 0 or -EFAULT.
 [[nodiscard]] int copy_in_string(std::string& to, std::uint64_t from, std::size_t bytes_max);

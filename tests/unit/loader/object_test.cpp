@@ -313,8 +313,8 @@ TEST(Refused, UnknownHelper) {
 
 TEST(Refused, UnservedMapType) {
     const Error error = refusal_of(object_path("unserved_map"));
-    EXPECT_THAT(error.message, HasSubstr("map stacks"));
-    EXPECT_THAT(error.message, HasSubstr("stack_trace"));
+    EXPECT_THAT(error.message, HasSubstr("map groups"));
+    EXPECT_THAT(error.message, HasSubstr("cgroup_array"));
 }
 
 TEST(Refused, LegacyMapSection) {

@@ -151,16 +151,18 @@ TEST_F(MapCommands, DescriptorsOfOtherThingsAreRefused) {
 
 TEST_F(MapCommands, RefusalsSayWhatIsNotServed) {
     bpf_attr attr = array_attr();
-    attr.map_type = BPF_MAP_TYPE_STACK_TRACE;
+    attr.map_type = BPF_MAP_TYPE_CGROUP_ARRAY;
     EXPECT_LT(call(BPF_MAP_CREATE, attr), 0);
     ASSERT_TRUE(session_.refusal());
     EXPECT_NE(session_.refusal()->message.find("map numbers"), std::string::npos)
         << session_.refusal()->message;
 
     attr = array_attr();
-    attr.inner_map_fd = 3;
+    attr.map_type = BPF_MAP_TYPE_ARRAY_OF_MAPS;
+    attr.value_size = 4;
+    attr.inner_map_fd = STDIN_FILENO;
     EXPECT_EQ(call(BPF_MAP_CREATE, attr), -EINVAL);
-    EXPECT_NE(session_.refusal()->message.find("maps in maps"), std::string::npos);
+    EXPECT_NE(session_.refusal()->message.find("no map descriptor"), std::string::npos);
 
     attr = array_attr();
     std::memset(attr.map_name, 'x', sizeof(attr.map_name));

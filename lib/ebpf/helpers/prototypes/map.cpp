@@ -32,11 +32,11 @@ constexpr std::array kRows = {
     // tail_call(ctx, map, index)
     Prototype{.id = 12, .returns = {ReturnKind::nothing}, .args = {kCtx, kMap, kAny}},
     // map_push_elem(map, value, flags)
-    Prototype{.id = 87, .args = {kMap, kValue, kAny}, .packet_args = true},
+    Prototype{.id = 87, .args = {kMap, kValue, kAny}, .packet_args = true, .native = map_push_elem},
     // map_pop_elem(map, value)
-    Prototype{.id = 88, .args = {kMap, kValueOut}},
+    Prototype{.id = 88, .args = {kMap, kValueOut}, .native = map_pop_elem},
     // map_peek_elem(map, value); a bloom filter reads the value (the verifier knows)
-    Prototype{.id = 89, .args = {kMap, kValueOut}},
+    Prototype{.id = 89, .args = {kMap, kValueOut}, .native = map_peek_elem},
     // map_lookup_percpu_elem(map, key, cpu)
     Prototype{.id = 195,
               .returns = {ReturnKind::map_value_or_null},

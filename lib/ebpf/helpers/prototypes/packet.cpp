@@ -13,7 +13,10 @@ constexpr std::array kRows = {
     // redirect(ifindex, flags)
     Prototype{.id = 23, .args = {kAny, kAny}, .wants_context = true, .native = redirect},
     // perf_event_output(ctx, map, flags, data, size)
-    Prototype{.id = 25, .args = {kCtx, kMap, kAny, kIn, kSizeOrZero}, .gpl_only = true},
+    Prototype{.id = 25,
+              .args = {kCtx, kMap, kAny, kIn, kSizeOrZero},
+              .gpl_only = true,
+              .native = perf_event_output},
     // csum_diff(from, from_size, to, to_size, seed)
     Prototype{.id = 28,
               .args = {kInOrNull, kSizeOrZero, kInOrNull, kSizeOrZero, kAny},

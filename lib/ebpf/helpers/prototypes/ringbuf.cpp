@@ -16,17 +16,24 @@ constexpr Arg kReleasedDynptr{
 
 constexpr std::array kRows = {
     // ringbuf_output(map, data, size, flags)
-    Prototype{.id = 130, .args = {kMap, kIn, kSizeOrZero, kAny}},
+    Prototype{.id = 130, .args = {kMap, kIn, kSizeOrZero, kAny}, .native = ringbuf_output},
     // ringbuf_reserve(map, size, flags)
     Prototype{.id = 131,
               .returns = {.kind = ReturnKind::ringbuf_record_or_null, .acquires = true},
-              .args = {kMap, kAllocSize, kAny}},
+              .args = {kMap, kAllocSize, kAny},
+              .native = ringbuf_reserve},
     // ringbuf_submit(record, flags)
-    Prototype{.id = 132, .returns = {ReturnKind::nothing}, .args = {kRecord, kAny}},
+    Prototype{.id = 132,
+              .returns = {ReturnKind::nothing},
+              .args = {kRecord, kAny},
+              .native = ringbuf_submit},
     // ringbuf_discard(record, flags)
-    Prototype{.id = 133, .returns = {ReturnKind::nothing}, .args = {kRecord, kAny}},
+    Prototype{.id = 133,
+              .returns = {ReturnKind::nothing},
+              .args = {kRecord, kAny},
+              .native = ringbuf_discard},
     // ringbuf_query(map, what)
-    Prototype{.id = 134, .args = {kMap, kAny}},
+    Prototype{.id = 134, .args = {kMap, kAny}, .native = ringbuf_query},
     // ringbuf_reserve_dynptr(map, size, flags, dynptr)
     Prototype{.id = 198, .args = {kMap, kAny, kAny, kNewDynptr}},
     // ringbuf_submit_dynptr(dynptr, flags)

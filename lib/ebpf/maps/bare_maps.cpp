@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/ebpf/maps/bare_maps.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+
+#include "lib/ebpf/maps/index_keys.h"
+
+namespace crema::ebpf::maps {
+
+namespace {
+
+bool is_perf_event(int fd) {
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    std::array<char, 64> target{};
+    const ssize_t bytes = readlink(link.c_str(), target.data(), target.size());
+    return bytes > 0 && std::string_view(target.data(), static_cast<std::size_t>(bytes)) ==
+                            "anon_inode:[perf_event]";
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Map>> PerfEventArray::make(const MapSpec& spec) {
+    return std::make_shared<PerfEventArray>(spec);
+}
+
+int PerfEventArray::do_lookup(const void* /*key*/, void* /*value_out*/) {
+    return -kNotSupported;
+}
+
+int PerfEventArray::do_update(const void* key, const void* value, std::uint64_t flags) {
+    if (flags != kAny) {
+        return -EINVAL;
+    }
+    if (load_index(key) >= spec().max_entries) {
+        return -E2BIG;
+    }
+    std::int32_t fd = -1;
+    std::memcpy(&fd, value, sizeof fd);
+    return fd >= 0 && is_perf_event(fd) ? -EOPNOTSUPP : -EBADF;
+}
+
+int PerfEventArray::do_erase(const void* key) {
+    return load_index(key) >= spec().max_entries ? -E2BIG : -ENOENT;
+}
+
+int PerfEventArray::do_next_key(const void* key, void* next_out) {
+    return next_index(key, spec().max_entries, next_out);
+}
+
+Result<std::shared_ptr<Map>> StackTrace::make(const MapSpec& spec) {
+    return std::make_shared<StackTrace>(spec);
+}
+
+int StackTrace::do_lookup(const void* /*key*/, void* /*value_out*/) {
+    return -ENOENT;
+}
+
+int StackTrace::do_update(const void* /*key*/, const void* /*value*/, std::uint64_t /*flags*/) {
+    return -EINVAL;
+}
+
+int StackTrace::do_erase(const void* key) {
+    return load_index(key) >= spec().max_entries ? -E2BIG : -ENOENT;
+}
+
+int StackTrace::do_next_key(const void* /*key*/, void* /*next_out*/) {
+    return -ENOENT;
+}
+
+Result<std::shared_ptr<Map>> UserRingBuffer::make(const MapSpec& spec) {
+    return std::make_shared<UserRingBuffer>(spec);
+}
+
+int UserRingBuffer::do_lookup(const void* /*key*/, void* /*value_out*/) {
+    return -kNotSupported;
+}
+
+int UserRingBuffer::do_update(const void* /*key*/, const void* /*value*/, std::uint64_t /*flags*/) {
+    return -kNotSupported;
+}
+
+int UserRingBuffer::do_erase(const void* /*key*/) {
+    return -kNotSupported;
+}
+
+int UserRingBuffer::do_next_key(const void* /*key*/, void* /*next_out*/) {
+    return -kNotSupported;
+}
+
+}  // namespace crema::ebpf::maps

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/ebpf/maps/ringbuf.h"
+
+#include <cerrno>
+#include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <utility>
+
+#include "lib/ebpf/maps/spin_lock.h"
+
+namespace crema::ebpf::maps {
+
+namespace {
+
+std::uint64_t page_bytes() {
+    return static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Map>> RingBuffer::make(const MapSpec& spec) {
+    const std::uint64_t page = page_bytes();
+    const std::uint64_t size = spec.max_entries;
+    UniqueFd fd(memfd_create("crema-ringbuf", MFD_CLOEXEC));
+    if (!fd.valid() || ftruncate(fd.get(), static_cast<off_t>(2 * page + size)) != 0) {
+        return fail(ENOMEM, "map {}: no shared memory of {} bytes, errno {}", spec.name, size,
+                    errno);
+    }
+    // Addresses for all first, then the shared pages over them, the data twice.
+    void* all = mmap(nullptr, 3 * page + 2 * size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all == MAP_FAILED) {
+        return fail(ENOMEM, "map {}: no addresses for {} bytes, errno {}", spec.name, size, errno);
+    }
+    auto* base = static_cast<std::uint8_t*>(all);
+    const auto share = [&](std::uint64_t at, std::uint64_t bytes, std::uint64_t offset) {
+        return mmap(base + at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd.get(),
+                    static_cast<off_t>(offset)) != MAP_FAILED;
+    };
+    if (!share(page, 2 * page + size, 0) || !share(3 * page + size, size, 2 * page)) {
+        const int code = errno;
+        munmap(all, 3 * page + 2 * size);
+        return fail(ENOMEM, "map {}: mapping of {} bytes, errno {}", spec.name, size, code);
+    }
+    return std::make_shared<RingBuffer>(spec, std::move(fd), base);
+}
+
+RingBuffer::RingBuffer(const MapSpec& spec, UniqueFd fd, std::uint8_t* base)
+    : Map(spec),
+      fd_(std::move(fd)),
+      base_(base),
+      page_(page_bytes()),
+      mask_(std::uint64_t{spec.max_entries} - 1) {
+    // What a record's header leads back to.
+    RingBuffer* self = this;
+    std::memcpy(base_, &self, sizeof self);
+}
+
+RingBuffer::~RingBuffer() {
+    munmap(base_, 3 * page_ + 2 * (mask_ + 1));
+}
+
+std::uint8_t* RingBuffer::reserve(std::uint64_t bytes) {
+    constexpr std::uint64_t kRecordMax = 0xffffffffU / 4;
+    if (bytes > kRecordMax) {
+        return nullptr;
+    }
+    const std::uint64_t room = record_bytes(static_cast<std::uint32_t>(bytes));
+    if (room > mask_ + 1) {
+        return nullptr;
+    }
+    const std::uint64_t consumed = consumer().load(std::memory_order_acquire);
+    auto* lock = reinterpret_cast<std::uint8_t*>(&locked_);
+    lock_value(lock);
+    const std::uint64_t start = producer().load(std::memory_order_relaxed);
+    while (pending_ < start) {
+        const std::uint32_t length = header(pending_).length.load(std::memory_order_acquire);
+        if ((length & kBusy) != 0) {
+            break;
+        }
+        pending_ += record_bytes(length);
+    }
+    // Neither what the consumer has not seen nor what is still being filled may be overwritten.
+    const std::uint64_t end = start + room;
+    if (end - consumed > mask_ || end - pending_ > mask_) {
+        unlock_value(lock);
+        return nullptr;
+    }
+    Header& fresh = header(start);
+    fresh.length.store(static_cast<std::uint32_t>(bytes) | kBusy, std::memory_order_relaxed);
+    auto* at = reinterpret_cast<std::uint8_t*>(&fresh);
+    fresh.pages_back = static_cast<std::uint32_t>(static_cast<std::uint64_t>(at - base_) / page_);
+    producer().store(end, std::memory_order_release);
+    unlock_value(lock);
+    return at + sizeof(Header);
+}
+
+void RingBuffer::commit(std::uint8_t* record, std::uint64_t flags, bool discard) {
+    static const std::uint64_t page = page_bytes();
+    std::uint8_t* at = record - sizeof(Header);
+    auto& own = *reinterpret_cast<Header*>(at);
+    const std::uintptr_t in_page = reinterpret_cast<std::uintptr_t>(at) % page;
+    const std::uint8_t* base = at - in_page - own.pages_back * page;
+    RingBuffer* ring = nullptr;
+    std::memcpy(&ring, base, sizeof ring);
+    const std::uint32_t length = own.length.load(std::memory_order_relaxed) & ~kBusy;
+    own.length.exchange(discard ? length | kDiscarded : length, std::memory_order_acq_rel);
+    // A consumer that has caught up to this record sleeps, or is about to.
+    const std::uint64_t consumed = ring->consumer().load(std::memory_order_acquire) & ring->mask_;
+    const bool caught_up = consumed == static_cast<std::uint64_t>(at - ring->data());
+    if ((flags & kForceWakeup) != 0 || (caught_up && (flags & kNoWakeup) == 0)) {
+        ring->wakeups_.fetch_add(1, std::memory_order_release);
+    }
+}
+
+int RingBuffer::output(const void* data_in, std::uint64_t bytes, std::uint64_t flags) {
+    std::uint8_t* record = reserve(bytes);
+    if (record == nullptr) {
+        return -EAGAIN;
+    }
+    std::memcpy(record, data_in, bytes);
+    commit(record, flags, false);
+    return 0;
+}
+
+std::uint64_t RingBuffer::query(std::uint64_t what) const {
+    const std::uint64_t consumed = consumer().load(std::memory_order_acquire);
+    const std::uint64_t produced = producer().load(std::memory_order_acquire);
+    switch (what) {
+        case 0:
+            return produced - consumed;
+        case 1:
+            return mask_ + 1;
+        case 2:
+            return consumed;
+        case 3:
+            return produced;
+        default:
+            return 0;
+    }
+}
+
+int RingBuffer::do_lookup(const void* /*key*/, void* /*value_out*/) {
+    return -kNotSupported;
+}
+
+int RingBuffer::do_update(const void* /*key*/, const void* /*value*/, std::uint64_t /*flags*/) {
+    return -kNotSupported;
+}
+
+int RingBuffer::do_erase(const void* /*key*/) {
+    return -kNotSupported;
+}
+
+int RingBuffer::do_next_key(const void* /*key*/, void* /*next_out*/) {
+    return -kNotSupported;
+}
+
+}  // namespace crema::ebpf::maps
