@@ -434,6 +434,7 @@ std::vector<std::shared_ptr<ebpf::maps::Map>> case_maps() {
         make_map({MapType::array, 4, 16, 1, ebpf::maps::kWronlyProg, "wronly"}),
         make_map({MapType::devmap, 4, 4, 4, 0, "dev"}),
         make_map({MapType::cpumap, 4, 4, 4, 0, "cpu"}),
+        make_map({MapType::prog_array, 4, 4, 4, 0, "programs"}),
     };
     const std::uint32_t key = 0;
     const std::array<std::uint32_t, 4> value{1, 0, 7, 0};

@@ -227,6 +227,51 @@ void add_chains(Table& t) {
           "tail_call is not allowed in subprogs without BTF");
 }
 
+/// Four slots: R1 is the context.
+Code tail_call() {
+    return {ld_map(2, kProgMap), mov_k(3, 0), call(kTailCall)};
+}
+
+void add_tail_calls(Table& t) {
+    const std::vector<FunctionTypes> none{};
+    t.good("tail call", {tail_call(), mov_k(0, 2), exit_insn()});
+    t.bad("a tail call that fails leaves no result", {tail_call(), exit_insn()}, "R0 !read_ok");
+    t.good("packet after a tail call that failed",
+           {packet_with(14), mov(6, 2), tail_call(), load(op::kB, 0, 6, 0), exit_insn()});
+    t.good("tail call in a function",
+           {call_function(2), mov_k(0, 2), exit_insn(), tail_call(), mov_k(0, 0), exit_insn()});
+    t.typed(none);
+    t.bad("tail call in a function of no result",
+          {call_function(2), mov_k(0, 2), exit_insn(), tail_call(), mov_k(0, 0), exit_insn()},
+          "tail_call is only allowed in functions that return 'int'.");
+    t.typed({{}, {.returns_void = true}});
+    t.bad("packet after a function that tail-calls",
+          {packet_with(14), mov(6, 2), call_function(3), load(op::kB, 0, 6, 0), mov_k(0, 2),
+           exit_insn(), tail_call(), mov_k(0, 0), exit_insn()},
+          "R6 invalid mem access 'scalar'");
+    t.typed(none);
+    // Who was tail-called returns what it likes.
+    t.bad("result of a function that tail-calls",
+          {call_function(4), jump_k(op::kJeq, 0, 4, 1), load(op::kW, 0, 9, 0), mov_k(0, 2),
+           exit_insn(), tail_call(), mov_k(0, 4), exit_insn()},
+          "R9 !read_ok");
+    t.typed(none);
+    t.good("tail call below 240 bytes", {touch(240), call_function(2), mov_k(0, 2), exit_insn(),
+                                         tail_call(), mov_k(0, 0), exit_insn()});
+    t.typed(none);
+    t.bad("tail call below 256 bytes",
+          {touch(256), call_function(2), mov_k(0, 2), exit_insn(), tail_call(), mov_k(0, 0),
+           exit_insn()},
+          "tail_calls are not allowed when call stack of previous frames is 256 bytes. Too large");
+    t.typed(none);
+    t.bad("tail call in a callback",
+          {store(op::kDw, 10, -8, 1), mov_k(1, 10), ld_function(2, 7), mov(3, 10), add_k(3, -8),
+           mov_k(4, 0), call(kLoop), mov_k(0, 2), exit_insn(), load(op::kDw, 1, 2, 0), tail_call(),
+           mov_k(0, 0), exit_insn()},
+          "tail_call");
+    t.typed(none);
+}
+
 std::uint32_t type_of(BtfWriter& btf, FunctionTypes::Arg arg, std::uint32_t number_type) {
     switch (arg) {
         case number:
@@ -274,6 +319,7 @@ void add_typed_cases(Table& t) {
     add_globals(t);
     add_callbacks(t);
     add_chains(t);
+    add_tail_calls(t);
 }
 
 }  // namespace crema::test

@@ -16,6 +16,9 @@ namespace crema::ebpf::verifier {
 namespace {
 
 constexpr std::uint64_t kJumpsBetween = 2, kInsnsBetween = 8;
+/// Of all states together. Programs of the size the limits allow stay below a tenth of it; one
+/// built to fill memory is stopped.
+constexpr std::size_t kStateBytesMax = std::size_t{512} << 20;
 constexpr std::uint64_t kLoopJumpsBetween = 20, kLoopInsnsBetween = 100;
 
 }  // namespace
@@ -98,6 +101,7 @@ Result<Proof> Machine::run() {
         live_ = live_registers(program_);
         find_prune_points();
         find_effects();
+        log_functions();
         done = judge();
     }
     if (!done) {
@@ -159,6 +163,9 @@ Status Machine::explore(const Root& root) {
         if (++proof_.processed_insns > options_.insns_max) {
             done =
                 fail(E2BIG, "BPF program is too large. Processed {} insn", proof_.processed_insns);
+        } else if (state_bytes() > kStateBytesMax) {
+            done = fail(ENOMEM, "the states of the program need more than {} MiB",
+                        kStateBytesMax >> 20);
         } else {
             done = visit(pruned);
         }
@@ -216,6 +223,11 @@ void Machine::end_path() {
 void Machine::forget(std::int32_t checkpoint) {
     checkpoints_[static_cast<std::size_t>(checkpoint)].reset();
     --states_now_;
+}
+
+std::size_t Machine::state_bytes() const {
+    return t_shared_bytes + states_now_ * sizeof(Checkpoint) + pending_.size() * sizeof(Pending) +
+           steps_.size() * sizeof(Step) + linked_.size() * sizeof(LinkedRegs);
 }
 
 Status Machine::fork(State other, std::uint32_t insn) {

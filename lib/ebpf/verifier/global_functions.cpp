@@ -45,6 +45,16 @@ bool Machine::is_global(std::uint32_t function) const {
     return type && type->kind == BtfKind::function && type->vlen == kBtfGlobal;
 }
 
+/// By its type; one without is taken for one that does.
+bool Machine::returns_number(std::uint32_t function) const {
+    const std::uint32_t type = functions_[function].btf_type;
+    if (program_.btf == nullptr || type == 0) {
+        return true;
+    }
+    const Btf& btf = *program_.btf;
+    return is_number(btf.bare_type(btf.referenced(btf.referenced(type))).kind);
+}
+
 Result<GlobalArgument> Machine::global_argument(std::uint32_t function,
                                                 std::size_t index,
                                                 std::uint32_t type) const {
@@ -91,7 +101,7 @@ Result<std::vector<GlobalArgument>> Machine::global_prototype(std::uint32_t func
         return fail(EINVAL, "Global function {}() with {} > {} args. Buggy compiler.", f.name,
                     params.size(), kArgumentsMax);
     }
-    if (!is_number(btf.bare_type(btf.referenced(prototype)).kind)) {
+    if (!returns_number(function)) {
         return fail(EINVAL, "Global function {}() doesn't return scalar. Only those are supported.",
                     f.name);
     }

@@ -93,6 +93,29 @@ void Machine::log_end(const Error* error) {
     } else if ((options_.log_level & 2) == 0) {
         log_->clear();
     }
+    log_statistics();
+}
+
+/// Where the functions begin, in logs of all states.
+void Machine::log_functions() {
+    if (log_ == nullptr || (options_.log_level & 2) == 0) {
+        return;
+    }
+    for (std::size_t n = 0; functions_.size() > 1 && n < functions_.size(); ++n) {
+        log_text(fmt::format("func#{} @{}\n", n, functions_[n].first));
+    }
+}
+
+void Machine::log_statistics() {
+    if ((options_.log_level & 4) != 0) {
+        const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
+            std::chrono::steady_clock::now() - started_);
+        std::string depths;
+        for (const std::int64_t depth : deepest_) {
+            depths += fmt::format("{}{}", depths.empty() ? "" : "+", (depth + 7) / 8 * 8);
+        }
+        log_text(fmt::format("verification time {} usec\nstack depth {}\n", took.count(), depths));
+    }
     log_text(fmt::format(
         "processed {} insns (limit {}) max_states_per_insn {} total_states {} peak_states {} "
         "mark_read 0\n",

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -138,6 +139,7 @@ class Machine {
     [[nodiscard]] bool ends_here(std::int32_t old, const LiveRegs& live, bool& loops) const;
     [[nodiscard]] Status step();
     [[nodiscard]] Status visit(bool& pruned);
+    [[nodiscard]] std::size_t state_bytes() const;
     [[nodiscard]] Status fork(State other, std::uint32_t insn);
     void keep_checkpoint();
     void end_path();
@@ -171,6 +173,7 @@ class Machine {
 
     // global_functions.cpp
     [[nodiscard]] bool is_global(std::uint32_t function) const;
+    [[nodiscard]] bool returns_number(std::uint32_t function) const;
     [[nodiscard]] Result<GlobalArgument> global_argument(std::uint32_t function,
                                                          std::size_t index,
                                                          std::uint32_t type) const;
@@ -356,6 +359,8 @@ class Machine {
     void log_path_start();
     void log_insn();
     void log_result(const Insn& insn);
+    void log_functions();
+    void log_statistics();
     void log_end(const Error* error);
 
     [[nodiscard]] bool logging() const { return log_ != nullptr && (options_.log_level & 3) != 0; }
@@ -379,6 +384,7 @@ class Machine {
     std::vector<Root> walked_async_;
     std::vector<bool> called_;  // global functions
     std::vector<BackEdge> back_edges_;
+    std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     bool notes_added_ = false;  // precision or read marks, since it was cleared
     std::vector<std::uint16_t> live_;
     std::vector<std::vector<std::int32_t>> kept_;  // checkpoints per instruction

@@ -52,6 +52,10 @@ std::optional<Refusal> Machine::check_functions() const {
             return Refusal{EINVAL, functions_[n].first,
                            "tail_call is not allowed in subprogs without BTF"};
         }
+        if (proof_.functions[n].tail_calls && !returns_number(n)) {
+            return Refusal{EINVAL, functions_[n].first,
+                           "tail_call is only allowed in functions that return 'int'."};
+        }
     }
     return std::nullopt;
 }

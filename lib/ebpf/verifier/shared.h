@@ -7,10 +7,18 @@
 // Not for threads: the count is a plain number, a Machine and its states live in one thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
 namespace crema::ebpf::verifier {
+
+/// Bytes that all shared values of this thread take, for the limit on them.
+inline thread_local std::size_t t_shared_bytes = 0;
+
+/// What one value takes; more than its size for one that owns memory.
+template <typename T>
+inline constexpr std::size_t kSharedBytes = sizeof(T);
 
 template <typename T>
 class Shared {
@@ -43,9 +51,9 @@ class Shared {
     /// The value, for a change that nobody else sees. An empty handle gets a fresh value.
     [[nodiscard]] T& edit() {
         if (box_ == nullptr) {
-            box_ = new Box{};
+            box_ = new Box();
         } else if (box_->users > 1) {
-            Box* own = new Box{box_->value, 1};
+            Box* own = new Box(box_->value);
             --box_->users;
             box_ = own;
         }
@@ -59,6 +67,15 @@ class Shared {
 
   private:
     struct Box {
+        Box() { t_shared_bytes += kSharedBytes<T>; }
+
+        explicit Box(const T& from) : value(from) { t_shared_bytes += kSharedBytes<T>; }
+
+        Box(const Box&) = delete;
+        Box& operator=(const Box&) = delete;
+
+        ~Box() { t_shared_bytes -= kSharedBytes<T>; }
+
         T value{};
         std::uint32_t users = 1;
     };

@@ -147,6 +147,10 @@ struct Slot {
     }
 };
 
+template <>
+inline constexpr std::size_t kSharedBytes<std::vector<Slot>> =
+    sizeof(std::vector<Slot>) + kSlots * sizeof(Slot);
+
 /// The slots of one frame, index slot_of(); as deep as touched.
 class Stack {
   public:

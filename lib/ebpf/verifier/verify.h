@@ -4,9 +4,8 @@
 // as permissive as a privileged kernel load, or says which instruction is not. Nothing runs that
 // was not proved here. Lowering relies on the recorded facts.
 //
-// Served today: ISA v1-v4, all atomics, static functions, packet, stack,
-// context and array-like map accesses, the helpers of lib/ebpf/helpers. Everything else is refused
-// with the instruction and the reason.
+// Served: ISA v1-v4, static and global functions, synchronous callbacks, may_goto, tail calls, the
+// helpers of lib/ebpf/helpers. Everything else is refused with the instruction and the reason.
 #pragma once
 
 #include <cstdint>
