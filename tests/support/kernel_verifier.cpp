@@ -136,8 +136,10 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
         }
         const bool map_ref =
             insns[i].src == BPF_PSEUDO_MAP_FD || insns[i].src == BPF_PSEUDO_MAP_VALUE;
-        if (map_ref && insns[i].imm >= 0 && static_cast<std::size_t>(insns[i].imm) < fds_.size()) {
-            insns[i].imm = fds_[static_cast<std::size_t>(insns[i].imm)];
+        if (map_ref) {
+            // An index that names no map must not name a descriptor of this process by chance.
+            const auto index = static_cast<std::size_t>(insns[i].imm);
+            insns[i].imm = insns[i].imm >= 0 && index < fds_.size() ? fds_[index] : -1;
         }
         ++i;
     }

@@ -456,6 +456,7 @@ const std::vector<VerifierCase>& verifier_cases() {
         add_calls(t);
         add_flow(t);
         add_function_cases(t);
+        add_call_cases(t);
         add_alignment_cases(t);
         add_typed_cases(t);
         add_loop_cases(t);

@@ -87,6 +87,7 @@ inline Code lookup_checked(int map) {
 void add_function_cases(Table& t);   // calls between functions of the program
 void add_typed_cases(Table& t);      // global functions, callbacks, tail calls
 void add_loop_cases(Table& t);       // loops that converge
+void add_call_cases(Table& t);       // arguments and results of helpers
 void add_alignment_cases(Table& t);  // programs that ask for strict alignment
 
 }  // namespace crema::test

@@ -64,7 +64,7 @@ constexpr std::array<const char*, 212> kNames = {
 }  // namespace
 
 const char* name_of(std::uint32_t id) {
-    return id > 0 && id < kNames.size() ? kNames[id] : "unknown";
+    return id < kNames.size() ? kNames[id] : "unknown";
 }
 
 }  // namespace crema::ebpf::helpers

@@ -33,6 +33,7 @@ enum class ArgKind : std::uint8_t {
     ringbuf_record,
     dynptr,
     sock_common,    // any socket
+    sock_known,     // any socket, but not as a structure of the kernel
     kernel_object,  // of class Arg::object
     kptr_field,     // where kptr_xchg puts its object
     owned_object,   // what it puts there

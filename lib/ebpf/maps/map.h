@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "lib/base/result.h"
+#include "lib/ebpf/program/special_fields.h"
 
 namespace crema::ebpf::maps {
 
@@ -65,6 +66,8 @@ struct MapSpec {
     std::uint64_t extra = 0;      // map_extra: bloom filter, number of hashes
     std::int32_t spin_lock_offset = -1;      // of a bpf_spin_lock in the value, from BTF; -1: none
     std::shared_ptr<const MapSpec> inner{};  // maps of maps: what inner_map_fd showed
+    bool has_btf = false;                    // its value has a BTF type
+    std::vector<SpecialField> fields{};      // of the value, from that type
 };
 
 // BPF_F_* of MAP_CREATE

@@ -47,8 +47,7 @@ bool fits_template(const MapSpec& inner, const MapSpec& form) {
     const bool length_counts = form.type == MapType::array && (form.flags & kInnerMap) == 0;
     return inner.type == form.type && inner.key_size == form.key_size &&
            inner.value_size == form.value_size && inner.flags == form.flags &&
-           inner.spin_lock_offset == form.spin_lock_offset &&
-           (!length_counts || inner.max_entries == form.max_entries);
+           inner.fields == form.fields && (!length_counts || inner.max_entries == form.max_entries);
 }
 
 Result<std::shared_ptr<Map>> ArrayOfMaps::make(const MapSpec& spec) {

@@ -7,8 +7,8 @@
 #include <mutex>
 
 #include "lib/ebpf/syscall/commands.h"
+#include "lib/ebpf/syscall/map_types.h"
 #include "lib/ebpf/syscall/user_memory.h"
-#include "lib/ebpf/syscall/value_fields.h"
 
 namespace crema::ebpf::syscall {
 namespace {
@@ -81,10 +81,10 @@ long map_create(Call& call) {
         object.btf_key_type = attr.btf_key_type_id;
         object.btf_value_type = attr.btf_value_type_id;
         if (attr.btf_value_type_id != 0) {
-            const auto fields =
-                read_value_fields(*object.btf, attr.btf_key_type_id, attr.btf_value_type_id, spec);
-            if (!fields) {
-                return refuse(fields.error());
+            const auto types =
+                set_map_types(*object.btf, attr.btf_key_type_id, attr.btf_value_type_id, spec);
+            if (!types) {
+                return refuse(types.error());
             }
         }
     }

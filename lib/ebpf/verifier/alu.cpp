@@ -289,6 +289,44 @@ Status Machine::do_ld_function(const Insn& insn) {
     return {};
 }
 
+/// Addresses inside of a map's value are judged wherever they stand, also in code that is not
+/// reached.
+Status Machine::check_direct_value(std::uint32_t at) const {
+    const Insn& insn = program_.insns[at];
+    const maps::MapSpec& spec = program_.maps[static_cast<std::size_t>(insn.imm)]->spec();
+    const auto off = static_cast<std::uint32_t>(program_.insns[at + 1].imm);
+    if (off >= kMaxVarOff) {
+        return fail(EINVAL, "direct value offset of {} is not allowed", off);
+    }
+    if (spec.type != maps::MapType::array || spec.max_entries != 1) {
+        return fail(EINVAL,
+                    "no direct value access support for this map type (map {} of type {} with {} "
+                    "entries)",
+                    spec.name, static_cast<unsigned>(spec.type), spec.max_entries);
+    }
+    if (off >= spec.value_size) {
+        return fail(EINVAL, "invalid access to map value pointer, value_size={} off={}",
+                    spec.value_size, off);
+    }
+    return {};
+}
+
+Status Machine::check_direct_values() const {
+    for (std::uint32_t at = 0; at < program_.insns.size(); ++at) {
+        const Insn& insn = program_.insns[at];
+        if (insn.code != op::kLdImm64) {
+            continue;
+        }
+        if (insn.src == op::kPseudoMapValue) {
+            if (auto ok = check_direct_value(at); !ok) {
+                return tl::unexpected<Error>(located(ok.error().code, at, ok.error().message));
+            }
+        }
+        ++at;
+    }
+    return {};
+}
+
 Status Machine::do_ld_imm64(const Insn& insn) {
     const std::int32_t upper = program_.insns[insn_ + 1].imm;
     Reg& dst = cur_.regs[insn.dst];
@@ -303,22 +341,7 @@ Status Machine::do_ld_imm64(const Insn& insn) {
             dst.map = static_cast<std::uint32_t>(insn.imm);
             return {};
         case op::kPseudoMapValue: {
-            const maps::Map& map = *program_.maps[static_cast<std::size_t>(insn.imm)];
             const auto off = static_cast<std::uint32_t>(upper);
-            if (map.spec().type != maps::MapType::array || map.spec().max_entries != 1) {
-                return fail(EINVAL,
-                            "no direct value access support for this map type (map {} of type {} "
-                            "with {} entries)",
-                            map.spec().name, static_cast<unsigned>(map.spec().type),
-                            map.spec().max_entries);
-            }
-            if (off >= kMaxVarOff) {
-                return fail(EINVAL, "direct value offset of {} is not allowed", off);
-            }
-            if (off >= map.spec().value_size) {
-                return fail(EINVAL, "invalid access to map value pointer, value_size={} off={}",
-                            map.spec().value_size, off);
-            }
             dst = Reg::pointer(RegType::map_value);
             dst.map = static_cast<std::uint32_t>(insn.imm);
             dst.off = static_cast<std::int32_t>(off);

@@ -44,8 +44,8 @@ constexpr std::array kMapPointer = {Taken{RegType::map_ptr, "map_ptr"}};
 constexpr std::array kFunction = {Taken{RegType::function, "func"}};
 constexpr std::array kFrame = {Taken{RegType::stack, "fp"}};
 constexpr std::array kMapValue = {Taken{RegType::map_value, "map_value"}};
-constexpr std::array kSpinLock = {Taken{RegType::map_value, "map_value"},
-                                  Taken{RegType::not_init, "ptr_"}};
+constexpr std::array kValueOrOwned = {Taken{RegType::map_value, "map_value"},
+                                      Taken{RegType::not_init, "ptr_"}};
 constexpr std::array kRecord = {
     Taken{.type = RegType::memory, .name = "ringbuf_mem", .record = true}};
 constexpr std::array kDynptr = {Taken{RegType::stack, "fp"}, Taken{RegType::dynptr, "dynptr_ptr"}};
@@ -76,10 +76,10 @@ std::span<const Taken> taken_by(ArgKind kind) {
             return kScalar;
         case ArgKind::const_string:
         case ArgKind::timer:
-        case ArgKind::kptr_field:
             return kMapValue;
         case ArgKind::spin_lock:
-            return kSpinLock;
+        case ArgKind::kptr_field:
+            return kValueOrOwned;
         case ArgKind::callback:
             return kFunction;
         case ArgKind::frame_or_null:
@@ -90,6 +90,8 @@ std::span<const Taken> taken_by(ArgKind kind) {
             return kDynptr;
         case ArgKind::sock_common:
             return kSocket;
+        case ArgKind::sock_known:
+            return std::span(kSocket).first(4);
         case ArgKind::kernel_object:
         case ArgKind::owned_object:
             return kObject;
@@ -241,8 +243,9 @@ Status Machine::check_argument_value(Call& call, std::uint32_t index) {
             call.callback = reg.function;
             return {};
         case ArgKind::spin_lock:
+            return do_spin_lock(regno, call.helper->id);
         case ArgKind::timer:
-            return fail(ENOTSUP, "locks and timers in map values are not served yet");
+            return check_timer(call, regno);
         case ArgKind::dynptr:
             return check_dynptr(call, arg, regno);
         case ArgKind::kptr_field:
@@ -254,10 +257,9 @@ Status Machine::check_argument_value(Call& call, std::uint32_t index) {
 
 Status Machine::note_map(Call& call, const Reg& reg) {
     const bool has_timer = call.helper->args[0].kind == ArgKind::timer;
-    if (has_timer && (call.map_reg.map != reg.map || call.map_reg.id != reg.id)) {
+    if (has_timer && (call.map_reg.map != reg.map || call.map_reg.inner != reg.inner)) {
         return fail(EINVAL,
-                    "timer pointer in R1 map_uid={} doesn't match map pointer in R2 map_uid={}",
-                    call.map_reg.id, reg.id);
+                    "timer pointer in R1 map_uid=0 doesn't match map pointer in R2 map_uid=0");
     }
     call.map = &spec_of(reg);
     call.map_reg = reg;
@@ -278,11 +280,11 @@ Status Machine::check_value_argument(Call& call, const Arg& arg, std::uint32_t r
 Status Machine::check_argument_alignment(std::uint32_t regno, std::uint32_t bytes) {
     const Reg& reg = cur_.regs[regno];
     if (reg.is_packet()) {
-        return check_aligned(reg, 0, bytes, "packet");
+        return check_aligned(reg, 0, bytes, "packet ");
     }
-    const char* what = reg.type == RegType::stack       ? "stack"
-                       : reg.type == RegType::map_value ? "value"
-                                                        : "pointer";
+    const char* what = reg.type == RegType::stack       ? "stack "
+                       : reg.type == RegType::map_value ? "value "
+                                                        : "pointer ";
     return check_aligned(reg, 0, bytes, what);
 }
 
@@ -330,7 +332,10 @@ Status Machine::check_memory(Call& call,
             }
             return check_region(regno, reg.off, size, spec_of(reg).key_size, zero_allowed);
         case RegType::map_value:
-            return check_map_value(regno, reg.off, size, direction, zero_allowed);
+            if (auto ok = check_map_value(regno, reg.off, size, direction, zero_allowed); !ok) {
+                return ok;
+            }
+            return check_plain_bytes(regno, reg.off, size, true);
         case RegType::memory:
             if (direction == Direction::write && reg.read_only) {
                 return fail(EACCES, "R{} cannot write into {}", regno, type_name(reg));

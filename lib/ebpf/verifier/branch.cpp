@@ -113,12 +113,6 @@ bool never_null(const Reg& reg) {
     }
 }
 
-/// Of a pointer that was compared with null: it is what it may be.
-void settle_not_null(Reg& reg) {
-    reg.or_null = false;
-    reg.id = 0;
-}
-
 void unlink(Reg& reg) {
     reg.id = 0;
     reg.linked_sum = false;
@@ -201,7 +195,11 @@ void Machine::refine_nulls(const Insn& insn, State& taken, State& fallen) const 
                               if (null) {
                                   reg = Reg::scalar(Scalar::constant(0));
                               } else {
-                                  settle_not_null(reg);
+                                  reg.or_null = false;
+                                  // Which element it is matters for its lock alone.
+                                  if (reg.type != RegType::map_value || !has_lock(spec_of(reg))) {
+                                      reg.id = 0;
+                                  }
                               }
                           });
     };

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Helper calls: arguments against the prototype, what comes back, what a call makes stale.
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <span>
 
+#include "lib/ebpf/helpers/format.h"
 #include "lib/ebpf/verifier/machine.h"
 
 namespace crema::ebpf::verifier {
@@ -10,8 +14,8 @@ namespace crema::ebpf::verifier {
 namespace {
 
 constexpr std::uint32_t kMapLookup = 1, kMapUpdate = 2, kMapDelete = 3, kSmpProcessorId = 8,
-                        kTailCall = 12, kMapPush = 87, kMapPop = 88, kDynptrFromMem = 197,
-                        kDynptrData = 203;
+                        kTailCall = 12, kMapPush = 87, kMapPop = 88, kSpinUnlock = 94,
+                        kSnprintf = 165, kKptrXchg = 194, kDynptrFromMem = 197, kDynptrData = 203;
 
 }  // namespace
 
@@ -77,6 +81,24 @@ Status Machine::check_map_of(const Call& call) const {
     return {};
 }
 
+/// snprintf's format is constant, so it is judged here: R3 is the format, R5 the arguments' bytes.
+Status Machine::check_format() const {
+    const std::uint64_t bytes = cur_.regs[5].s.bits.value;
+    if (bytes % sizeof(std::uint64_t) != 0) {
+        return fail(EINVAL, "snprintf takes arguments of 8 bytes each, not {} bytes", bytes);
+    }
+    const Reg& at = cur_.regs[3];
+    const maps::Map& map = map_of(at);
+    const std::uint64_t offset = static_cast<std::uint64_t>(std::int64_t{at.off}) + at.s.bits.value;
+    const std::span text(reinterpret_cast<const char*>(map.layout().base) + offset,
+                         map.spec().value_size - offset);
+    const std::array<std::uint64_t, helpers::Formatter::kArgsMax> none{};
+    helpers::Formatter formatter;
+    const auto args = std::span(none).first(std::min(bytes / sizeof(std::uint64_t), none.size()));
+    return formatter.gather(text, args) == -EINVAL ? fail(EINVAL, "Invalid format string")
+                                                   : Status{};
+}
+
 /// Rules of single helpers that no prototype says.
 Status Machine::check_special_helper(Call& call) {
     switch (call.helper->id) {
@@ -88,6 +110,8 @@ Status Machine::check_special_helper(Call& call) {
                             type_name(cur_.regs[1]));
             }
             return {};
+        case kSnprintf:
+            return check_format();
         case kDynptrData:
             call.reference = call.dynptr_ref;
             return {};
@@ -101,7 +125,9 @@ Result<Reg> Machine::looked_up(const Call& call) {
     result.map = call.map_reg.map;
     result.inner = call.map_reg.inner;
     const bool by_key = call.helper->args[1].kind == helpers::ArgKind::map_key;
-    if (by_key && call.helper->id == kMapLookup && key_is_in_range(cur_.regs[2], *call.map)) {
+    if (by_key && !result.inner && call.helper->id == kMapLookup &&
+        key_is_in_range(cur_.regs[2], *call.map)) {
+        result.id = has_lock(*call.map) ? ++ids_ : 0;
         return result;
     }
     switch (call.map->type) {
@@ -110,7 +136,11 @@ Result<Reg> Machine::looked_up(const Call& call) {
             break;
         case maps::MapType::array_of_maps:
         case maps::MapType::hash_of_maps:
-            return fail(ENOTSUP, "lookup in a map of maps is not served yet");
+            // Every map in it is like the template.
+            result = Reg::pointer(RegType::map_ptr);
+            result.map = call.map_reg.map;
+            result.inner = true;
+            break;
         case maps::MapType::sockmap:
         case maps::MapType::sockhash:
             result.type = RegType::socket;
@@ -194,6 +224,9 @@ Status Machine::do_helper_call(const Insn& insn) {
     Call call;
     call.helper = *found;
     const helpers::Prototype& helper = *call.helper;
+    if (cur_.held.lock.is_held && helper.id != kSpinUnlock && helper.id != kKptrXchg) {
+        return fail(EINVAL, "function calls are not allowed while holding a lock");
+    }
     if (helper.gpl_only && !program_.gpl_compatible) {
         return fail(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program");
     }

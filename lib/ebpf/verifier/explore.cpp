@@ -102,7 +102,10 @@ Result<Proof> Machine::run() {
         find_prune_points();
         find_effects();
         log_functions();
-        done = judge();
+        done = check_direct_values();
+        if (done) {
+            done = judge();
+        }
     }
     if (!done) {
         log_end(&done.error());

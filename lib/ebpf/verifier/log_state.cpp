@@ -114,6 +114,9 @@ const char* type_name(RegType type) {
 }
 
 std::string type_name(const Reg& reg) {
+    if (reg.or_null && (reg.type == RegType::map_ptr || reg.type == RegType::xdp_sock)) {
+        return "map_value_or_null";  // what a lookup found shows itself when it was compared
+    }
     const char* prefix = reg.type != RegType::memory ? ""
                          : reg.record                ? "ringbuf_"
                          : reg.read_only             ? "rdonly_"

@@ -8,11 +8,11 @@
 //   precision.cpp  which scalars decided something             stack.cpp   the frame
 //   liveness.cpp   which registers are read later              branch.cpp  conditional jumps
 //   facts.cpp      what lowering may rely on                   call.cpp    helpers
-//   frames.cpp     functions of the program: in and out        arguments.cpp  of helpers
 //   references.cpp what has to be given back                   dynptr.cpp  dynptrs
 //   frames.cpp     functions of the program: in and out        roots.cpp   what is walked at all
 //   callbacks.cpp  functions that helpers call                 loops.cpp   loops that converge
 //   global_functions.cpp  functions verified from their types  stack_depth.cpp  whole call chains
+//   locks.cpp      special fields of map values                arguments.cpp  of helpers
 //   log_state.cpp  states as text     log.cpp  the log
 //
 // Order of one instruction: checks and effects on `cur_`, precision marks, then its Step.
@@ -66,6 +66,8 @@ void find_zero_upper_halves(const Program& program,
                                          const Program& program);
 [[nodiscard]] std::string describe_reg(const Reg& reg, const Program& program);
 [[nodiscard]] std::string describe_bits(Tnum bits);
+/// The value has a spin lock.
+[[nodiscard]] bool has_lock(const maps::MapSpec& spec);
 /// Where the instruction comes from, or null.
 [[nodiscard]] const SourceLine* source_line(const Program& program, std::uint32_t insn);
 /// Which registers of each frame some continuation reads.
@@ -207,6 +209,8 @@ class Machine {
     [[nodiscard]] Status check_sane_offset(const Reg& reg, RegType type) const;
     void give_id(Reg& reg);
     [[nodiscard]] Status do_ld_imm64(const Insn& insn);
+    [[nodiscard]] Status check_direct_value(std::uint32_t at) const;
+    [[nodiscard]] Status check_direct_values() const;
     [[nodiscard]] Status do_ld_function(const Insn& insn);
 
     // memory.cpp
@@ -288,6 +292,7 @@ class Machine {
     [[nodiscard]] Result<const helpers::Prototype*> find_helper(const Insn& insn) const;
     [[nodiscard]] Status check_map_of(const Call& call) const;
     [[nodiscard]] Status check_special_helper(Call& call);
+    [[nodiscard]] Status check_format() const;
     [[nodiscard]] Result<Reg> result_of(const Call& call);
     [[nodiscard]] Result<Reg> looked_up(const Call& call);
     [[nodiscard]] bool key_is_in_range(const Reg& key, const maps::MapSpec& spec);
@@ -330,6 +335,15 @@ class Machine {
     [[nodiscard]] Status release_argument(const Call& call);
     [[nodiscard]] Status check_nothing_held(const char* what, bool locks_too) const;
 
+    // locks.cpp
+    [[nodiscard]] Status check_plain_bytes(std::uint32_t regno,
+                                           std::int64_t off,
+                                           std::int64_t size,
+                                           bool by_helper) const;
+    [[nodiscard]] Status check_field(std::uint32_t regno, SpecialKind kind, const char* user) const;
+    [[nodiscard]] Status do_spin_lock(std::uint32_t regno, std::uint32_t helper);
+    [[nodiscard]] Status check_timer(Call& call, std::uint32_t regno);
+
     // dynptr.cpp
     [[nodiscard]] Result<std::int64_t> dynptr_offset(const Reg& reg) const;
     [[nodiscard]] const Reg* dynptr_at(const Reg& reg) const;
@@ -368,7 +382,10 @@ class Machine {
     [[nodiscard]] const maps::Map& map_of(const Reg& reg) const { return *program_.maps[reg.map]; }
 
     /// Of the map that `reg` names or points into.
-    [[nodiscard]] const maps::MapSpec& spec_of(const Reg& reg) const { return map_of(reg).spec(); }
+    [[nodiscard]] const maps::MapSpec& spec_of(const Reg& reg) const {
+        const maps::MapSpec& spec = map_of(reg).spec();
+        return reg.inner ? *spec.inner : spec;
+    }
 
     const Program& program_;
     const Options& options_;

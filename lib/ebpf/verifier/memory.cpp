@@ -217,6 +217,9 @@ Status Machine::check_access(
             if (ok) {
                 ok = check_map_value(regno, std::int64_t{reg.off} + off, size, direction, false);
             }
+            if (ok) {
+                ok = check_plain_bytes(regno, std::int64_t{reg.off} + off, size, false);
+            }
             break;
         case RegType::stack:
             ok = check_aligned(reg, off, size, "stack ");

@@ -83,7 +83,9 @@ Status Machine::release_argument(const Call& call) {
 Status Machine::check_nothing_held(const char* what, bool locks_too) const {
     if (!cur_.held.references.empty()) {
         const Reference& first = cur_.held.references.front();
-        return fail(EINVAL, "Unreleased reference id={} alloc_insn={}", first.id, first.insn);
+        return fail(EINVAL,
+                    "Unreleased reference id={} alloc_insn={}; {} would lead to reference leak",
+                    first.id, first.insn, what);
     }
     if (locks_too && cur_.held.lock.is_held) {
         return fail(EINVAL, "{} cannot be used inside bpf_spin_lock-ed region", what);

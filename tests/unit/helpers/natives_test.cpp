@@ -140,7 +140,7 @@ TEST(Prototypes, NamesHelpersThatAreNotServed) {
     EXPECT_EQ(find(9), nullptr);
     EXPECT_STREQ(name_of(9), "skb_store_bytes");
     EXPECT_STREQ(name_of(211), "cgrp_storage_delete");
-    EXPECT_STREQ(name_of(0), "unknown");
+    EXPECT_STREQ(name_of(0), "unspec");
     EXPECT_STREQ(name_of(212), "unknown");
 }
 

@@ -9,6 +9,7 @@
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/syscall/session.h"
+#include "tests/support/btf_writer.h"
 #include "tests/unit/syscall/calls.h"
 
 namespace crema::ebpf::syscall::test {
@@ -147,6 +148,42 @@ TEST_F(MapCommands, DescriptorsOfOtherThingsAreRefused) {
     EXPECT_EQ(lookup(STDIN_FILENO, 0, value), -EINVAL);
     const UniqueFd btf(static_cast<int>(load_btf(btf_with(std::string(1, '\0')))));
     EXPECT_EQ(lookup(btf.get(), 0, value), -EINVAL);
+}
+
+// What the kernel does: locks in arrays and hashes, not in per-CPU values nor in read-only ones;
+// the value of kept pointers is refused by name, since nothing here could keep it.
+TEST_F(MapCommands, FieldsOfValuesComeFromTheirTypes) {
+    crema::test::BtfWriter w;
+    const auto number = w.integer("u32", 4);
+    const auto lock = w.structure("bpf_spin_lock", 4, {{"val", number, 0}});
+    const auto locked = w.structure("locked", 8, {{"count", number, 0}, {"lock", lock, 32}});
+    const auto tag = w.reference(BtfKind::type_tag, "kptr", locked);
+    const auto pointer = w.reference(BtfKind::pointer, "", tag);
+    const auto keeper = w.structure("keeper", 8, {{"kept", pointer, 0}});
+    const UniqueFd btf(static_cast<int>(load_btf(w.bytes())));
+    ASSERT_TRUE(btf.valid());
+    bpf_attr attr = array_attr();
+    attr.value_size = 8;
+    attr.btf_fd = static_cast<std::uint32_t>(btf.get());
+    attr.btf_key_type_id = number;
+    attr.btf_value_type_id = locked;
+    const UniqueFd map(static_cast<int>(call(BPF_MAP_CREATE, attr)));
+    ASSERT_TRUE(map.valid()) << session_.refusal()->message;
+    ASSERT_EQ(map_of(map.get())->spec().fields.size(), 1U);
+    EXPECT_EQ(map_of(map.get())->spec().fields[0].offset, 4U);
+    EXPECT_EQ(map_of(map.get())->spec().spin_lock_offset, 4);
+    attr.map_flags = BPF_F_RDONLY_PROG;
+    EXPECT_EQ(call(BPF_MAP_CREATE, attr), -EACCES);
+    attr.map_flags = 0;
+    attr.map_type = BPF_MAP_TYPE_PERCPU_ARRAY;
+    EXPECT_EQ(call(BPF_MAP_CREATE, attr), -EOPNOTSUPP);
+    attr = array_attr();
+    attr.value_size = 8;
+    attr.btf_fd = static_cast<std::uint32_t>(btf.get());
+    attr.btf_key_type_id = number;
+    attr.btf_value_type_id = keeper;
+    EXPECT_EQ(call(BPF_MAP_CREATE, attr), -ENOTSUP);
+    EXPECT_NE(session_.refusal()->message.find("kptr"), std::string::npos);
 }
 
 TEST_F(MapCommands, RefusalsSayWhatIsNotServed) {

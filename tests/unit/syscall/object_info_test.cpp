@@ -40,23 +40,23 @@ class ObjectInfo : public testing::Test {
 
 TEST_F(ObjectInfo, OfAMap) {
     const UniqueFd btf(static_cast<int>(load_btf(btf_with(std::string(1, '\0')))));
-    bpf_attr attr = array_attr(5, 12);
+    bpf_attr attr = array_attr(5, 4);
     attr.map_flags = BPF_F_RDONLY_PROG;
     attr.btf_fd = static_cast<std::uint32_t>(btf.get());
     attr.btf_key_type_id = 1;
-    attr.btf_value_type_id = 2;
+    attr.btf_value_type_id = 1;
     const UniqueFd fd(static_cast<int>(call(BPF_MAP_CREATE, attr)));
     bpf_map_info info{};
     ASSERT_EQ(info_of(fd.get(), info), 0);
     EXPECT_EQ(info.type, BPF_MAP_TYPE_ARRAY);
     EXPECT_EQ(info.id, map_of(fd.get())->id());
     EXPECT_EQ(info.key_size, 4U);
-    EXPECT_EQ(info.value_size, 12U);
+    EXPECT_EQ(info.value_size, 4U);
     EXPECT_EQ(info.max_entries, 5U);
     EXPECT_EQ(info.map_flags, BPF_F_RDONLY_PROG);
     EXPECT_STREQ(info.name, "numbers");
     EXPECT_EQ(info.btf_key_type_id, 1U);
-    EXPECT_EQ(info.btf_value_type_id, 2U);
+    EXPECT_EQ(info.btf_value_type_id, 1U);
     bpf_btf_info btf_info{};
     ASSERT_EQ(info_of(btf.get(), btf_info), 0);
     EXPECT_EQ(info.btf_id, btf_info.id);

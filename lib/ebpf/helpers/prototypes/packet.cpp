@@ -46,8 +46,8 @@ constexpr std::array kRows = {
     Prototype{.id = 188, .args = {kCtx}, .native = xdp_get_buff_len},
     // xdp_load_bytes(ctx, offset, to, size)
     Prototype{.id = 189, .args = {kCtx, kAny, kOut, kSize}, .native = xdp_load_bytes},
-    // xdp_store_bytes(ctx, offset, from, size); the kernel takes `from` as a destination, too
-    Prototype{.id = 190, .args = {kCtx, kAny, kOut, kSize}, .native = xdp_store_bytes},
+    // xdp_store_bytes(ctx, offset, from, size)
+    Prototype{.id = 190, .args = {kCtx, kAny, kIn, kSize}, .native = xdp_store_bytes},
 };
 
 }  // namespace

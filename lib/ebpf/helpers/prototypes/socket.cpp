@@ -11,10 +11,10 @@ namespace {
 
 constexpr std::uint16_t kIpv4Bytes = 20, kIpv6Bytes = 40, kTcpBytes = 20;
 
-constexpr Prototype cast(std::uint32_t id, KernelObject to) {
+constexpr Prototype cast(std::uint32_t id, KernelObject to, ArgKind from = ArgKind::sock_common) {
     return {.id = id,
             .returns = {.kind = ReturnKind::kernel_object_or_null, .object = to},
-            .args = {kSock},
+            .args = {Arg{.kind = from}},
             .native = no_socket};
 }
 
@@ -22,12 +22,12 @@ constexpr std::array kRows = {
     // sk_lookup_tcp(ctx, tuple, size, netns, flags), sk_lookup_udp
     Prototype{.id = 84,
               .returns = {.kind = ReturnKind::socket_or_null, .acquires = true},
-              .args = {kCtx, kIn, kSize, kAny, kAny},
+              .args = {kCtx, kIn, kSizeOrZero, kAny, kAny},
               .packet_args = true,
               .native = no_socket},
     Prototype{.id = 85,
               .returns = {.kind = ReturnKind::socket_or_null, .acquires = true},
-              .args = {kCtx, kIn, kSize, kAny, kAny},
+              .args = {kCtx, kIn, kSizeOrZero, kAny, kAny},
               .packet_args = true,
               .native = no_socket},
     // sk_release(sock)
@@ -37,7 +37,7 @@ constexpr std::array kRows = {
     // skc_lookup_tcp(ctx, tuple, size, netns, flags)
     Prototype{.id = 99,
               .returns = {.kind = ReturnKind::sock_common_or_null, .acquires = true},
-              .args = {kCtx, kIn, kSize, kAny, kAny},
+              .args = {kCtx, kIn, kSizeOrZero, kAny, kAny},
               .packet_args = true,
               .native = no_socket},
     // tcp_check_syncookie(sock, ip, ip_size, tcp, tcp_size)
@@ -59,7 +59,7 @@ constexpr std::array kRows = {
     cast(139, KernelObject::tcp_request_sock),
     cast(140, KernelObject::udp6_sock),
     cast(178, KernelObject::unix_sock),
-    cast(196, KernelObject::mptcp_sock),
+    cast(196, KernelObject::mptcp_sock, ArgKind::sock_known),
     // tcp_raw_gen_syncookie_ipv4(ip, tcp, tcp_size), _ipv6
     Prototype{.id = 204,
               .args = {fixed_in(kIpv4Bytes), kIn, kSizeOrZero},

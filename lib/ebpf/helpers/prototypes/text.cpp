@@ -21,7 +21,7 @@ constexpr std::array kRows = {
     Prototype{.id = 105, .args = {kIn, kSize, kAny, kResult}, .native = strtol},
     Prototype{.id = 106, .args = {kIn, kSize, kAny, kResult}, .native = strtoul},
     // snprintf_btf(to, size, btf_ptr, btf_ptr_size, flags)
-    Prototype{.id = 149, .args = {kInOut, kSize, kIn, kSize, kAny}, .gpl_only = true},
+    Prototype{.id = 149, .args = {kInOut, kSize, kIn, kSize, kAny}},
     // snprintf(to, size, format, data, data_size)
     Prototype{.id = 165,
               .args = {Arg{.kind = ArgKind::memory, .use = Use::update, .nullable = true},
