@@ -56,7 +56,9 @@ TEST(VerifierLog, LevelsDifferOnSuccess) {
     EXPECT_THAT(log_of(program, 0), testing::IsEmpty());
     EXPECT_THAT(log_of(program, 1), testing::StartsWith("processed 2 insns"));
     EXPECT_THAT(log_of(program, 2), HasSubstr("0: (b7) r0 = 2 ; R0=2\n"));
-    EXPECT_THAT(log_of(program, 4), testing::StartsWith("processed 2 insns"));
+    const std::string statistics = log_of(program, 4);
+    EXPECT_THAT(statistics, testing::StartsWith("verification time "));
+    EXPECT_THAT(statistics, HasSubstr(" usec\nstack depth 0\nprocessed 2 insns"));
 }
 
 TEST(VerifierLog, EndedBranchesLeaveLevelOne) {
