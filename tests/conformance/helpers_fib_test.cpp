@@ -82,8 +82,8 @@ ip rule add to 172.32.0.0/12 prohibit priority 1004
 ip rule add to 172.48.0.0/12 unreachable priority 1005
 ip rule add iif vc to 203.0.114.0/24 lookup 101 priority 1006
 ip rule add oif vc to 203.0.115.0/24 lookup 101 priority 1007
-ip rule add ipproto udp dport 53 to 203.0.116.0/24 lookup 101 priority 1008
-ip rule add ipproto tcp sport 1000-2000 to 203.0.116.0/24 lookup 104 priority 1009
+ip rule add ipproto 17 dport 53 to 203.0.116.0/24 lookup 101 priority 1008
+ip rule add ipproto 6 sport 1000-2000 to 203.0.116.0/24 lookup 104 priority 1009
 ip rule add tos 0x08 to 203.0.117.0/24 lookup 101 priority 1010
 ip rule add not from 10.0.0.0/8 lookup 101 priority 1011
 ip rule add from 10.7.0.0/16 goto 1020 priority 1012

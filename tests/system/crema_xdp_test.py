@@ -345,9 +345,10 @@ class Run(InFolder):
             for number, packet in enumerate(PACKETS):
                 (self.folder / f"{number}.bin").write_bytes(packet)
             # A BPF file system of its own, in a mount namespace of its own.
-            script = ["set -e", "mkdir fs", "mount -t bpf bpf fs", f"{bpftool} prog load {bpf(name)} fs/prog type xdp"]
+            script = ["set -e", "mount -t bpf bpf fs", f"{bpftool} prog load {bpf(name)} fs/prog type xdp"]
             script += [f"{bpftool} -j prog run pinned fs/prog data_in {number}.bin data_out {number}.out "
                        f"data_size_out 4096 repeat 1 && echo" for number in range(len(PACKETS))]
+            (self.folder / "fs").mkdir()
             done = subprocess.run(["unshare", "-m", "sh", "-c", "\n".join(script)], cwd=self.folder, text=True,
                                   capture_output=True, timeout=60, check=False)
             (self.folder / "fs").rmdir()
