@@ -28,7 +28,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kPacketsMax = 1024;
 constexpr int kRounds = 12;
 
-Engine crema_engine(std::string name, std::shared_ptr<const ebpf::LoadedProgram> program) {
+Engine crema_engine(std::string name, const std::shared_ptr<const ebpf::LoadedProgram>& program) {
     return {
         .name = std::move(name),
         .run = [program](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {
@@ -45,7 +45,7 @@ Engine crema_engine(std::string name, std::shared_ptr<const ebpf::LoadedProgram>
     };
 }
 
-Engine kernel_engine(std::string name, std::shared_ptr<const app::KernelProgram> program) {
+Engine kernel_engine(std::string name, const std::shared_ptr<const app::KernelProgram>& program) {
     return {
         .name = std::move(name),
         .run = [program](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {

@@ -40,18 +40,11 @@ constexpr std::uint32_t kDirect = 1, kOutput = 2, kSkipNeighbour = 4, kTableId =
                         kMark = 32;
 constexpr std::uint32_t kFlags = 63;
 
-enum Result : std::uint64_t {
-    kSuccess = 0,
-    kBlackhole = 1,
-    kUnreachable = 2,
-    kProhibit = 3,
-    kNotForwarded = 4,
-    kForwardingDisabled = 5,
-    kUnsupportedTunnel = 6,
-    kNoNeighbour = 7,
-    kFragmentationNeeded = 8,
-    kNoSourceAddress = 9,
-};
+using Result = std::uint64_t;
+
+constexpr Result kSuccess = 0, kBlackhole = 1, kUnreachable = 2, kProhibit = 3, kNotForwarded = 4,
+                 kForwardingDisabled = 5, kUnsupportedTunnel = 6, kNoNeighbour = 7,
+                 kFragmentationNeeded = 8, kNoSourceAddress = 9;
 
 constexpr std::uint32_t kMainTable = RT_TABLE_MAIN;
 constexpr std::uint32_t kIpv4MtuMax = 0xffff, kIpv6MtuMax = 0xffff + 40, kIpv6MtuMin = 1280;
@@ -212,7 +205,7 @@ class Lookup {
         return kSuccess;
     }
 
-    fib::Address source_of(const fib::Route& route, const fib::NextHop& hop) const {
+    [[nodiscard]] fib::Address source_of(const fib::Route& route, const fib::NextHop& hop) const {
         if (route.has_source) {
             return route.source;
         }

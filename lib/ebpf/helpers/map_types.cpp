@@ -13,30 +13,14 @@ namespace {
 
 using maps::MapType;
 
-enum Id : std::uint32_t {
-    kLookup = 1,
-    kUpdate = 2,
-    kDelete = 3,
-    kTailCall = 12,
-    kPerfEventRead = 22,
-    kPerfEventOutput = 25,
-    kCurrentTaskUnderCgroup = 37,
-    kRedirectMap = 51,
-    kPerfEventReadValue = 55,
-    kPush = 87,
-    kPop = 88,
-    kPeek = 89,
-    kRingbufOutput = 130,
-    kRingbufReserve = 131,
-    kRingbufQuery = 134,
-    kTaskStorageGet = 156,
-    kTaskStorageDelete = 157,
-    kLookupPercpu = 195,
-    kRingbufReserveDynptr = 198,
-    kUserRingbufDrain = 209,
-    kCgroupStorageGet = 210,
-    kCgroupStorageDelete = 211,
-};
+using Id = std::uint32_t;
+
+constexpr Id kLookup = 1, kUpdate = 2, kDelete = 3, kTailCall = 12, kPerfEventRead = 22,
+             kPerfEventOutput = 25, kCurrentTaskUnderCgroup = 37, kRedirectMap = 51,
+             kPerfEventReadValue = 55, kPush = 87, kPop = 88, kPeek = 89, kRingbufOutput = 130,
+             kRingbufReserve = 131, kRingbufQuery = 134, kTaskStorageGet = 156,
+             kTaskStorageDelete = 157, kLookupPercpu = 195, kRingbufReserveDynptr = 198,
+             kUserRingbufDrain = 209, kCgroupStorageGet = 210, kCgroupStorageDelete = 211;
 
 struct Pair {
     Id helper;

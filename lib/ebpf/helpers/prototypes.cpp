@@ -33,8 +33,8 @@ Table join() {
 }  // namespace
 
 const Prototype* find(std::uint32_t id) {
-    static const Table kTable = join();
-    return id < kTable.size() ? kTable[id] : nullptr;
+    static const Table table = join();
+    return id < table.size() ? table[id] : nullptr;
 }
 
 Native native_for(std::uint32_t id, maps::MapType type) {
