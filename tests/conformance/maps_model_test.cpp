@@ -183,18 +183,17 @@ class Dice {
             std::copy_n(reinterpret_cast<const std::uint8_t*>(&length), 4, key.begin());
             // Prefixes of a few bytes that differ in single bits.
             for (std::size_t at = 4; at < key.size(); at++) {
-                key[at] = at == 4 + which % (key.size() - 4)
-                              ? static_cast<std::uint8_t>(0x80U >> below(8))
-                              : 0;
+                key[at] = static_cast<std::uint8_t>(
+                    at == 4 + which % (key.size() - 4) ? 0x80U >> below(8) : 0U);
             }
             return key;
         }
         for (std::size_t at = 0; at < key.size(); at++) {
             // The number in the first and, for long keys, in the last bytes.
             const std::size_t from_end = key.size() - 1 - at;
-            key[at] = at < 4         ? static_cast<std::uint8_t>(which >> (8 * at))
-                      : from_end < 2 ? static_cast<std::uint8_t>(which * 7)
-                                     : 0x5a;
+            key[at] = static_cast<std::uint8_t>(at < 4         ? which >> (8 * at)
+                                                : from_end < 2 ? which * 7
+                                                               : 0x5aU);
         }
         return key;
     }
