@@ -7,7 +7,7 @@
  *
  *   type         the Map object
  *   max_entries  arrays: first value
- *   key          per-CPU arrays: bytes from one CPU's values to the next one's; program arrays: entries
+ *   key          per-CPU arrays: bytes from one CPU's values to the next; program arrays: entries
  *
  * benchmarks/programs/native_twin.cpp fills it in. Not a general libbpf: what the programs measured
  * here use. Maps must be named where they are used, not passed as void *.
@@ -31,7 +31,7 @@
 #define barrier_var(var) asm volatile("" : "+r"(var))
 #endif
 
-/* The head of Crema's XdpBuff (lib/ebpf/abi/xdp_buff.h); BPF programs see 32-bit fields of xdp_md. */
+/* The head of Crema's XdpBuff (lib/ebpf/abi/xdp_buff.h); BPF programs see xdp_md instead. */
 struct crema_twin_md {
     unsigned long data;
     unsigned long data_end;
@@ -66,9 +66,9 @@ __attribute__((visibility("default"), used)) void* crema_twin_address(void) {
 #define CREMA_ENTRIES(map) (sizeof(*(map)->max_entries) / sizeof(int))
 #define CREMA_STRIDE(map) ((sizeof(*(map)->value) + 7) / 8 * 8)
 #define CREMA_WORD(x) ((__u64)(unsigned long)(x))
-#define CREMA_CALL(helper, type, a, b, c, d)                                       \
-    crema_twin.native[helper][type](CREMA_WORD(a), CREMA_WORD(b), CREMA_WORD(c), \
-                                    CREMA_WORD(d), CREMA_WORD(crema_twin.context))
+#define CREMA_CALL(helper, type, a, b, c, d)                                                    \
+    crema_twin.native[helper][type](CREMA_WORD(a), CREMA_WORD(b), CREMA_WORD(c), CREMA_WORD(d), \
+                                    CREMA_WORD(crema_twin.context))
 
 static __always_inline void* crema_lookup(unsigned long type,
                                           void* map,
@@ -92,35 +92,35 @@ static __always_inline void* crema_lookup(unsigned long type,
     return (void*)(unsigned long)CREMA_CALL(BPF_FUNC_map_lookup_elem, type, map, key, 0, 0);
 }
 
-#define bpf_map_lookup_elem(map, k)                                                   \
-    crema_lookup(CREMA_MAP_TYPE(map), (map)->type, (char*)(map)->max_entries,         \
+#define bpf_map_lookup_elem(map, k)                                           \
+    crema_lookup(CREMA_MAP_TYPE(map), (map)->type, (char*)(map)->max_entries, \
                  CREMA_WORD((map)->key), CREMA_ENTRIES(map), CREMA_STRIDE(map), (k))
-#define bpf_map_update_elem(map, k, v, flags)                                                   \
+#define bpf_map_update_elem(map, k, v, flags) \
     ((long)CREMA_CALL(BPF_FUNC_map_update_elem, CREMA_MAP_TYPE(map), (map)->type, k, v, flags))
-#define bpf_map_delete_elem(map, k)                                                         \
+#define bpf_map_delete_elem(map, k) \
     ((long)CREMA_CALL(BPF_FUNC_map_delete_elem, CREMA_MAP_TYPE(map), (map)->type, k, 0, 0))
-#define bpf_redirect_map(map, k, flags)                                                       \
+#define bpf_redirect_map(map, k, flags) \
     ((long)CREMA_CALL(BPF_FUNC_redirect_map, CREMA_MAP_TYPE(map), (map)->type, k, flags, 0))
-#define bpf_ringbuf_output(map, data, size, flags)                                                \
+#define bpf_ringbuf_output(map, data, size, flags) \
     ((long)CREMA_CALL(BPF_FUNC_ringbuf_output, CREMA_MAP_TYPE(map), (map)->type, data, size, flags))
 #define bpf_ktime_get_ns() CREMA_CALL(BPF_FUNC_ktime_get_ns, 0, 0, 0, 0, 0)
-#define bpf_xdp_adjust_head(ctx, delta)                                              \
+#define bpf_xdp_adjust_head(ctx, delta) \
     ((int)CREMA_CALL(BPF_FUNC_xdp_adjust_head, 0, ctx, (long)(int)(delta), 0, 0))
 #define bpf_get_prandom_u32() ((__u32)CREMA_CALL(BPF_FUNC_get_prandom_u32, 0, 0, 0, 0, 0))
 #define bpf_get_smp_processor_id() (((struct crema_twin_md*)crema_twin.context)->cpu)
 
 /* A tail call is what the C library calls one: the program of the slot takes over. */
-#define bpf_tail_call(ctx, map, index)                                       \
-    do {                                                                     \
-        typedef int (*crema_program)(struct crema_twin_md*);                 \
-        __u32 crema_index = (index);                                         \
-                                                                             \
-        if (crema_index < CREMA_ENTRIES(map)) {                              \
+#define bpf_tail_call(ctx, map, index)                                            \
+    do {                                                                          \
+        typedef int (*crema_program)(struct crema_twin_md*);                      \
+        __u32 crema_index = (index);                                              \
+                                                                                  \
+        if (crema_index < CREMA_ENTRIES(map)) {                                   \
             crema_program crema_next = ((crema_program*)(map)->key)[crema_index]; \
-                                                                             \
-            if (crema_next && (ctx)->tail_calls++ < 33)                      \
-                __attribute__((musttail)) return crema_next(ctx);            \
-        }                                                                    \
+                                                                                  \
+            if (crema_next && (ctx)->tail_calls++ < 33)                           \
+                __attribute__((musttail)) return crema_next(ctx);                 \
+        }                                                                         \
     } while (0)
 
 #endif
