@@ -101,6 +101,10 @@ class Campaign {
         return std::move(result_);
     }
 
+    [[nodiscard]] static Trust trust_in(std::uint64_t seed, bool mutant) {
+        return mutant ? Trust::acceptance : seed % 64 == 1 ? Trust::long_too : Trust::full;
+    }
+
     [[nodiscard]] Judgement judge(const Case& shown, Trust trust) {
         return judges_.judge(shown.program, shown.packets, trust);
     }
@@ -119,9 +123,12 @@ class Campaign {
             ++result_.by_finding[static_cast<std::size_t>(Finding::refused_by_both)];
             return;
         }
-        const Judgement judgement = judge(made, mutant ? Trust::acceptance : Trust::full);
+        const Judgement judgement = judge(made, trust_in(seed, mutant));
         ++result_.by_finding[static_cast<std::size_t>(judgement.finding)];
         result_.packets += static_cast<std::uint64_t>(judgement.packets);
+        if (judgement.finding == Finding::none) {
+            result_.census.add(made.program);
+        }
         if (!mutant && (judgement.finding == Finding::refused_by_both ||
                         judgement.finding == Finding::not_served)) {
             CampaignResult::Refusal& refusal = result_.refusals[judgement.reason];
@@ -171,7 +178,7 @@ class Campaign {
 
 CampaignResult run_campaign(const CampaignOptions& options) {
     Campaign campaign(options);
-    if (!options.json) {
+    if (!options.json && !options.quiet) {
         campaign.tell_features();
     }
     return campaign.run();
@@ -206,7 +213,7 @@ Judgement show_seed(std::uint64_t seed, const CampaignOptions& options) {
     Campaign campaign(options);
     bool mutant = false;
     const Case made = campaign.make(seed, &mutant);
-    const Judgement judgement = campaign.judge(made, mutant ? Trust::acceptance : Trust::full);
+    const Judgement judgement = campaign.judge(made, Campaign::trust_in(seed, mutant));
     std::printf("%s", source_form(made, judgement).c_str());
     return judgement;
 }

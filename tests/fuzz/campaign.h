@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/fuzz/census.h"
 #include "tests/fuzz/trial.h"
 
 namespace crema::test::fuzz {
@@ -24,6 +25,7 @@ struct CampaignOptions {
     bool json = false;       // a line of JSON with the figures every 10 seconds, and at the end
     int mutants_one_in = 8;  // every so many programs is damaged before; 0: none
     int findings_max = 20;   // shrinks and prints no more than this many
+    bool quiet = false;      // does not tell what is left out
     Sabotage sabotage;       // test hook
 };
 
@@ -43,6 +45,7 @@ struct CampaignResult {
     std::vector<std::string> cases;       // source form of what was shrunk
     std::vector<std::size_t> case_sizes;  // their instruction slots
     double seconds = 0;
+    Census census;  // of the programs on which all judges agree
 };
 
 [[nodiscard]] CampaignResult run_campaign(const CampaignOptions& options);

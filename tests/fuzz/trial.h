@@ -56,8 +56,9 @@ struct Judgement {
 
 /// What may be expected of a program.
 enum class Trust : std::uint8_t {
-    full,     // generated
-    outcome,  // made smaller: it may have become a long loop; looked at no longer than worth while
+    full,      // generated
+    long_too,  // generated, and may take long to verify
+    outcome,   // made smaller: it may have become a long loop; looked at no longer than worth while
     acceptance,  // damaged: also, it may compare addresses, which are negative numbers in the
                  // kernel, so that only our own outcomes are compared
 };
