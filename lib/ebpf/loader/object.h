@@ -31,7 +31,8 @@ struct JudgedProgram {
     syscall::Judgement judgement;
 
     [[nodiscard]] const Program& program() const {
-        return judgement.loaded != nullptr ? judgement.loaded->program : judgement.program;
+        const LoadedProgram* const loaded = judgement.loaded.get();
+        return loaded != nullptr ? loaded->program : judgement.program;
     }
 };
 

@@ -33,7 +33,13 @@ class Shared {
 
     Shared(Shared&& other) noexcept : box_(std::exchange(other.box_, nullptr)) {}
 
-    Shared& operator=(Shared other) noexcept {
+    Shared& operator=(const Shared& other) noexcept {
+        Shared copy(other);
+        std::swap(box_, copy.box_);
+        return *this;
+    }
+
+    Shared& operator=(Shared&& other) noexcept {
         std::swap(box_, other.box_);
         return *this;
     }
