@@ -6,23 +6,14 @@
 #include <cerrno>
 #include <utility>
 
-#include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/spin_lock.h"
 #include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
 
-namespace {
-
-std::uint32_t stride_of(const MapSpec& spec) {
-    return (spec.value_size + 7U) & ~7U;
-}
-
-}  // namespace
-
 Result<std::shared_ptr<Map>> ArrayMap::make(const MapSpec& spec) {
     auto memory = Memory::allocate(
-        std::uint64_t{stride_of(spec)} * spec.max_entries,
+        std::uint64_t{stored_bytes(spec.value_size)} * spec.max_entries,
         (spec.flags & kMmapable) != 0 ? Memory::Sharing::memfd : Memory::Sharing::private_pages);
     if (!memory) {
         return forward_error(memory);
@@ -31,7 +22,7 @@ Result<std::shared_ptr<Map>> ArrayMap::make(const MapSpec& spec) {
 }
 
 ArrayMap::ArrayMap(const MapSpec& spec, Memory memory)
-    : Map(spec), memory_(std::move(memory)), stride_(stride_of(spec)) {}
+    : IndexedMap(spec), memory_(std::move(memory)), stride_(stored_bytes(spec.value_size)) {}
 
 int ArrayMap::put(std::uint32_t index, const void* value_in, std::uint64_t flags) const {
     if ((flags & ~kLock) > kExist) {
@@ -85,10 +76,6 @@ std::uint8_t* ArrayMap::lockable_value(const void* key) {
 
 int ArrayMap::do_erase(const void* /*key*/) {
     return -EINVAL;
-}
-
-int ArrayMap::do_next_key(const void* key, void* next_out) {
-    return next_index(key, spec().max_entries, next_out);
 }
 
 }  // namespace crema::ebpf::maps

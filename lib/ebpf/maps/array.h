@@ -4,12 +4,12 @@
 // address (lowering inlines the lookup); one with kMmapable is shared memory that a skeleton maps.
 #pragma once
 
-#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/memory.h"
 
 namespace crema::ebpf::maps {
 
-class ArrayMap final : public Map {
+class ArrayMap final : public IndexedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
@@ -39,7 +39,6 @@ class ArrayMap final : public Map {
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
     [[nodiscard]] std::uint8_t* lockable_value(const void* key) override;
 
     Memory memory_;

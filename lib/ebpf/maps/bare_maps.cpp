@@ -9,8 +9,6 @@
 #include <string_view>
 #include <unistd.h>
 
-#include "lib/ebpf/maps/index_keys.h"
-
 namespace crema::ebpf::maps {
 
 namespace {
@@ -29,10 +27,6 @@ Result<std::shared_ptr<Map>> PerfEventArray::make(const MapSpec& spec) {
     return std::make_shared<PerfEventArray>(spec);
 }
 
-int PerfEventArray::do_lookup(const void* /*key*/, void* /*value_out*/) {
-    return -kNotSupported;
-}
-
 int PerfEventArray::do_update(const void* key, const void* value, std::uint64_t flags) {
     if (flags != kAny) {
         return -EINVAL;
@@ -47,10 +41,6 @@ int PerfEventArray::do_update(const void* key, const void* value, std::uint64_t 
 
 int PerfEventArray::do_erase(const void* key) {
     return load_index(key) >= spec().max_entries ? -E2BIG : -ENOENT;
-}
-
-int PerfEventArray::do_next_key(const void* key, void* next_out) {
-    return next_index(key, spec().max_entries, next_out);
 }
 
 Result<std::shared_ptr<Map>> StackTrace::make(const MapSpec& spec) {
@@ -75,22 +65,6 @@ int StackTrace::do_next_key(const void* /*key*/, void* /*next_out*/) {
 
 Result<std::shared_ptr<Map>> UserRingBuffer::make(const MapSpec& spec) {
     return std::make_shared<UserRingBuffer>(spec);
-}
-
-int UserRingBuffer::do_lookup(const void* /*key*/, void* /*value_out*/) {
-    return -kNotSupported;
-}
-
-int UserRingBuffer::do_update(const void* /*key*/, const void* /*value*/, std::uint64_t /*flags*/) {
-    return -kNotSupported;
-}
-
-int UserRingBuffer::do_erase(const void* /*key*/) {
-    return -kNotSupported;
-}
-
-int UserRingBuffer::do_next_key(const void* /*key*/, void* /*next_out*/) {
-    return -kNotSupported;
 }
 
 }  // namespace crema::ebpf::maps

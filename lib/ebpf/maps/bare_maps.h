@@ -10,22 +10,20 @@
 // - USER_RINGBUF: samples from user space; its draining is not served.
 #pragma once
 
-#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/index_keys.h"
 
 namespace crema::ebpf::maps {
 
-class PerfEventArray final : public Map {
+class PerfEventArray final : public IndexedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
-    using Map::Map;
+    using IndexedMap::IndexedMap;
 
   private:
-    [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
 };
 
 class StackTrace final : public Map {
@@ -48,12 +46,6 @@ class UserRingBuffer final : public Map {
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
     using Map::Map;
-
-  private:
-    [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
-    [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
-    [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
 };
 
 }  // namespace crema::ebpf::maps

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <utility>
 
-#include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/program/program.h"
 
 namespace crema::ebpf::maps {
@@ -29,7 +28,7 @@ Result<std::shared_ptr<Map>> Cpumap::make(const MapSpec& spec) {
     return std::make_shared<Cpumap>(spec);
 }
 
-Cpumap::Cpumap(const MapSpec& spec) : Map(spec), places_(spec.max_entries) {}
+Cpumap::Cpumap(const MapSpec& spec) : IndexedMap(spec), places_(spec.max_entries) {}
 
 Cpumap::~Cpumap() {
     for (std::uint32_t cpu = 0; cpu < spec().max_entries; cpu++) {
@@ -46,7 +45,7 @@ void Cpumap::replace(std::uint32_t cpu, CpumapEntry* entry) {
         target_hooks().cpu_release(old->target);  // waits until no reader is left
         return;
     }
-    retired_.push_back(std::move(old));
+    retired_.add(std::shared_ptr<const CpumapEntry>(std::move(old)));
 }
 
 int Cpumap::do_lookup(const void* key, void* value_out) {
@@ -112,10 +111,6 @@ int Cpumap::do_erase(const void* key) {
     }
     replace(cpu, nullptr);
     return 0;
-}
-
-int Cpumap::do_next_key(const void* key, void* next_out) {
-    return next_index(key, spec().max_entries, next_out);
 }
 
 }  // namespace crema::ebpf::maps

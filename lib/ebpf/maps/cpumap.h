@@ -10,7 +10,8 @@
 #include <memory>
 #include <vector>
 
-#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/index_keys.h"
+#include "lib/ebpf/maps/reclaim.h"
 #include "lib/ebpf/maps/target_hooks.h"
 
 namespace crema::ebpf::maps {
@@ -23,7 +24,7 @@ struct CpumapEntry {
     std::shared_ptr<const LoadedProgram> program;  // may be null
 };
 
-class Cpumap final : public Map {
+class Cpumap final : public IndexedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
@@ -42,13 +43,11 @@ class Cpumap final : public Map {
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
 
     void replace(std::uint32_t cpu, CpumapEntry* entry);
 
     std::vector<std::atomic<CpumapEntry*>> places_;
-    // Entries replaced while no data path was there to tell when readers are done.
-    std::vector<std::unique_ptr<CpumapEntry>> retired_;
+    Retired retired_;
 };
 
 }  // namespace crema::ebpf::maps

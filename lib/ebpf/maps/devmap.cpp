@@ -62,7 +62,7 @@ void Devmap::release(std::unique_ptr<DevmapEntry> entry) {
         target_hooks().device_release(entry->target);  // waits until no reader is left
         return;
     }
-    retired_.push_back(std::move(entry));
+    retired_.add(std::shared_ptr<const DevmapEntry>(std::move(entry)));
 }
 
 int Devmap::make_entry(std::uint32_t key,

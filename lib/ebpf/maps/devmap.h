@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/reclaim.h"
 #include "lib/ebpf/maps/target_hooks.h"
 
 namespace crema::ebpf::maps {
@@ -90,8 +91,7 @@ class Devmap final : public Map {
     std::vector<std::atomic<DevmapEntry*>> places_;
     std::uint32_t place_mask_;
     std::uint32_t items_ = 0;  // devmap_hash only
-    // Entries replaced while no data path was there to tell when readers are done.
-    std::vector<std::unique_ptr<DevmapEntry>> retired_;
+    Retired retired_;
 };
 
 }  // namespace crema::ebpf::maps

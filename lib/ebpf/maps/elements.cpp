@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
 
@@ -17,8 +18,8 @@ namespace {
 constexpr std::uint32_t kCacheLine = 64;
 constexpr std::uint32_t kFreshBatch = 16;
 
-std::uint32_t rounded(std::uint32_t bytes, std::uint32_t to) {
-    return (bytes + to - 1) / to * to;
+std::uint32_t whole_lines(std::uint32_t bytes) {
+    return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
 
 std::uint32_t element_of(std::uint64_t head) {
@@ -36,11 +37,11 @@ ElementLayout ElementLayout::make(std::uint32_t key_size, std::uint32_t value_si
     ElementLayout layout;
     layout.key_size = key_size;
     layout.value_size = value_size;
-    layout.value_offset = static_cast<std::uint32_t>(sizeof(ElementHeader)) +
-                          rounded(key_size, sizeof(std::uint64_t));
-    const std::uint32_t bytes = layout.value_offset + rounded(value_size, sizeof(std::uint64_t));
+    layout.value_offset =
+        static_cast<std::uint32_t>(sizeof(ElementHeader)) + stored_bytes(key_size);
+    const std::uint32_t bytes = layout.value_offset + stored_bytes(value_size);
     // Small cells never cross a cache line, large ones begin with one.
-    layout.stride = bytes <= kCacheLine ? std::bit_ceil(bytes) : rounded(bytes, kCacheLine);
+    layout.stride = bytes <= kCacheLine ? std::bit_ceil(bytes) : whole_lines(bytes);
     return layout;
 }
 

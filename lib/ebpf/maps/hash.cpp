@@ -17,11 +17,8 @@ Result<std::shared_ptr<Map>> HashMap::make(const MapSpec& spec) {
     return std::make_shared<HashMap>(spec, std::move(*core));
 }
 
-HashMap::HashMap(const MapSpec& spec, std::unique_ptr<HashCore> core)
-    : Map(spec), core_(std::move(core)) {}
-
 void HashMap::write_new(std::uint32_t element, const void* value) const {
-    std::uint8_t* to = core_->cells().value(element);
+    std::uint8_t* to = core().cells().value(element);
     if (spec().spin_lock_offset < 0) [[likely]] {
         write_value(to, value, spec().value_size);
         return;
@@ -31,7 +28,7 @@ void HashMap::write_new(std::uint32_t element, const void* value) const {
 }
 
 void HashMap::read(std::uint32_t element, void* value_out) const {
-    const std::uint8_t* from = core_->cells().value(element);
+    const std::uint8_t* from = core().cells().value(element);
     if (spec().spin_lock_offset < 0) {
         read_value(value_out, from, spec().value_size);
     } else {
@@ -53,20 +50,20 @@ int HashMap::put(std::uint32_t list,
         }
         flags &= ~kLock;
     }
-    return core_->put<HashCore::Existing::replace>(
+    return core().put<HashCore::Existing::replace>(
         list, key, flags, [&](std::uint32_t element, bool) { write_new(element, value); });
 }
 
 // BPF_F_LOCK writes into the element that is there. 1: there is none.
 int HashMap::put_locked(const void* key, const void* value, std::uint64_t flags) const {
-    const std::uint32_t element = core_->find(key);
+    const std::uint32_t element = core().find(key);
     if (element == 0) {
         return flags == kExist ? -ENOENT : 1;
     }
     if (flags == kNoExist) {
         return -EEXIST;
     }
-    std::uint8_t* to = core_->cells().value(element);
+    std::uint8_t* to = core().cells().value(element);
     std::uint8_t* lock = to + spec().spin_lock_offset;
     lock_value(lock);
     write_value_around_lock(to, value, spec().value_size, spec().spin_lock_offset);
@@ -74,12 +71,8 @@ int HashMap::put_locked(const void* key, const void* value, std::uint64_t flags)
     return 0;
 }
 
-int HashMap::remove(std::uint32_t list, const void* key) const {
-    return core_->remove(list, key);
-}
-
 int HashMap::do_lookup(const void* key, void* value_out) {
-    const std::uint32_t element = core_->find(key);
+    const std::uint32_t element = core().find(key);
     if (element == 0) {
         return -ENOENT;
     }
@@ -88,30 +81,22 @@ int HashMap::do_lookup(const void* key, void* value_out) {
 }
 
 std::uint8_t* HashMap::lockable_value(const void* key) {
-    const std::uint32_t element = core_->find(key);
-    return element != 0 ? core_->cells().value(element) : nullptr;
+    const std::uint32_t element = core().find(key);
+    return element != 0 ? core().cells().value(element) : nullptr;
 }
 
 int HashMap::do_update(const void* key, const void* value, std::uint64_t flags) {
-    return put(core_->control(), key, value, flags);
-}
-
-int HashMap::do_erase(const void* key) {
-    return core_->remove(core_->control(), key);
+    return put(core().control(), key, value, flags);
 }
 
 int HashMap::do_take(const void* key, void* value_out) {
-    return core_->take(core_->control(), key,
+    return core().take(core().control(), key,
                        [&](std::uint32_t element) { read(element, value_out); });
 }
 
 bool HashMap::read_bucket(std::uint32_t at, std::uint32_t count_max, bool remove, Bucket& out) {
-    return core_->read_bucket(at, count_max, remove, spec().value_size, out,
+    return core().read_bucket(at, count_max, remove, spec().value_size, out,
                               [this](std::uint32_t element, void* to) { read(element, to); });
-}
-
-int HashMap::do_next_key(const void* key, void* next_out) {
-    return core_->next_key(key, next_out);
 }
 
 }  // namespace crema::ebpf::maps

@@ -7,22 +7,21 @@
 
 #include <memory>
 
-#include "lib/ebpf/maps/hash_core.h"
-#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/hashed_map.h"
 
 namespace crema::ebpf::maps {
 
-class HashMap final : public Map {
+class HashMap final : public HashedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
-    HashMap(const MapSpec& spec, std::unique_ptr<HashCore> core);
+    using HashedMap::HashedMap;
 
     /// Program side, any thread. Null when there is no such key.
     [[nodiscard]] std::uint8_t* value(const void* key) const {
-        const std::uint32_t element = core_->find_and_mark(key);
-        return element != 0 ? core_->cells().value(element) : nullptr;
+        const std::uint32_t element = core().find_and_mark(key);
+        return element != 0 ? core().cells().value(element) : nullptr;
     }
 
     /// Program side; cpu: that of the run. 0 or the kernel's negative errno.
@@ -30,15 +29,6 @@ class HashMap final : public Map {
                           const void* key,
                           const void* value,
                           std::uint64_t flags) const;
-    [[nodiscard]] int remove(std::uint32_t cpu, const void* key) const;
-
-    [[nodiscard]] const HashCore& core() const { return *core_; }
-
-    [[nodiscard]] BatchSupport batch_support() const override {
-        return {.lookup = true, .take = true, .update = true, .erase = true};
-    }
-
-    [[nodiscard]] std::uint32_t bucket_count() const override { return core_->table().buckets(); }
 
     [[nodiscard]] bool read_bucket(std::uint32_t at,
                                    std::uint32_t count_max,
@@ -48,16 +38,12 @@ class HashMap final : public Map {
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
-    [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
     [[nodiscard]] int do_take(const void* key, void* value_out) override;
     [[nodiscard]] std::uint8_t* lockable_value(const void* key) override;
 
     [[nodiscard]] int put_locked(const void* key, const void* value, std::uint64_t flags) const;
     void write_new(std::uint32_t element, const void* value) const;
     void read(std::uint32_t element, void* value_out) const;
-
-    std::unique_ptr<HashCore> core_;
 };
 
 }  // namespace crema::ebpf::maps

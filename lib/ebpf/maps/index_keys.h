@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "lib/ebpf/maps/map.h"
+
 namespace crema::ebpf::maps {
 
 [[nodiscard]] inline std::uint32_t load_index(const void* key) {
@@ -27,5 +29,16 @@ namespace crema::ebpf::maps {
     std::memcpy(next_out, &next, sizeof next);
     return 0;
 }
+
+/// A map all of whose keys are 0..max_entries-1, whatever its slots hold.
+class IndexedMap : public Map {
+  public:
+    using Map::Map;
+
+  private:
+    [[nodiscard]] int do_next_key(const void* key, void* next_out) final {
+        return next_index(key, spec().max_entries, next_out);
+    }
+};
 
 }  // namespace crema::ebpf::maps

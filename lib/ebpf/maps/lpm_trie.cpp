@@ -17,31 +17,12 @@ namespace {
 constexpr std::uint32_t kLengthBytes = 4;
 constexpr std::uint32_t kNodesMax = 0xfffffff0;
 
-std::uint32_t rounded(std::uint32_t bytes) {
-    return (bytes + 7U) & ~7U;
-}
-
 }  // namespace
-
-/// Holds the trie's lock: four bytes like a program's own lock, and as patient.
-class LpmTrie::Locked {
-  public:
-    explicit Locked(const LpmTrie& trie) : word_(reinterpret_cast<std::uint8_t*>(&trie.locked_)) {
-        lock_value(word_);
-    }
-
-    Locked(const Locked&) = delete;
-    Locked& operator=(const Locked&) = delete;
-
-    ~Locked() { unlock_value(word_); }
-
-  private:
-    std::uint8_t* word_;
-};
 
 Result<std::shared_ptr<Map>> LpmTrie::make(const MapSpec& spec) {
     const std::uint32_t stride = static_cast<std::uint32_t>(sizeof(Node)) +
-                                 rounded(spec.key_size - kLengthBytes) + rounded(spec.value_size);
+                                 stored_bytes(spec.key_size - kLengthBytes) +
+                                 stored_bytes(spec.value_size);
     // A node per entry and one more per fork, one to build a replacement in, and number 0.
     const std::uint64_t nodes =
         std::min<std::uint64_t>(2 * std::uint64_t{spec.max_entries} + 2, kNodesMax);
@@ -57,7 +38,7 @@ LpmTrie::LpmTrie(const MapSpec& spec, Memory memory, std::uint32_t stride)
       memory_(std::move(memory)),
       stride_(stride),
       data_bytes_(spec.key_size - kLengthBytes),
-      data_words_(rounded(data_bytes_) / 8),
+      data_words_(stored_bytes(data_bytes_) / 8),
       data_bits_(data_bytes_ * 8),
       cells_(static_cast<std::uint32_t>(
           std::min<std::uint64_t>(2 * std::uint64_t{spec.max_entries} + 2, kNodesMax))) {}
@@ -135,7 +116,7 @@ std::uint8_t* LpmTrie::value(const void* key_in) const {
             return found != 0 ? value_of(found) : nullptr;
         }
     }
-    const Locked locked(*this);  // somebody deletes all the time
+    const HeldLock held(locked_);  // somebody deletes all the time
     const std::uint32_t found = walk(key);
     return found != 0 ? value_of(found) : nullptr;
 }
@@ -305,7 +286,7 @@ int LpmTrie::put(const void* key_in, const void* value, std::uint64_t flags) {
     if (flags > kExist || key.length > data_bits_) {
         return -EINVAL;
     }
-    const Locked locked(*this);
+    const HeldLock held(locked_);
     return insert(key, value, flags);
 }
 
@@ -315,14 +296,14 @@ int LpmTrie::remove(const void* key_in) {
     if (key.length > data_bits_) {
         return -EINVAL;
     }
-    const Locked locked(*this);
+    const HeldLock held(locked_);
     return remove_exact(key);
 }
 
 int LpmTrie::do_lookup(const void* key_in, void* value_out) {
     Key key;
     read_key(key_in, key);
-    const Locked locked(*this);
+    const HeldLock held(locked_);
     const std::uint32_t found = key.length <= data_bits_ ? walk(key) : 0;
     if (found == 0) {
         return -ENOENT;
@@ -392,7 +373,7 @@ int LpmTrie::do_next_key(const void* key_in, void* next_out) {
     if (key_in != nullptr) {
         read_key(key_in, key);
     }
-    const Locked locked(*this);
+    const HeldLock held(locked_);
     if (root_.load(std::memory_order_relaxed) == 0) {
         return -ENOENT;
     }

@@ -102,8 +102,6 @@ class LpmTrie final : public Map {
     /// The node with a value behind the one of `key`; the first one when there is none of `key`.
     [[nodiscard]] std::uint32_t next_node(const Key* key) const;
 
-    class Locked;
-
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
@@ -117,7 +115,7 @@ class LpmTrie final : public Map {
     std::uint32_t cells_;
     std::atomic<std::uint32_t> root_{0};
     alignas(64) std::atomic<std::uint32_t> version_{0};
-    alignas(64) mutable std::atomic<std::uint32_t> locked_{0};
+    alignas(64) mutable std::uint32_t locked_ = 0;  // HeldLock
     // Under the lock.
     std::uint32_t entries_ = 0;
     std::uint32_t fresh_ = 1;

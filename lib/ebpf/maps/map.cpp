@@ -77,6 +77,22 @@ int Map::take(const void* key, void* value_out, std::uint64_t flags) {
     return do_take(key, value_out);
 }
 
+int Map::do_lookup(const void* /*key*/, void* /*value_out*/) {
+    return -kNotSupported;
+}
+
+int Map::do_update(const void* /*key*/, const void* /*value*/, std::uint64_t /*flags*/) {
+    return -kNotSupported;
+}
+
+int Map::do_erase(const void* /*key*/) {
+    return -kNotSupported;
+}
+
+int Map::do_next_key(const void* /*key*/, void* /*next_out*/) {
+    return -kNotSupported;
+}
+
 int Map::do_take(const void* /*key*/, void* /*value_out*/) {
     return -kNotSupported;
 }

@@ -170,13 +170,12 @@ class Map {
     [[nodiscard]] virtual int memory_fd() const { return -1; }
 
   private:
-    // Access rights are checked; flags hold kLock only when the value has a spin lock.
-    [[nodiscard]] virtual int do_lookup(const void* key, void* value_out) = 0;
-    [[nodiscard]] virtual int do_update(const void* key,
-                                        const void* value,
-                                        std::uint64_t flags) = 0;
-    [[nodiscard]] virtual int do_erase(const void* key) = 0;
-    [[nodiscard]] virtual int do_next_key(const void* key, void* next_out) = 0;
+    // Access rights are checked; flags hold kLock only when the value has a spin lock. What a type
+    // does not have is -kNotSupported.
+    [[nodiscard]] virtual int do_lookup(const void* key, void* value_out);
+    [[nodiscard]] virtual int do_update(const void* key, const void* value, std::uint64_t flags);
+    [[nodiscard]] virtual int do_erase(const void* key);
+    [[nodiscard]] virtual int do_next_key(const void* key, void* next_out);
     [[nodiscard]] virtual int do_take(const void* key, void* value_out);
     /// The value's memory, for types whose values may hold a spin lock; null: no such key.
     [[nodiscard]] virtual std::uint8_t* lockable_value(const void* key);

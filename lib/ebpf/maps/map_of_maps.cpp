@@ -5,7 +5,6 @@
 #include <cstring>
 #include <utility>
 
-#include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/target_hooks.h"
 
 namespace crema::ebpf::maps {
@@ -60,7 +59,7 @@ Result<std::shared_ptr<Map>> ArrayOfMaps::make(const MapSpec& spec) {
 }
 
 ArrayOfMaps::ArrayOfMaps(const MapSpec& spec)
-    : Map(spec), slots_(spec.max_entries), owned_(spec.max_entries) {}
+    : IndexedMap(spec), slots_(spec.max_entries), owned_(spec.max_entries) {}
 
 void ArrayOfMaps::replace(std::uint32_t index, std::shared_ptr<Map> inner) {
     slots_[index].store(inner.get(), std::memory_order_release);
@@ -106,10 +105,6 @@ int ArrayOfMaps::do_erase(const void* key) {
     return 0;
 }
 
-int ArrayOfMaps::do_next_key(const void* key, void* next_out) {
-    return next_index(key, spec().max_entries, next_out);
-}
-
 Result<std::shared_ptr<Map>> HashOfMaps::make(const MapSpec& spec) {
     auto core = HashCore::make(spec, sizeof(Map*));
     if (!core) {
@@ -117,9 +112,6 @@ Result<std::shared_ptr<Map>> HashOfMaps::make(const MapSpec& spec) {
     }
     return std::make_shared<HashOfMaps>(spec, std::move(*core));
 }
-
-HashOfMaps::HashOfMaps(const MapSpec& spec, std::unique_ptr<HashCore> core)
-    : Map(spec), core_(std::move(core)) {}
 
 int HashOfMaps::do_lookup(const void* key, void* value_out) {
     const Map* found = inner(key);
@@ -140,8 +132,8 @@ int HashOfMaps::do_update(const void* key, const void* value, std::uint64_t flag
         return -EINVAL;
     }
     // In place: one pointer, so a run sees the old map or the new one.
-    const int rc = core_->put<HashCore::Existing::rewrite>(
-        core_->control(), key, flags, [&](std::uint32_t element, bool) {
+    const int rc = core().put<HashCore::Existing::rewrite>(
+        core().control(), key, flags, [&](std::uint32_t element, bool) {
             inner_of(element).store(map.get(), std::memory_order_release);
             if (element >= owned_.size()) {
                 owned_.resize(std::size_t{element} + 1);
@@ -156,19 +148,15 @@ int HashOfMaps::do_update(const void* key, const void* value, std::uint64_t flag
 
 int HashOfMaps::do_erase(const void* key) {
     std::shared_ptr<Map> old;
-    const int rc = core_->take(core_->control(), key,
+    const int rc = core().take(core().control(), key,
                                [&](std::uint32_t element) { owned_[element].swap(old); });
     retired_.add(std::move(old));
     return rc;
 }
 
-int HashOfMaps::do_next_key(const void* key, void* next_out) {
-    return core_->next_key(key, next_out);
-}
-
 bool HashOfMaps::read_bucket(std::uint32_t at, std::uint32_t count_max, bool remove, Bucket& out) {
     std::vector<std::shared_ptr<Map>> old;
-    const bool read = core_->read_bucket(at, count_max, remove, spec().value_size, out,
+    const bool read = core().read_bucket(at, count_max, remove, spec().value_size, out,
                                          [&](std::uint32_t element, void* to) {
                                              write_id(*owned_[element], to);
                                              if (remove) {

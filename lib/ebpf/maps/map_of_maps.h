@@ -12,8 +12,8 @@
 #include <memory>
 #include <vector>
 
-#include "lib/ebpf/maps/hash_core.h"
-#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/hashed_map.h"
+#include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/reclaim.h"
 
 namespace crema::ebpf::maps {
@@ -25,7 +25,7 @@ namespace crema::ebpf::maps {
 /// Whether a map fits a template.
 [[nodiscard]] bool fits_template(const MapSpec& inner, const MapSpec& form);
 
-class ArrayOfMaps final : public Map {
+class ArrayOfMaps final : public IndexedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
@@ -46,7 +46,6 @@ class ArrayOfMaps final : public Map {
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
 
     void replace(std::uint32_t index, std::shared_ptr<Map> inner);
 
@@ -55,24 +54,18 @@ class ArrayOfMaps final : public Map {
     Retired retired_;
 };
 
-class HashOfMaps final : public Map {
+class HashOfMaps final : public HashedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
-    HashOfMaps(const MapSpec& spec, std::unique_ptr<HashCore> core);
+    using HashedMap::HashedMap;
 
     /// Program side, any thread. Null when there is no such key. Valid until the run ends.
     [[nodiscard]] Map* inner(const void* key) const {
-        const std::uint32_t element = core_->find(key);
+        const std::uint32_t element = core().find(key);
         return element != 0 ? inner_of(element).load(std::memory_order_acquire) : nullptr;
     }
-
-    [[nodiscard]] BatchSupport batch_support() const override {
-        return {.lookup = true, .take = true, .update = true, .erase = true};
-    }
-
-    [[nodiscard]] std::uint32_t bucket_count() const override { return core_->table().buckets(); }
 
     [[nodiscard]] bool read_bucket(std::uint32_t at,
                                    std::uint32_t count_max,
@@ -83,13 +76,11 @@ class HashOfMaps final : public Map {
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
 
     [[nodiscard]] std::atomic<Map*>& inner_of(std::uint32_t element) const {
-        return *reinterpret_cast<std::atomic<Map*>*>(core_->cells().value(element));
+        return *reinterpret_cast<std::atomic<Map*>*>(core().cells().value(element));
     }
 
-    std::unique_ptr<HashCore> core_;
     std::vector<std::shared_ptr<Map>> owned_;  // by element; control threads
     Retired retired_;
 };

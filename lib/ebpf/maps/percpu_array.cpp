@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
@@ -19,12 +18,8 @@ namespace {
 constexpr std::uint64_t kSeparation = 128;      // bytes: two cache lines
 constexpr std::uint64_t kShiftableMax = 65536;  // bytes: up to here a power of two
 
-std::uint32_t stride_of(const MapSpec& spec) {
-    return (spec.value_size + 7U) & ~7U;
-}
-
 std::uint64_t percpu_stride_of(const MapSpec& spec) {
-    const std::uint64_t bytes = std::uint64_t{stride_of(spec)} * spec.max_entries;
+    const std::uint64_t bytes = std::uint64_t{stored_bytes(spec.value_size)} * spec.max_entries;
     // A power of two lets compiled code shift where it would have to multiply.
     return bytes <= kShiftableMax ? std::bit_ceil(std::max(bytes, kSeparation))
                                   : (bytes + kSeparation - 1) / kSeparation * kSeparation;
@@ -43,9 +38,9 @@ Result<std::shared_ptr<Map>> PercpuArrayMap::make(const MapSpec& spec) {
 }
 
 PercpuArrayMap::PercpuArrayMap(const MapSpec& spec, Memory memory)
-    : Map(spec),
+    : IndexedMap(spec),
       memory_(std::move(memory)),
-      stride_(stride_of(spec)),
+      stride_(stored_bytes(spec.value_size)),
       percpu_stride_(percpu_stride_of(spec)) {}
 
 int PercpuArrayMap::check_write(std::uint32_t index, std::uint64_t flags) const {
@@ -104,10 +99,6 @@ int PercpuArrayMap::do_update(const void* key, const void* value_in, std::uint64
 
 int PercpuArrayMap::do_erase(const void* /*key*/) {
     return -EINVAL;
-}
-
-int PercpuArrayMap::do_next_key(const void* key, void* next_out) {
-    return next_index(key, spec().max_entries, next_out);
 }
 
 }  // namespace crema::ebpf::maps

@@ -5,12 +5,12 @@
 // pair of adjacent lines (the prefetcher fetches pairs).
 #pragma once
 
-#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/memory.h"
 
 namespace crema::ebpf::maps {
 
-class PercpuArrayMap final : public Map {
+class PercpuArrayMap final : public IndexedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
@@ -47,7 +47,6 @@ class PercpuArrayMap final : public Map {
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
 
     Memory memory_;
     std::uint32_t stride_;

@@ -12,12 +12,9 @@ namespace {
 
 constexpr std::uint64_t kSeparation = 128;  // bytes: two cache lines
 
-std::uint32_t stride_of(const MapSpec& spec) {
-    return (spec.value_size + 7U) & ~7U;
-}
-
 std::uint64_t percpu_stride_of(const MapSpec& spec, const HashCore& core) {
-    const std::uint64_t bytes = (std::uint64_t{core.cells().last()} + 1) * stride_of(spec);
+    const std::uint64_t bytes =
+        (std::uint64_t{core.cells().last()} + 1) * stored_bytes(spec.value_size);
     return (bytes + kSeparation - 1) / kSeparation * kSeparation;
 }
 
@@ -40,11 +37,10 @@ Result<std::shared_ptr<Map>> PercpuHashMap::make(const MapSpec& spec) {
 }
 
 PercpuHashMap::PercpuHashMap(const MapSpec& spec, std::unique_ptr<HashCore> core, Memory values)
-    : Map(spec),
-      core_(std::move(core)),
+    : HashedMap(spec, std::move(core)),
       values_(std::move(values)),
-      stride_(stride_of(spec)),
-      percpu_stride_(percpu_stride_of(spec, *core_)) {}
+      stride_(stored_bytes(spec.value_size)),
+      percpu_stride_(percpu_stride_of(spec, this->core())) {}
 
 int PercpuHashMap::put(std::uint32_t cpu,
                        const void* key,
@@ -53,7 +49,7 @@ int PercpuHashMap::put(std::uint32_t cpu,
     if (flags > kExist) [[unlikely]] {
         return -EINVAL;
     }
-    return core_->put<HashCore::Existing::rewrite>(
+    return core().put<HashCore::Existing::rewrite>(
         cpu, key, flags, [&](std::uint32_t element, bool is_new) {
             if (is_new) {
                 for (const std::uint32_t other : possible_cpu_ids()) {
@@ -66,10 +62,6 @@ int PercpuHashMap::put(std::uint32_t cpu,
         });
 }
 
-int PercpuHashMap::remove(std::uint32_t cpu, const void* key) const {
-    return core_->remove(cpu, key);
-}
-
 void PercpuHashMap::read(std::uint32_t element, void* value_out) const {
     auto* out = static_cast<std::uint8_t*>(value_out);
     for (const std::uint32_t cpu : possible_cpu_ids()) {
@@ -79,7 +71,7 @@ void PercpuHashMap::read(std::uint32_t element, void* value_out) const {
 }
 
 int PercpuHashMap::do_lookup(const void* key, void* value_out) {
-    const std::uint32_t element = core_->find(key);
+    const std::uint32_t element = core().find(key);
     if (element == 0) {
         return -ENOENT;
     }
@@ -91,8 +83,8 @@ int PercpuHashMap::do_update(const void* key, const void* value, std::uint64_t f
     if (flags > kExist) {
         return -EINVAL;
     }
-    return core_->put<HashCore::Existing::rewrite>(
-        core_->control(), key, flags, [&](std::uint32_t element, bool) {
+    return core().put<HashCore::Existing::rewrite>(
+        core().control(), key, flags, [&](std::uint32_t element, bool) {
             const auto* in = static_cast<const std::uint8_t*>(value);
             for (const std::uint32_t cpu : possible_cpu_ids()) {
                 write_value(value_at(cpu, element), in, stride_);
@@ -101,12 +93,8 @@ int PercpuHashMap::do_update(const void* key, const void* value, std::uint64_t f
         });
 }
 
-int PercpuHashMap::do_erase(const void* key) {
-    return core_->remove(core_->control(), key);
-}
-
 int PercpuHashMap::do_take(const void* key, void* value_out) {
-    return core_->take(core_->control(), key,
+    return core().take(core().control(), key,
                        [&](std::uint32_t element) { read(element, value_out); });
 }
 
@@ -114,12 +102,8 @@ bool PercpuHashMap::read_bucket(std::uint32_t at,
                                 std::uint32_t count_max,
                                 bool remove,
                                 Bucket& out) {
-    return core_->read_bucket(at, count_max, remove, user_value_bytes(), out,
+    return core().read_bucket(at, count_max, remove, user_value_bytes(), out,
                               [this](std::uint32_t element, void* to) { read(element, to); });
-}
-
-int PercpuHashMap::do_next_key(const void* key, void* next_out) {
-    return core_->next_key(key, next_out);
 }
 
 }  // namespace crema::ebpf::maps

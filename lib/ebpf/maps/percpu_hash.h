@@ -8,13 +8,12 @@
 
 #include <memory>
 
-#include "lib/ebpf/maps/hash_core.h"
-#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/hashed_map.h"
 #include "lib/ebpf/maps/memory.h"
 
 namespace crema::ebpf::maps {
 
-class PercpuHashMap final : public Map {
+class PercpuHashMap final : public HashedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
@@ -23,7 +22,7 @@ class PercpuHashMap final : public Map {
 
     /// Program side, any thread; cpu: a possible one. Null when there is no such key.
     [[nodiscard]] std::uint8_t* value(std::uint32_t cpu, const void* key) const {
-        const std::uint32_t element = core_->find_and_mark(key);
+        const std::uint32_t element = core().find_and_mark(key);
         return element != 0 ? value_at(cpu, element) : nullptr;
     }
 
@@ -36,15 +35,6 @@ class PercpuHashMap final : public Map {
                           const void* key,
                           const void* value,
                           std::uint64_t flags) const;
-    [[nodiscard]] int remove(std::uint32_t cpu, const void* key) const;
-
-    [[nodiscard]] const HashCore& core() const { return *core_; }
-
-    [[nodiscard]] BatchSupport batch_support() const override {
-        return {.lookup = true, .take = true, .update = true, .erase = true};
-    }
-
-    [[nodiscard]] std::uint32_t bucket_count() const override { return core_->table().buckets(); }
 
     [[nodiscard]] bool read_bucket(std::uint32_t at,
                                    std::uint32_t count_max,
@@ -58,13 +48,10 @@ class PercpuHashMap final : public Map {
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
-    [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
     [[nodiscard]] int do_take(const void* key, void* value_out) override;
 
     void read(std::uint32_t element, void* value_out) const;
 
-    std::unique_ptr<HashCore> core_;
     Memory values_;
     std::uint32_t stride_;
     std::uint64_t percpu_stride_;

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <utility>
 
-#include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/target_hooks.h"
 
 namespace crema::ebpf::maps {
@@ -19,7 +18,7 @@ Result<std::shared_ptr<Map>> ProgArray::make(const MapSpec& spec) {
     return std::make_shared<ProgArray>(spec);
 }
 
-ProgArray::ProgArray(const MapSpec& spec) : Map(spec), slots_(spec.max_entries) {}
+ProgArray::ProgArray(const MapSpec& spec) : IndexedMap(spec), slots_(spec.max_entries) {}
 
 ProgArray::~ProgArray() {
     // No program that uses the map is left, so nobody waits for these.
@@ -75,10 +74,6 @@ int ProgArray::do_erase(const void* key) {
         return -E2BIG;
     }
     return replace(index, nullptr) ? 0 : -ENOENT;
-}
-
-int ProgArray::do_next_key(const void* key, void* next_out) {
-    return next_index(key, spec().max_entries, next_out);
 }
 
 void ProgArray::users_gone() {

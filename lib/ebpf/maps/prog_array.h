@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "lib/ebpf/abi/xdp_buff.h"
-#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/reclaim.h"
 
 namespace crema::ebpf {
@@ -32,7 +32,7 @@ struct TailTarget {
     std::shared_ptr<const LoadedProgram> program;
 };
 
-class ProgArray final : public Map {
+class ProgArray final : public IndexedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
@@ -55,7 +55,6 @@ class ProgArray final : public Map {
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
     void users_gone() override;
 
     /// Null: the slot becomes empty. Returns whether it held something.

@@ -9,23 +9,8 @@
 
 namespace crema::ebpf::maps {
 
-class QueueStack::Locked {
-  public:
-    explicit Locked(QueueStack& map) : word_(reinterpret_cast<std::uint8_t*>(&map.locked_)) {
-        lock_value(word_);
-    }
-
-    Locked(const Locked&) = delete;
-    Locked& operator=(const Locked&) = delete;
-
-    ~Locked() { unlock_value(word_); }
-
-  private:
-    std::uint8_t* word_;
-};
-
 Result<std::shared_ptr<Map>> QueueStack::make(const MapSpec& spec) {
-    const std::uint32_t stride = (spec.value_size + 7U) & ~7U;
+    const std::uint32_t stride = stored_bytes(spec.value_size);
     auto memory =
         Memory::allocate(std::uint64_t{stride} * spec.max_entries, Memory::Sharing::private_pages);
     if (!memory) {
@@ -41,7 +26,7 @@ int QueueStack::push(const void* value, std::uint64_t flags) {
     if ((flags & kNoExist) != 0 || flags > kExist) {
         return -EINVAL;
     }
-    const Locked locked(*this);
+    const HeldLock held(locked_);
     if (head_ - tail_ == spec().max_entries) {
         if ((flags & kExist) == 0) {
             return -E2BIG;
@@ -53,7 +38,7 @@ int QueueStack::push(const void* value, std::uint64_t flags) {
 }
 
 int QueueStack::read_next(void* value_out, bool remove) {
-    const Locked locked(*this);
+    const HeldLock held(locked_);
     if (head_ == tail_) {
         std::memset(value_out, 0, spec().value_size);
         return -ENOENT;

@@ -24,8 +24,6 @@ class QueueStack final : public Map {
     [[nodiscard]] int peek(void* value_out);
 
   private:
-    class Locked;
-
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
@@ -40,7 +38,7 @@ class QueueStack final : public Map {
 
     Memory memory_;
     std::uint32_t stride_;
-    alignas(64) std::uint32_t locked_ = 0;
+    alignas(64) std::uint32_t locked_ = 0;  // HeldLock
     // Under the lock. Positions grow without end; [tail_, head_) is in the map.
     std::uint64_t head_ = 0;
     std::uint64_t tail_ = 0;

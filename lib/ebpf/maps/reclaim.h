@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// When may what a slot pointed to go? Programs read slots (tail-call targets, inner maps, ring
-// buffers' users) without a lock, so an old target is given up only after every run that may have
+// When may what a slot pointed to go? Programs read slots (tail-call targets, inner maps,
+// devices) without a lock, so an old target is given up only after every run that may have
 // seen it has ended. Who runs programs knows when that is: lib/xdp installs its wait here. Without
 // it (a bare process) nothing that was published is given up before its map.
 //

@@ -71,8 +71,7 @@ std::uint8_t* RingBuffer::reserve(std::uint64_t bytes) {
         return nullptr;
     }
     const std::uint64_t consumed = consumer().load(std::memory_order_acquire);
-    auto* lock = reinterpret_cast<std::uint8_t*>(&locked_);
-    lock_value(lock);
+    const HeldLock held(locked_);
     const std::uint64_t start = producer().load(std::memory_order_relaxed);
     while (pending_ < start) {
         const std::uint32_t length = header(pending_).length.load(std::memory_order_acquire);
@@ -84,7 +83,6 @@ std::uint8_t* RingBuffer::reserve(std::uint64_t bytes) {
     // Neither what the consumer has not seen nor what is still being filled may be overwritten.
     const std::uint64_t end = start + room;
     if (end - consumed > mask_ || end - pending_ > mask_) {
-        unlock_value(lock);
         return nullptr;
     }
     Header& fresh = header(start);
@@ -92,7 +90,6 @@ std::uint8_t* RingBuffer::reserve(std::uint64_t bytes) {
     auto* at = reinterpret_cast<std::uint8_t*>(&fresh);
     fresh.pages_back = static_cast<std::uint32_t>(static_cast<std::uint64_t>(at - base_) / page_);
     producer().store(end, std::memory_order_release);
-    unlock_value(lock);
     return at + sizeof(Header);
 }
 
@@ -139,22 +136,6 @@ std::uint64_t RingBuffer::query(std::uint64_t what) const {
         default:
             return 0;
     }
-}
-
-int RingBuffer::do_lookup(const void* /*key*/, void* /*value_out*/) {
-    return -kNotSupported;
-}
-
-int RingBuffer::do_update(const void* /*key*/, const void* /*value*/, std::uint64_t /*flags*/) {
-    return -kNotSupported;
-}
-
-int RingBuffer::do_erase(const void* /*key*/) {
-    return -kNotSupported;
-}
-
-int RingBuffer::do_next_key(const void* /*key*/, void* /*next_out*/) {
-    return -kNotSupported;
 }
 
 }  // namespace crema::ebpf::maps

@@ -86,18 +86,13 @@ class RingBuffer final : public Map {
         return ((length & ~(kBusy | kDiscarded)) + sizeof(Header) + 7U) & ~std::uint64_t{7};
     }
 
-    [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
-    [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
-    [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
-
     UniqueFd fd_;
     std::uint8_t* base_;
     std::uint64_t page_;
     std::uint64_t mask_;
     std::atomic<std::uint64_t> wakeups_{0};
-    alignas(64) std::uint32_t locked_ = 0;
-    std::uint64_t pending_ = 0;  // under the lock: all records before it are committed
+    alignas(64) std::uint32_t locked_ = 0;  // HeldLock
+    std::uint64_t pending_ = 0;             // under the lock: all records before it are committed
 };
 
 template <typename Visit>

@@ -34,6 +34,22 @@ inline void unlock_value(std::uint8_t* lock) {
     reinterpret_cast<std::atomic<std::uint32_t>*>(lock)->store(0, std::memory_order_release);
 }
 
+/// Holds a lock of those four bytes while it lives.
+class HeldLock {
+  public:
+    explicit HeldLock(std::uint32_t& word) : word_(reinterpret_cast<std::uint8_t*>(&word)) {
+        lock_value(word_);
+    }
+
+    HeldLock(const HeldLock&) = delete;
+    HeldLock& operator=(const HeldLock&) = delete;
+
+    ~HeldLock() { unlock_value(word_); }
+
+  private:
+    std::uint8_t* word_;
+};
+
 /// Copies all of a value but its lock, word by word of four bytes. lock_offset >= 0.
 inline void write_value_around_lock(std::uint8_t* to,
                                     const void* from,

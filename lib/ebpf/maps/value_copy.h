@@ -23,6 +23,11 @@ inline const std::atomic<std::uint64_t>& shared_word(const std::uint8_t* at) {
 }
 }  // namespace detail
 
+/// Bytes that a value of that size takes in storage.
+[[nodiscard]] constexpr std::uint32_t stored_bytes(std::uint32_t bytes) {
+    return (bytes + 7U) & ~7U;
+}
+
 /// Writes `bytes` bytes of a value; padding behind them becomes zero.
 inline void write_value(std::uint8_t* to, const void* from, std::uint32_t bytes) {
     const auto* in = static_cast<const std::uint8_t*>(from);

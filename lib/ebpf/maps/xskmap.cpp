@@ -5,8 +5,6 @@
 #include <cstring>
 #include <sys/socket.h>
 
-#include "lib/ebpf/maps/index_keys.h"
-
 namespace crema::ebpf::maps {
 
 Result<std::shared_ptr<Map>> Xskmap::make(const MapSpec& spec) {
@@ -36,10 +34,6 @@ int Xskmap::do_update(const void* key, const void* value, std::uint64_t flags) {
 
 int Xskmap::do_erase(const void* key) {
     return load_index(key) >= spec().max_entries ? -EINVAL : 0;
-}
-
-int Xskmap::do_next_key(const void* key, void* next_out) {
-    return next_index(key, spec().max_entries, next_out);
 }
 
 }  // namespace crema::ebpf::maps

@@ -5,22 +5,21 @@
 // a descriptor that is no socket, programs find every slot empty.
 #pragma once
 
-#include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/index_keys.h"
 
 namespace crema::ebpf::maps {
 
-class Xskmap final : public Map {
+class Xskmap final : public IndexedMap {
   public:
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
-    using Map::Map;
+    using IndexedMap::IndexedMap;
 
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
     [[nodiscard]] int do_erase(const void* key) override;
-    [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
 };
 
 }  // namespace crema::ebpf::maps
