@@ -14,22 +14,40 @@ Body::Body(Workshop& shop, Emitter& out, const Plan& plan)
     : shop_(shop), dice_(shop.dice), features_(shop.features), out_(out), plan_(plan) {}
 
 void Body::write() {
+    if (plan_.role == Role::adding_callback) {
+        add_up();
+        return;
+    }
     begin();
     statements(plan_.statements);
     finish();
+}
+
+/// Element by element, whatever their order: r2 key, r3 value, r4 two words of the caller.
+void Body::add_up() {
+    out_.add({load(op::kW, 0, 2, 0), load(op::kDw, 5, 3, 0), atomic_add(op::kDw, 4, 0, 0),
+              atomic_add(op::kDw, 4, 8, 5), mov_k(0, 0), exit_insn()});
+}
+
+/// Who verifies a global function by its types does not know that nobody passes null.
+void Body::check_arguments() {
+    for (Reg reg = 1; reg <= static_cast<int>(plan_.arguments.size()); ++reg) {
+        if (plan_.role == Role::global && is(reg, Kind::map_value)) {
+            out_.add({jump_k(op::kJne, reg, 0, 2), mov_k(0, dice_.below(5)), exit_insn()});
+        }
+    }
 }
 
 void Body::begin() {
     for (std::size_t i = 0; i < plan_.arguments.size(); ++i) {
         scope_.regs[i + 1] = plan_.arguments[i];
     }
+    check_arguments();
     for (Reg reg = 1; reg <= static_cast<int>(plan_.arguments.size()); ++reg) {
         if (is(reg, Kind::context)) {
             if (dice_.one_in(4)) {
                 context_slot_ = plan_.frame_bytes - 8;
-                for (int i = 0; i < 8; ++i) {
-                    busy_.set(index(context_slot_ + i));
-                }
+                set_busy(context_slot_, 8, true);
                 out_.add(store(op::kDw, 10, offset(context_slot_), reg));
             } else {
                 context_reg_ = dice_.between(6, 9);
@@ -43,7 +61,7 @@ void Body::begin() {
     for (int i = dice_.between(2, 4); i > 0; --i) {
         constant();
     }
-    if (has_context() && plan_.is_main) {
+    if (has_context() && plan_.role == Role::main) {
         load_context_field();
         packet_block();
     }
@@ -56,7 +74,7 @@ void Body::statements(int n) {
 }
 
 void Body::statement() {
-    switch (dice_.below(24)) {
+    switch (dice_.below(28)) {
         case 0:
         case 1:
             stack_store();
@@ -106,10 +124,40 @@ void Body::statement() {
             helper();
             break;
         case 18:
-            dice_.one_in(3) ? call_loop() : call_function();
+            call_function();
+            break;
+        case 19:
+            dice_.one_in(2) ? call_loop() : call_each();
+            break;
+        case 20:
+            map_statement();
             break;
         default:
             arithmetic();
+            break;
+    }
+}
+
+/// Kinds of maps that few programs need.
+void Body::map_statement() {
+    switch (dice_.below(6)) {
+        case 0:
+            inner_lookup();
+            break;
+        case 1:
+            queue_access();
+            break;
+        case 2:
+            ring_record();
+            break;
+        case 3:
+            ring_output();
+            break;
+        case 4:
+            dynptr_block();
+            break;
+        default:
+            tail_call();
             break;
     }
 }
@@ -142,11 +190,11 @@ void Body::leave_traces() {
 }
 
 void Body::finish() {
-    if (plan_.is_main) {
+    if (plan_.role == Role::main) {
         leave_traces();
     } else {
         out_.add(mov(0, number()));
-        if (plan_.is_callback) {
+        if (is_callback(plan_.role)) {
             out_.add(alu_k(op::kAnd, 0, 1));
         }
     }
@@ -156,6 +204,12 @@ void Body::finish() {
 void Body::mark(int at, int bytes, bool data) {
     for (int i = 0; i < bytes; ++i) {
         scope_.data.set(index(at + i), data);
+    }
+}
+
+void Body::set_busy(int at, int bytes, bool busy) {
+    for (int i = 0; i < bytes; ++i) {
+        busy_.set(index(at + i), busy);
     }
 }
 

@@ -5,7 +5,8 @@
 // they are read, pointers are used for what they point to and never become numbers, packet
 // accesses lie behind checks, loops end.
 //
-// Statements by family: body_numbers.cpp, body_memory.cpp, body_flow.cpp, body_calls.cpp.
+// Statements by family: body_numbers.cpp, body_memory.cpp, body_flow.cpp, body_calls.cpp,
+// body_maps.cpp.
 #pragma once
 
 #include <array>
@@ -28,6 +29,8 @@ enum class Kind : std::uint8_t {
     map_value,  // `bytes` from here to its end
     constants,  // map_value that may only be read
     frame,      // `bytes` initialised bytes of a stack
+    record,     // `bytes` of a ring buffer record: gone at its block's end
+    slice,      // `bytes` of what a dynptr shows, aligned to nothing: the same
 };
 
 struct Holding {
@@ -46,21 +49,34 @@ struct Scope {
 /// What a function takes in r1..r5.
 using Signature = std::vector<Holding>;
 
+/// What calls a function.
+enum class Role : std::uint8_t {
+    main,
+    function,         // static
+    global,           // verified from its types alone
+    loop_callback,    // of bpf_loop
+    each_callback,    // of bpf_for_each_map_elem over an array
+    adding_callback,  // the same in any order of the elements: adds them up, and nothing else
+};
+
+[[nodiscard]] constexpr bool is_callback(Role role) {
+    return role >= Role::loop_callback;
+}
+
 /// What the functions of a program share while it is written.
 struct Workshop {
     Dice& dice;
     const Features& features;
     // By function; 0 is where a run starts.
     std::vector<Signature> signatures;
-    std::vector<bool> is_callback;
+    std::vector<Role> roles;
     std::vector<bool> used;  // some function written so far names it
 };
 
 class Body {
   public:
     struct Plan {
-        bool is_main = false;
-        bool is_callback = false;  // returns 0 or 1
+        Role role = Role::main;  // callbacks return 0 or 1
         Signature arguments;
         int frame_bytes = 64;  // multiple of 8
         int statements = 10;
@@ -75,6 +91,7 @@ class Body {
     using Reg = int;
 
     void statement();
+    void map_statement();
     void statements(int n);
 
     // body_numbers.cpp
@@ -122,25 +139,43 @@ class Body {
 
     // body_calls.cpp
     void helper();
-    void lookup();
-    void update_or_delete();
     void adjust();
     void checksum();
     void copy_bytes();
     void call_function();
     void call_loop();
+    void call_each();
+    void tail_call();
     void clobber_caller_registers();
     void get_context(Reg into);
 
     [[nodiscard]] bool has_context() const { return context_reg_ >= 0 || context_slot_ >= 0; }
 
-    [[nodiscard]] std::optional<int> put_key(std::uint32_t entries);
+    [[nodiscard]] std::optional<std::size_t> function_of(Role role);
+
+    // body_maps.cpp
+    void lookup();
+    void update_or_delete();
+    void inner_lookup();
+    void queue_access();
+    void ring_record();
+    void ring_output();
+    void dynptr_block();
+    void dynptr_use(int place, int bytes);
+    void block_with_value(int bytes, Kind kind, Emitter::Label null);
+    [[nodiscard]] std::optional<int> put_key(int map);
+    [[nodiscard]] Reg free_callee_saved();
+    void null_check(Emitter::Label null);
+    void forget(Kind kind);
+    void set_busy(int at, int bytes, bool busy);
     [[nodiscard]] bool may_move_packet() const;
     void call_helper(std::int32_t id);
     [[nodiscard]] Code map_constant(Reg into, int map) const;
     void frame_address(Reg into, int at);
 
     void begin();
+    void check_arguments();
+    void add_up();
     void finish();
     void leave_traces();
 
@@ -171,6 +206,7 @@ class Body {
     int packet_epoch_ = 0;   // how often packet pointers have become invalid
     int depth_ = 0;          // blocks around the present statement
     int loops_ = 0;          // loops around it
+    bool holds_ = false;     // a record or slice: no way out of the function until it is gone
 };
 
 }  // namespace crema::test::fuzz

@@ -40,6 +40,7 @@ void Body::helper() {
     }
     switch (id) {
         case kMapLookup:
+        case kLookupPercpu:
             lookup();
             break;
         case kMapUpdate:
@@ -73,94 +74,6 @@ void Body::helper() {
             copy_bytes();
             break;
     }
-}
-
-/// A key on the stack: constant or a number, sometimes out of range.
-std::optional<int> Body::put_key(std::uint32_t entries) {
-    const auto at = free_place(4, 4);
-    if (!at) {
-        return at;
-    }
-    if (dice_.one_in(2)) {
-        out_.add(store_k(op::kW, 10, offset(*at), dice_.below(static_cast<int>(entries) + 2)));
-    } else {
-        const Reg key = small_number(15, 0);
-        out_.add(store(op::kW, 10, offset(*at), key));
-    }
-    if (dice_.one_in(6)) {
-        // A later store changes one byte of the key.
-        out_.add(store_k(op::kB, 10, offset(*at) + dice_.below(4), dice_.below(2)));
-    }
-    mark(*at, 4, true);
-    return at;
-}
-
-void Body::lookup() {
-    if (depth_ > 3) {
-        return;
-    }
-    static constexpr int kMaps[] = {kArrayMap, kArrayMap, kPercpuMap, kHashMap};
-    static constexpr std::uint32_t kEntries[] = {kArrayEntries, kPercpuEntries, 0, 0, 0,
-                                                 kHashEntries};
-    static constexpr std::uint32_t kBytes[] = {kArrayBytes, kPercpuBytes, 0, 0, 0, kHashBytes};
-    const int map = dice_.pick(kMaps);
-    if (map == kHashMap && !features_.hash_maps) {
-        return;
-    }
-    const auto key = put_key(kEntries[map]);
-    if (!key) {
-        return;
-    }
-    out_.add(map_constant(1, map));
-    frame_address(2, *key);
-    out_.add(call(kMapLookup));
-    clobber_caller_registers();
-    const Emitter::Label null = out_.new_label();
-    if (dice_.one_in(2)) {
-        out_.jump_to(jump_k(op::kJeq, 0, 0, 0), null);
-    } else {
-        out_.add(jump_k(op::kJne, 0, 0, 1));
-        out_.jump_to(go(0), null);
-    }
-    const Scope outside = scope_;
-    const Holding value{Kind::map_value, static_cast<int>(kBytes[map])};
-    scope_.regs[0] = value;
-    if (dice_.one_in(2)) {
-        const Reg keeper = target();
-        out_.add(mov(keeper, 0));
-        scope_.regs[index(keeper)] = value;
-    }
-    ++depth_;
-    pointer_access();
-    statements(dice_.between(0, 3));
-    --depth_;
-    out_.bind(null);
-    merge(outside);
-}
-
-void Body::update_or_delete() {
-    static constexpr int kMaps[] = {kArrayMap, kPercpuMap, kHashMap};
-    const int map = dice_.pick(kMaps);
-    const bool erase = features_.has_helper(kMapDelete) && dice_.one_in(3);
-    if ((map == kHashMap && !features_.hash_maps) ||
-        (!erase && !features_.has_helper(kMapUpdate))) {
-        return;
-    }
-    static constexpr std::uint32_t kBytes[] = {kArrayBytes, kPercpuBytes, 0, 0, 0, kHashBytes};
-    const auto value = erase ? std::optional(0) : filled_place(static_cast<int>(kBytes[map]), 8);
-    const auto key = put_key(kArrayEntries);
-    if (!key || !value) {
-        return;
-    }
-    if (!erase) {
-        const Reg flags = 4;
-        out_.add(dice_.one_in(3) ? mov(flags, number()) : mov_k(flags, dice_.below(4)));
-        set_number(flags);
-        frame_address(3, *value);
-    }
-    out_.add(map_constant(1, map));
-    frame_address(2, *key);
-    call_helper(erase ? kMapDelete : kMapUpdate);
 }
 
 void Body::adjust() {
@@ -231,7 +144,7 @@ void Body::call_function() {
     }
     std::vector<std::size_t> callees;
     for (std::size_t i = plan_.callees_from; i < shop_.signatures.size(); ++i) {
-        if (!shop_.is_callback[i]) {
+        if (!is_callback(shop_.roles[i])) {
             callees.push_back(i);
         }
     }
@@ -245,8 +158,12 @@ void Body::call_function() {
         if (argument.kind == Kind::context && (!has_context() || !may_move_packet())) {
             return;
         }
-        const auto at =
-            argument.kind == Kind::frame ? filled_place(argument.bytes, 8) : std::optional(0);
+        // A global function takes any memory of that size, a static one a map's value.
+        const bool takes_frame = shop_.roles[callee] == Role::global &&
+                                 argument.kind == Kind::map_value && dice_.one_in(2);
+        const auto at = takes_frame || argument.kind == Kind::frame
+                            ? filled_place(argument.bytes, 8)
+                            : std::optional(-1);
         if (!at) {
             return;
         }
@@ -264,12 +181,13 @@ void Body::call_function() {
                 get_context(reg);
                 moves_packet = true;
                 break;
-            case Kind::frame:
-                frame_address(reg, places[i]);
-                break;
             default:
-                out_.add(ld_map_value(reg, kGlobalMap,
-                                      static_cast<int>(kGlobalBytes) - signature[i].bytes));
+                if (places[i] >= 0) {
+                    frame_address(reg, places[i]);
+                } else {
+                    out_.add(ld_map_value(reg, kGlobalMap,
+                                          static_cast<int>(kGlobalBytes) - signature[i].bytes));
+                }
                 break;
         }
         scope_.regs[index(reg)] = signature[i];
@@ -284,15 +202,63 @@ void Body::call_function() {
     }
 }
 
-void Body::call_loop() {
-    if (!features_.loop_helper || loops_ > 0 || plan_.is_callback) {
+std::optional<std::size_t> Body::function_of(Role role) {
+    for (std::size_t i = plan_.callees_from; i < shop_.signatures.size(); ++i) {
+        if (shop_.roles[i] == role) {
+            return i;
+        }
+    }
+    return std::nullopt;
+}
+
+void Body::call_each() {
+    static constexpr int kOrdered[] = {kArrayMap, kPercpuMap};
+    static constexpr int kAny[] = {kHashMap, kPercpuHashMap, kLruMap, kArrayMap};
+    if (!features_.each_element || loops_ > 0 || is_callback(plan_.role)) {
         return;
     }
-    std::size_t callback = 0;
-    for (std::size_t i = plan_.callees_from; i < shop_.signatures.size(); ++i) {
-        callback = shop_.is_callback[i] ? i : callback;
+    const bool ordered = dice_.one_in(2);
+    const auto callback = function_of(ordered ? Role::each_callback : Role::adding_callback);
+    const auto at = callback ? filled_place(16, 8) : std::nullopt;
+    if (!at) {
+        return;
     }
-    const auto at = callback == 0 ? std::nullopt : filled_place(16, 8);
+    out_.add(map_constant(1, ordered ? dice_.pick(kOrdered) : dice_.pick(kAny)));
+    out_.name_function({insn(op::kLdImm64, 2, op::kPseudoFunc, 0, 0), insn(0, 0, 0, 0, 0)},
+                       *callback);
+    shop_.used[*callback] = true;
+    frame_address(3, *at);
+    out_.add(mov_k(4, dice_.one_in(8) ? 1 : 0));
+    call_helper(kEachElement);
+}
+
+/// Where it succeeds nothing below runs; where it fails r1..r5 and packet pointers are lost.
+void Body::tail_call() {
+    if (!features_.tail_calls || !has_context() || holds_ || is_callback(plan_.role) ||
+        !may_move_packet()) {
+        return;
+    }
+    if (dice_.one_in(2)) {
+        out_.add(mov_k(3, dice_.below(static_cast<int>(kProgramsEntries) + 1)));
+    } else {
+        const Reg slot = small_number(15, 0);
+        out_.add(mov(3, slot));
+    }
+    set_number(3);
+    out_.add(map_constant(2, kProgramsMap));
+    scope_.regs[2] = {};
+    get_context(1);
+    out_.add(call(kTailCall));
+    clobber_caller_registers();
+    forget_packet();
+}
+
+void Body::call_loop() {
+    if (!features_.loop_helper || loops_ > 0 || is_callback(plan_.role)) {
+        return;
+    }
+    const auto callback = function_of(Role::loop_callback);
+    const auto at = callback ? filled_place(16, 8) : std::nullopt;
     if (!at) {
         return;
     }
@@ -304,8 +270,8 @@ void Body::call_loop() {
     }
     set_number(1);
     out_.name_function({insn(op::kLdImm64, 2, op::kPseudoFunc, 0, 0), insn(0, 0, 0, 0, 0)},
-                       callback);
-    shop_.used[callback] = true;
+                       *callback);
+    shop_.used[*callback] = true;
     scope_.regs[2] = {};
     frame_address(3, *at);
     out_.add(dice_.one_in(8) ? mov_k(4, 1) : mov_k(4, 0));

@@ -20,13 +20,17 @@ void Body::merge(const Scope& other) {
     scope_.data &= other.data;
 }
 
-void Body::forget_packet() {
-    ++packet_epoch_;
+void Body::forget(Kind kind) {
     for (Holding& held : scope_.regs) {
-        if (held.kind == Kind::packet) {
+        if (held.kind == kind) {
             held = {};
         }
     }
+}
+
+void Body::forget_packet() {
+    ++packet_epoch_;
+    forget(Kind::packet);
 }
 
 /// Jumps to `label` or goes on, by a comparison of numbers.
@@ -76,9 +80,12 @@ void Body::branch() {
 }
 
 void Body::early_exit() {
+    if (holds_) {
+        return;
+    }
     const Emitter::Label goes_on = out_.new_label();
     compare_numbers(goes_on);
-    out_.add({mov_k(0, plan_.is_callback ? dice_.below(2) : dice_.constant()), exit_insn()});
+    out_.add({mov_k(0, is_callback(plan_.role) ? dice_.below(2) : dice_.constant()), exit_insn()});
     out_.bind(goes_on);
 }
 

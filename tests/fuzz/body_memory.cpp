@@ -83,15 +83,11 @@ void Body::spill_pointer() {
     const int epoch = packet_epoch_;
     out_.add(store(op::kDw, 10, offset(*at), *reg));
     mark(*at, 8, false);
-    for (int i = 0; i < 8; ++i) {
-        busy_.set(index(*at + i));
-    }
+    set_busy(*at, 8, true);
     ++depth_;
     statements(dice_.between(1, 3));
     --depth_;
-    for (int i = 0; i < 8; ++i) {
-        busy_.reset(index(*at + i));
-    }
+    set_busy(*at, 8, false);
     if (held.kind == Kind::packet && epoch != packet_epoch_) {
         return;
     }
@@ -170,7 +166,8 @@ void Body::access(Reg pointer, const Holding& what) {
             out_.add(store_k(size, pointer, at, dice_.constant()));
             break;
         case 3:
-            if (what.kind != Kind::packet && at % bytes == 0 && bytes >= 4 && !in_place) {
+            if (what.kind != Kind::packet && what.kind != Kind::slice && at % bytes == 0 &&
+                bytes >= 4 && !in_place) {
                 atomic_access(pointer, at, size);
                 break;
             }
@@ -190,8 +187,8 @@ void Body::access(Reg pointer, const Holding& what) {
 }
 
 void Body::pointer_access() {
-    static constexpr Kind kPointers[] = {Kind::packet, Kind::map_value, Kind::frame,
-                                         Kind::constants};
+    static constexpr Kind kPointers[] = {Kind::packet,    Kind::map_value, Kind::frame,
+                                         Kind::constants, Kind::record,    Kind::slice};
     for (int tries = 0; tries < 4; ++tries) {
         if (const auto reg = some(dice_.pick(kPointers))) {
             access(*reg, scope_.regs[index(*reg)]);
@@ -279,7 +276,7 @@ void Body::packet_block() {
     const int bytes = dice_.one_in(4) ? dice_.between(1, 80) : dice_.pick(kLengths);
     const Emitter::Label fails = out_.new_label();
     packet_bounds(start, end, fails, bytes);
-    if (dice_.one_in(3) && !plan_.is_callback) {
+    if (dice_.one_in(3) && !is_callback(plan_.role) && !holds_) {
         // The failing side ends the function.
         const Emitter::Label goes_on = out_.new_label();
         out_.jump_to(go(0), goes_on);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "tests/fuzz/features.h"
+#include "tests/fuzz/function_types.h"
 #include "tests/fuzz/generator.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/fuzz/shrink.h"
@@ -127,7 +128,9 @@ class Campaign {
         ++result_.by_finding[static_cast<std::size_t>(judgement.finding)];
         result_.packets += static_cast<std::uint64_t>(judgement.packets);
         if (judgement.finding == Finding::none) {
-            result_.census.add(made.program);
+            ebpf::Program typed = made.program;
+            add_function_types(typed);
+            result_.census.add(typed);
         }
         if (!mutant && (judgement.finding == Finding::refused_by_both ||
                         judgement.finding == Finding::not_served)) {

@@ -3,6 +3,9 @@
 // One small program per feature, put to verifier, lowering and JIT, or to verifier and interpreter.
 #include "tests/fuzz/features.h"
 
+#include <algorithm>
+#include <initializer_list>
+
 #include "lib/ebpf/helpers/prototypes.h"
 #include "lib/ebpf/interpreter/image.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
@@ -10,6 +13,7 @@
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/verifier/verify.h"
 #include "tests/fuzz/function_types.h"
+#include "tests/fuzz/stage_maps.h"
 #include "tests/support/asm.h"
 
 namespace crema::test::fuzz {
@@ -28,9 +32,16 @@ bool is_served(const Code& code, Way way) {
     return lowered && ebpf::lowering::compile(*lowered);
 }
 
-bool hash_maps_work() {
-    return ebpf::maps::create({MapType::hash, 4, 8, 4, 0, "probe"}).has_value() &&
-           ebpf::helpers::native_for(kMapLookup, MapType::hash) != nullptr;
+/// There is such a map, and the helpers for it.
+bool map_is_served(const ebpf::maps::MapSpec& spec, std::initializer_list<std::int32_t> helpers) {
+    const auto is_native = [&spec](std::int32_t id) {
+        const auto helper = static_cast<std::uint32_t>(id);
+        const ebpf::helpers::Prototype* const prototype = ebpf::helpers::find(helper);
+        return prototype != nullptr && (prototype->native != nullptr ||
+                                        ebpf::helpers::native_for(helper, spec.type) != nullptr);
+    };
+    return ebpf::maps::create(spec).has_value() &&
+           std::all_of(helpers.begin(), helpers.end(), is_native);
 }
 
 bool helper_is_native(std::int32_t id) {
@@ -85,7 +96,20 @@ Features served_features(Way way) {
           serves({mov_k(1, 3), insn(op::kLdImm64, 2, op::kPseudoFunc, 0, 6), insn(0, 0, 0, 0, 0),
                   mov_k(3, 0), mov_k(4, 0), call(kLoop), mov_k(0, 2), exit_insn(), mov_k(0, 0),
                   exit_insn()}));
-    probe(&features.hash_maps, "hash maps", hash_maps_work());
+    probe(&features.each_element, "bpf_for_each_map_elem",
+          map_is_served({MapType::array, 4, 8, 4, 0, "probe"}, {kEachElement}) &&
+              map_is_served({MapType::hash, 4, 8, 4, 0, "probe"}, {kEachElement}));
+    probe(&features.tail_calls, "tail calls",
+          map_is_served({MapType::prog_array, 4, 4, 4, 0, "probe"}, {}));
+    probe(&features.queues, "queues and stacks",
+          map_is_served({MapType::queue, 0, 8, 4, 0, "probe"}, {kPush, kPop, kPeek}) &&
+              map_is_served({MapType::stack, 0, 8, 4, 0, "probe"}, {kPush, kPop, kPeek}));
+    probe(&features.ring_buffer, "ring buffer",
+          map_is_served({MapType::ringbuf, 0, 0, kRingBytes, 0, "probe"},
+                        {kRingOutput, kRingReserve, kRingSubmit, kRingDiscard, kRingQuery}));
+    probe(&features.dynptrs, "dynptrs",
+          map_is_served({MapType::array, 4, 8, 4, 0, "probe"},
+                        {kDynptrFromMem, kDynptrRead, kDynptrWrite, kDynptrData}));
     for (const std::int32_t id : kHelpers) {
         if (helper_is_native(id)) {
             features.helpers.push_back(id);

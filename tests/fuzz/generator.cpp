@@ -4,7 +4,10 @@
 // before callees; what nobody calls is left out, because verifiers refuse dead code.
 #include "tests/fuzz/generator.h"
 
+#include <algorithm>
+
 #include "tests/fuzz/body.h"
+#include "tests/fuzz/function_types.h"
 #include "tests/fuzz/stage_maps.h"
 
 namespace crema::test::fuzz {
@@ -32,17 +35,30 @@ Signature random_signature(Dice& dice) {
 }
 
 void choose_functions(Workshop& shop) {
-    shop.signatures.push_back({{Kind::context, 0}});
-    shop.is_callback.push_back(false);
-    if (shop.features.functions) {
+    const auto add = [&shop](Signature signature, Role role) {
+        shop.signatures.push_back(std::move(signature));
+        shop.roles.push_back(role);
+    };
+    const Features& features = shop.features;
+    add({{Kind::context, 0}}, Role::main);
+    if (features.functions) {
         for (int n = shop.dice.below(4); n > 0; --n) {
-            shop.signatures.push_back(random_signature(shop.dice));
-            shop.is_callback.push_back(false);
+            if (shop.dice.one_in(4)) {
+                add(shop.dice.pick(global_shapes()), Role::global);
+            } else {
+                add(random_signature(shop.dice), Role::function);
+            }
         }
     }
-    if (shop.features.loop_helper && shop.dice.one_in(3)) {
-        shop.signatures.push_back({{Kind::number, 0}, {Kind::frame, 16}});
-        shop.is_callback.push_back(true);
+    if (features.loop_helper && shop.dice.one_in(3)) {
+        add({{Kind::number, 0}, {Kind::frame, 16}}, Role::loop_callback);
+    }
+    if (features.each_element && shop.dice.one_in(3)) {
+        // map, key, value, context
+        const int bytes = static_cast<int>(std::min(kArrayBytes, kPercpuBytes));
+        add({{Kind::none, 0}, {Kind::constants, 4}, {Kind::map_value, bytes}, {Kind::frame, 16}},
+            Role::each_callback);
+        add({}, Role::adding_callback);
     }
     shop.used.resize(shop.signatures.size());
 }
@@ -53,8 +69,7 @@ ebpf::Program generate(std::uint64_t seed,
                        const Features& features,
                        const std::vector<std::shared_ptr<ebpf::maps::Map>>& maps) {
     Dice dice(seed);
-    Workshop shop{
-        .dice = dice, .features = features, .signatures = {}, .is_callback = {}, .used = {}};
+    Workshop shop{.dice = dice, .features = features, .signatures = {}, .roles = {}, .used = {}};
     choose_functions(shop);
     shop.used[0] = true;
     const std::size_t n = shop.signatures.size();
@@ -70,8 +85,7 @@ ebpf::Program generate(std::uint64_t seed,
                                    : dice.between(2, 10);
         Body body(
             shop, functions[i],
-            {.is_main = i == 0,
-             .is_callback = shop.is_callback[i],
+            {.role = shop.roles[i],
              .arguments = shop.signatures[i],
              .frame_bytes = 8 * words,
              .statements = i == 0 ? dice.between(2, dice.one_in(6) ? 40 : 14) : dice.between(1, 6),
@@ -79,6 +93,12 @@ ebpf::Program generate(std::uint64_t seed,
         body.write();
     }
     ebpf::Program program;
+    for (std::size_t i = 0; i < n; ++i) {
+        if (shop.used[i]) {
+            ebpf::Function& function = program.functions.emplace_back();
+            function.btf_type = shop.roles[i] == Role::global ? global_type(shop.signatures[i]) : 0;
+        }
+    }
     program.name = "fuzz";
     program.insns = Emitter::link(functions);
     program.maps = maps;

@@ -14,7 +14,8 @@
 
 namespace crema::test::fuzz {
 
-/// maps: by the indices of stage_maps.h.
+/// maps: by the indices of stage_maps.h. Of the program's functions only the types of global ones
+/// are filled in, in their order: see function_types.h.
 [[nodiscard]] ebpf::Program generate(std::uint64_t seed,
                                      const Features& features,
                                      const std::vector<std::shared_ptr<ebpf::maps::Map>>& maps);

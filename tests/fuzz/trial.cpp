@@ -177,7 +177,9 @@ Judges::Outcome Judges::run_ours(std::uint32_t used, const std::vector<Packet>& 
 Judges::Outcome Judges::run_checked(const ebpf::Program& program,
                                     const std::vector<Packet>& packets,
                                     std::uint64_t salt) {
-    const auto image = ebpf::interpreter::Image::prepare(program, nullptr);
+    ebpf::Program interpreted = program;
+    interpreted.maps = ours_.maps_for_interpreter();
+    const auto image = ebpf::interpreter::Image::prepare(interpreted, nullptr);
     if (!image) {
         Outcome outcome;
         outcome.fault = image.error().message;
@@ -219,14 +221,12 @@ bool Judges::is_defined(const ebpf::Program& program, const std::vector<Packet>&
     }
     const Outcome zeros = run_checked(program, packets, 0);
     const Outcome here = run_checked(program, packets, 1);
-    ebpf::Program moved = program;
-    moved.maps = elsewhere_->maps();
     std::swap(ours_, *elsewhere_);
     place_ = 1;
     // Moves the frames of the program, which lie on this thread's stack.
     volatile std::uint8_t* const room = static_cast<std::uint8_t*>(__builtin_alloca(0x2aa8));
     room[0] = 1;
-    const Outcome there = run_checked(moved, packets, 0x1234567);
+    const Outcome there = run_checked(program, packets, 0x1234567);
     place_ = 0;
     std::swap(ours_, *elsewhere_);
     const auto same = [&here](const Outcome& other) {

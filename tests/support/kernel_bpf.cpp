@@ -41,11 +41,41 @@ int element(int command, int map, const void* key, const void* value, std::uint6
     return call(command, attr);
 }
 
+/// The descriptor of the last BTF stays open: programs by the thousand share one.
+class LastBtf {
+  public:
+    LastBtf() = default;
+    LastBtf(const LastBtf&) = delete;
+    LastBtf& operator=(const LastBtf&) = delete;
+
+    ~LastBtf() { close_fd(); }
+
+    int fd_of(const ebpf::Btf& btf) {
+        if (id_ != btf.id()) {
+            close_fd();
+            Attr attr;
+            attr.fields.btf = address(btf.bytes().data());
+            attr.fields.btf_size = static_cast<std::uint32_t>(btf.bytes().size());
+            fd_ = call(BPF_BTF_LOAD, attr);
+            id_ = btf.id();
+        }
+        return fd_;
+    }
+
+  private:
+    void close_fd() const {
+        if (fd_ >= 0) {
+            ::close(fd_);
+        }
+    }
+
+    std::uint32_t id_ = 0;  // of no BTF
+    int fd_ = -1;
+};
+
 int load_btf(const ebpf::Btf& btf) {
-    Attr attr;
-    attr.fields.btf = address(btf.bytes().data());
-    attr.fields.btf_size = static_cast<std::uint32_t>(btf.bytes().size());
-    return call(BPF_BTF_LOAD, attr);
+    static thread_local LastBtf last;
+    return last.fd_of(btf);
 }
 
 std::vector<bpf_func_info> function_records(const ebpf::Program& program) {
@@ -170,9 +200,6 @@ int load_xdp(const ebpf::Program& program, std::span<const int> map_fds, std::st
     if (fd < 0 && log != nullptr) {
         static_cast<void>(load(1, log));
         log->resize(std::strlen(log->c_str()));
-    }
-    if (btf >= 0) {
-        ::close(btf);
     }
     return fd;
 }

@@ -125,7 +125,9 @@ Result<Reg> Machine::looked_up(const Call& call) {
     result.map = call.map_reg.map;
     result.inner = call.map_reg.inner;
     const bool by_key = call.helper->args[1].kind == helpers::ArgKind::map_key;
-    if (by_key && !result.inner && call.helper->id == kMapLookup &&
+    // Maps in a map are as large as the template, unless that says otherwise.
+    const bool size_is_known = !result.inner || (call.map->flags & maps::kInnerMap) == 0;
+    if (by_key && size_is_known && call.helper->id == kMapLookup &&
         key_is_in_range(cur_.regs[2], *call.map)) {
         result.id = has_lock(*call.map) ? ++ids_ : 0;
         return result;

@@ -221,7 +221,8 @@ Range<U, S> range_of(std::uint8_t operation, const Range<U, S>& a, const Range<U
 /// The shift amount when the kernel would track the result, else nothing.
 std::optional<unsigned> shift_amount(bool wide, const Scalar& src) {
     const Tnum amount = wide ? src.bits : tnum_cast(src.bits, 4);
-    if (!amount.is_const() || amount.value >= (wide ? 64 : 32)) {
+    // Also of a 32-bit shift the whole register must be small.
+    if (!amount.is_const() || src.wide.umax >= (wide ? 64 : 32)) {
         return std::nullopt;
     }
     return static_cast<unsigned>(amount.value);
