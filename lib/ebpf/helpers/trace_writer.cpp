@@ -39,7 +39,7 @@ class Writer {
         }
         stop_.notify_one();
         thread_.join();
-        std::fclose(file_);
+        (void)std::fclose(file_);
     }
 
   private:
@@ -58,7 +58,7 @@ class Writer {
             fmt::print(file_, "CREMA: {} lines lost\n", lost - lost_);
             lost_ = lost;
         }
-        std::fflush(file_);
+        (void)std::fflush(file_);
     }
 
     void write(const TraceLine& line) {

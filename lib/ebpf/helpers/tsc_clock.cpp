@@ -32,7 +32,7 @@ bool kernel_trusts_tsc() {
     std::array<char, 16> name{};
     const bool is_tsc = std::fgets(name.data(), name.size(), file) != nullptr &&
                         std::strcmp(name.data(), "tsc\n") == 0;
-    std::fclose(file);
+    (void)std::fclose(file);
     return is_tsc;
 }
 

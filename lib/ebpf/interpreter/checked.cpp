@@ -174,10 +174,10 @@ class Checker {
     }
 
     /// Null: fine.
-    const char* refusal(const Activation<Checker>& run,
-                        std::uint64_t address,
-                        std::uint32_t bytes,
-                        Use use) const {
+    [[nodiscard]] const char* refusal(const Activation<Checker>& run,
+                                      std::uint64_t address,
+                                      std::uint32_t bytes,
+                                      Use use) const {
         if (covers(at(&buff_), kContextBytes, address, bytes)) {
             const bool whole_field = bytes == 4 && (address - at(&buff_)) % 4 == 0;
             return use == Use::read && whole_field ? nullptr : "no such access to the context";

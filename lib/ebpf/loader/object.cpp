@@ -10,6 +10,8 @@
 #include <bpf/libbpf.h>
 
 #include "lib/ebpf/loader/elf_file.h"
+#include "lib/ebpf/loader/legacy_forms.h"
+#include "lib/ebpf/loader/legacy_slots.h"
 #include "lib/ebpf/loader/libbpf_messages.h"
 #include "lib/ebpf/syscall/session.h"
 
@@ -54,16 +56,15 @@ Result<ObjectHandle> open_object(const std::string& path,
     return object;
 }
 
-/// Chooses what is loaded: XDP programs, and programs in sections that libbpf does not know but
-/// whose name says XDP ("xdp_pass", "xdp/tx"; before libbpf 1.0 any such name did).
+/// Chooses what is loaded: XDP programs, and programs in sections that libbpf does not know
+/// ("xdp_pass", "prog", "1/0"): older loaders were told the type, and here it is XDP.
 Status select_programs(const std::string& path, bpf_object* object) {
     std::vector<std::string> others;
     bool any = false;
     bpf_program* program = nullptr;
     while ((program = bpf_object__next_program(object, program)) != nullptr) {
         const std::string_view section = bpf_program__section_name(program);
-        const bool says_xdp = section.substr(0, 3) == "xdp";
-        if (bpf_program__type(program) == BPF_PROG_TYPE_UNSPEC && says_xdp) {
+        if (bpf_program__type(program) == BPF_PROG_TYPE_UNSPEC) {
             bpf_program__set_type(program, BPF_PROG_TYPE_XDP);
             bpf_program__set_expected_attach_type(program, BPF_XDP);
         }
@@ -174,13 +175,17 @@ std::string map_name(const bpf_map* map) {
 }  // namespace
 
 Result<Object> Object::judge(const std::string& path, std::uint32_t log_level, Engine engine) {
-    const auto bytes = read_object(path);
+    auto bytes = read_object(path);
     if (!bytes) {
         return forward_error(bytes);
     }
+    const auto file = to_current_form(path, std::move(*bytes));
+    if (!file) {
+        return forward_error(file);
+    }
     const LibbpfMessages messages;
     const syscall::Session session(log_level, syscall::Session::OnRefusal::go_on, engine);
-    const auto handle = open_object(path, *bytes, messages);
+    const auto handle = open_object(path, file->bytes, messages);
     if (!handle) {
         return forward_error(handle);
     }
@@ -191,6 +196,9 @@ Result<Object> Object::judge(const std::string& path, std::uint32_t log_level, E
     clear_pin_paths(object);
     if (auto loaded = load_object(path, object, session, messages); !loaded) {
         return forward_error(loaded);
+    }
+    if (auto filled = fill_legacy_slots(path, object, file->legacy_maps); !filled) {
+        return forward_error(filled);
     }
 
     Object result;

@@ -4,10 +4,11 @@
 // and maps from the bpf(2) calls that lib/ebpf/syscall serves. No call reaches the kernel.
 //
 // Loaded are all programs of type XDP (sections xdp, xdp.frags, xdp/devmap, xdp/cpumap and their
-// kin, also section names that only begin with "xdp"); programs of other types are left out, and so
-// is what the object itself leaves out (SEC("?xdp")). A refused program does not take the others
-// with it: each is judged for itself, and asking for a refused one gives its refusal. Pin paths are
-// ignored: an object here is on its own.
+// kin, and sections whose names say no type); programs of other types are left out, and so is what
+// the object itself leaves out (SEC("?xdp")). Objects that only older loaders opened load too: maps
+// in section "maps" of struct bpf_map_def or iproute2's bpf_elf_map, static entry programs. A
+// refused program does not take the others with it: each is judged for itself, and asking for a
+// refused one gives its refusal. Pin paths are ignored: an object here is on its own.
 //
 // To put a program into a devmap or cpumap value, take a descriptor for it: syscall::ProgramFd in
 // lib/ebpf/syscall/session.h.

@@ -34,8 +34,10 @@ class Shared {
     Shared(Shared&& other) noexcept : box_(std::exchange(other.box_, nullptr)) {}
 
     Shared& operator=(const Shared& other) noexcept {
-        Shared copy(other);
-        std::swap(box_, copy.box_);
+        if (this != &other) {
+            Shared copy(other);
+            std::swap(box_, copy.box_);
+        }
         return *this;
     }
 

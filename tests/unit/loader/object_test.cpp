@@ -317,12 +317,6 @@ TEST(Refused, UnservedMapType) {
     EXPECT_THAT(error.message, HasSubstr("cgroup_array"));
 }
 
-TEST(Refused, LegacyMapSection) {
-    const Error error = refusal_of(object_path("legacy_maps"));
-    EXPECT_EQ(error.code, ENOTSUP);
-    EXPECT_THAT(error.message, HasSubstr("legacy map definitions in section 'maps'"));
-}
-
 TEST(Load, CoreRelocationsAreResolvedFromTheKernelsTypes) {
     if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
         GTEST_SKIP() << "this kernel shows no BTF";
