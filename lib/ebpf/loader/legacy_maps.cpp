@@ -76,6 +76,15 @@ bool read_rest(std::span<const std::uint8_t> bytes, LegacyMap& map) {
     }
 }
 
+/// The map from `first` on that has this id and can be an inner map; maps.size() if none.
+std::size_t with_id(const std::vector<LegacyMap>& maps, std::size_t first, std::size_t id) {
+    std::size_t at = first;
+    while (at < maps.size() && (is_map_of_maps(maps[at]) || maps[at].id != id)) {
+        ++at;
+    }
+    return at;
+}
+
 /// Inner maps by index in the object: iproute2 names them by id.
 Status resolve_inner_maps(const std::string& path,
                           std::size_t first,
@@ -86,15 +95,8 @@ Status resolve_inner_maps(const std::string& path,
         if (!map.inner) {
             continue;
         }
-        std::size_t inner = maps.size();
-        if (!by_id) {
-            inner = first + std::min(*map.inner, maps.size());
-        } else {
-            const auto found = std::find_if(
-                maps.begin() + static_cast<std::ptrdiff_t>(first), maps.end(),
-                [&map](const auto& each) { return !is_map_of_maps(each) && each.id == map.inner; });
-            inner = static_cast<std::size_t>(found - maps.begin());
-        }
+        const std::size_t inner =
+            by_id ? with_id(maps, first, *map.inner) : first + std::min(*map.inner, maps.size());
         if (inner >= maps.size() || is_map_of_maps(maps[inner])) {
             return fail(ENOEXEC, "{}: legacy map {}: its inner map {} is not in the object", path,
                         map.name, *map.inner);
