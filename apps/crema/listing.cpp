@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/kfuncs/kfuncs.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/lowering/lower.h"
 #include "lib/ebpf/maps/map.h"
@@ -25,9 +26,9 @@ std::int32_t upper_half(const std::vector<Insn>& insns, std::size_t slot) {
 }
 
 std::string text_of(const std::vector<Insn>& insns, std::size_t slot) {
-    return fmt::format(
-        "({:02x}) {}", insns[slot].code,
-        ebpf::disassemble(insns[slot], upper_half(insns, slot), ebpf::helpers::name_of));
+    return fmt::format("({:02x}) {}", insns[slot].code,
+                       ebpf::disassemble(insns[slot], upper_half(insns, slot),
+                                         ebpf::helpers::name_of, ebpf::kfuncs::name_of));
 }
 
 /// With the names of the map or function that the instruction refers to by number.

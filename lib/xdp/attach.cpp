@@ -144,6 +144,12 @@ Status attach(std::uint16_t port_id, std::shared_ptr<const ebpf::LoadedProgram> 
     if (state == nullptr) {
         return fail(ENODEV, "xdp: port {} does not exist or offers no XDP", port_id);
     }
+    const std::uint32_t bound = program->program.bound_ifindex;
+    if (bound != 0 && bound != std::uint32_t{port_id} + 1) {
+        return fail(EINVAL,
+                    "xdp: program {} is bound to device {} and cannot be attached to port {}", name,
+                    bound, port_id);
+    }
     if (const Status allowed =
             state->ops.attach_check(state->port.port, program->program.has_frags);
         !allowed) {

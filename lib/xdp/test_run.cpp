@@ -28,6 +28,10 @@ Status check(const ebpf::Program& program, std::size_t bytes, std::uint32_t meta
         return fail(EINVAL, "program {} belongs into a devmap or cpumap: it has no test run",
                     program.name);
     }
+    if (program.bound_ifindex != 0) {
+        return fail(EINVAL, "program {} is bound to device {}: it has no test run without it",
+                    program.name, program.bound_ifindex);
+    }
     const std::size_t packet_bytes = bytes - std::min<std::size_t>(bytes, meta_bytes);
     if (packet_bytes < ebpf::kFrameBytesMin) {
         return fail(EINVAL, "packet of {} bytes: an Ethernet frame has at least {}", packet_bytes,

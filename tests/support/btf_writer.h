@@ -1,116 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Writes BTF blobs type by type. Checks nothing: tests write wrong ones, too.
+// The library's writer of BTF, by the name that tests use.
 #pragma once
 
-#include <cstdint>
-#include <cstring>
-#include <string>
-#include <vector>
-
-#include "lib/ebpf/program/btf.h"
+#include "lib/ebpf/program/btf_writer.h"
 
 namespace crema::test {
 
-class BtfWriter {
-  public:
-    struct Member {
-        std::string name;
-        std::uint32_t type;
-        std::uint32_t bit_offset;
-    };
-
-    struct Param {
-        std::string name;
-        std::uint32_t type;
-    };
-
-    std::uint32_t integer(const std::string& name, std::uint32_t bytes) {
-        head(name, ebpf::BtfKind::integer, 0, bytes);
-        word(bytes * 8);
-        return ids_;
-    }
-
-    std::uint32_t reference(ebpf::BtfKind kind, const std::string& name, std::uint32_t to) {
-        return head(name, kind, 0, to);
-    }
-
-    std::uint32_t array(std::uint32_t element, std::uint32_t index, std::uint32_t count) {
-        head("", ebpf::BtfKind::array, 0, 0);
-        word(element);
-        word(index);
-        word(count);
-        return ids_;
-    }
-
-    std::uint32_t structure(const std::string& name,
-                            std::uint32_t bytes,
-                            const std::vector<Member>& members) {
-        head(name, ebpf::BtfKind::structure, members.size(), bytes);
-        for (const Member& member : members) {
-            word(text(member.name));
-            word(member.type);
-            word(member.bit_offset);
-        }
-        return ids_;
-    }
-
-    std::uint32_t proto(std::uint32_t result, const std::vector<Param>& params) {
-        head("", ebpf::BtfKind::function_proto, params.size(), result);
-        for (const Param& param : params) {
-            word(text(param.name));
-            word(param.type);
-        }
-        return ids_;
-    }
-
-    std::uint32_t function(const std::string& name, std::uint32_t proto, std::uint32_t linkage) {
-        return head(name, ebpf::BtfKind::function, linkage, proto);
-    }
-
-    std::uint32_t decl_tag(const std::string& name, std::uint32_t of, std::int32_t component) {
-        head(name, ebpf::BtfKind::decl_tag, 0, of);
-        word(static_cast<std::uint32_t>(component));
-        return ids_;
-    }
-
-    [[nodiscard]] std::vector<std::uint8_t> bytes() const {
-        const auto type_bytes = static_cast<std::uint32_t>(words_.size() * sizeof(std::uint32_t));
-        const auto string_bytes = static_cast<std::uint32_t>(strings_.size());
-        const std::uint32_t header[] = {0x0001'eb9f, 24, 0, type_bytes, type_bytes, string_bytes};
-        std::vector<std::uint8_t> all(sizeof(header) + type_bytes + string_bytes);
-        std::memcpy(all.data(), header, sizeof(header));
-        std::memcpy(all.data() + sizeof(header), words_.data(), type_bytes);
-        std::memcpy(all.data() + sizeof(header) + type_bytes, strings_.data(), string_bytes);
-        return all;
-    }
-
-  private:
-    std::uint32_t head(const std::string& name,
-                       ebpf::BtfKind kind,
-                       std::size_t vlen,
-                       std::uint32_t size_or_type) {
-        word(text(name));
-        word(static_cast<std::uint32_t>(kind) << 24 | static_cast<std::uint32_t>(vlen));
-        word(size_or_type);
-        return ++ids_;
-    }
-
-    void word(std::uint32_t value) { words_.push_back(value); }
-
-    std::uint32_t text(const std::string& name) {
-        if (name.empty()) {
-            return 0;
-        }
-        const auto at = static_cast<std::uint32_t>(strings_.size());
-        strings_ += name;
-        strings_ += '\0';
-        return at;
-    }
-
-    std::vector<std::uint32_t> words_;
-    std::string strings_ = std::string(1, '\0');
-    std::uint32_t ids_ = 0;
-};
+using ebpf::BtfWriter;
 
 }  // namespace crema::test

@@ -11,6 +11,7 @@
 #include <linux/bpf.h>
 
 #include "lib/ebpf/program/btf.h"
+#include "tests/support/kernel_kfuncs.h"
 
 namespace crema::test::kernel {
 
@@ -173,6 +174,7 @@ int load_xdp(const ebpf::Program& program, std::span<const int> map_fds, std::st
             at++;
         }
     }
+    name_kernel_functions(insns);
     const int btf = program.btf != nullptr ? load_btf(*program.btf) : -1;
     const std::vector<bpf_func_info> functions = function_records(program);
     const auto load = [&](std::uint32_t level, std::string* text) {

@@ -4,6 +4,7 @@
 // libbpf nor our own bpf(2) service is between the test and the kernel.
 #include "tests/support/kernel_verifier.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <sys/syscall.h>
@@ -14,6 +15,7 @@
 
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/program/btf.h"
+#include "tests/support/kernel_kfuncs.h"
 
 namespace crema::test {
 
@@ -36,6 +38,8 @@ int create_map(ebpf::maps::Map& map) {
     const bool devmap =
         spec.type == ebpf::maps::MapType::devmap || spec.type == ebpf::maps::MapType::devmap_hash;
     attr.map_flags = devmap ? spec.flags & ~ebpf::maps::kRdonlyProg : spec.flags;
+    std::memcpy(attr.map_name, spec.name.data(),
+                std::min(spec.name.size(), sizeof(attr.map_name) - 1));
     const int fd = static_cast<int>(bpf(BPF_MAP_CREATE, attr));
     if (fd < 0 || spec.type != ebpf::maps::MapType::array) {
         return fd;
@@ -143,6 +147,7 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
         }
         ++i;
     }
+    name_kernel_functions(insns);
     const int btf = load_btf(program);
     const std::vector<bpf_func_info> functions = function_records(program);
     // Most verdicts need no log; a second load fetches it for refusals.

@@ -57,6 +57,7 @@ const std::vector<Subject>& subjects() {
         {"oracle_context", "oracle_context", false, {}},
         {"oracle_packet", "oracle_packet", false, {}},
         {"oracle_text", "oracle_text", false, {}},
+        {"oracle_kfuncs", "oracle_kfuncs", false, {}},
     };
     return all;
 }

@@ -459,7 +459,10 @@ const std::vector<VerifierCase>& verifier_cases() {
         add_call_cases(t);
         add_alignment_cases(t);
         add_typed_cases(t);
+        add_tag_cases(t);
         add_loop_cases(t);
+        add_kfunc_cases(t);
+        add_iterator_cases(t);
         std::vector<VerifierCase> all = t.take();
         std::vector<VerifierCase> isa = isa_cases();
         all.insert(all.end(), std::make_move_iterator(isa.begin()),

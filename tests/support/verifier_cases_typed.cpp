@@ -281,6 +281,11 @@ std::uint32_t type_of(BtfWriter& btf, FunctionTypes::Arg arg, std::uint32_t numb
                                  btf.structure("xdp_md", 4, {{"data", number_type, 0}}));
         case structure:
             return btf.structure("pair", 4, {{"first", number_type, 0}});
+        case nothing:
+            return btf.reference(ebpf::BtfKind::pointer, "", 0);
+        case FunctionTypes::Arg::dynptr:
+            return btf.reference(ebpf::BtfKind::pointer, "",
+                                 btf.structure("bpf_dynptr", 16, {{"opaque", number_type, 0}}));
         default:
             return btf.reference(ebpf::BtfKind::pointer, "",
                                  btf.structure("eight", 8, {{"a", number_type, 0}}));
@@ -308,6 +313,9 @@ void give_types(ebpf::Program& program, const std::vector<FunctionTypes>& types)
             if (of.args[i] == nonnull_memory) {
                 btf.decl_tag("arg:nonnull", function.btf_type, static_cast<std::int32_t>(i));
             }
+        }
+        for (const char* tag : of.tags) {
+            btf.decl_tag(tag, function.btf_type, 0);
         }
     }
     auto parsed = ebpf::Btf::parse(btf.bytes());

@@ -17,11 +17,12 @@ inline constexpr int kLookup = 1, kRedirect = 23, kAdjustHead = 44, kRedirectMap
 
 /// Types of a function for typed(): what it takes and gives, and whether it is global.
 struct FunctionTypes {
-    enum class Arg { number, context, memory, nonnull_memory, structure };
+    enum class Arg { number, context, memory, nonnull_memory, structure, nothing, dynptr };
 
     bool global = false;
     std::vector<Arg> args{};
     bool returns_void = false;
+    std::vector<const char*> tags{};  // of the first argument: "arg:ctx"
 };
 
 /// Gives `program` BTF with one record per function, in their order; missing ones are static
@@ -87,6 +88,9 @@ inline Code lookup_checked(int map) {
 void add_function_cases(Table& t);   // calls between functions of the program
 void add_typed_cases(Table& t);      // global functions, callbacks, tail calls
 void add_loop_cases(Table& t);       // loops that converge
+void add_tag_cases(Table& t);        // tagged arguments of global functions
+void add_kfunc_cases(Table& t);      // kernel functions
+void add_iterator_cases(Table& t);   // open-coded iterators
 void add_call_cases(Table& t);       // arguments and results of helpers
 void add_alignment_cases(Table& t);  // programs that ask for strict alignment
 

@@ -37,6 +37,14 @@ const Prototype* find(std::uint32_t id) {
     return id < table.size() ? table[id] : nullptr;
 }
 
+const char* name_of(KernelObject object) {
+    constexpr std::array kNames = {
+        "",          "task_struct",       "cgroup",           "pt_regs",   "tcp6_sock",
+        "tcp_sock",  "tcp_timewait_sock", "tcp_request_sock", "udp6_sock", "unix_sock",
+        "mptcp_sock"};
+    return kNames.at(static_cast<std::size_t>(object));
+}
+
 Native native_for(std::uint32_t id, maps::MapType type) {
     if (const Native native = map_native(id, type); native != nullptr) {
         return native;

@@ -142,6 +142,9 @@ struct Prototype {
 /// when the kernel has none of that number.
 [[nodiscard]] const char* name_of(std::uint32_t id);
 
+/// The kernel's name of the structure ("tcp_sock").
+[[nodiscard]] const char* name_of(KernelObject object);
+
 /// May helper `id` be called on a map of that type? Same matrix as the kernel's.
 [[nodiscard]] bool takes_map_type(std::uint32_t id, maps::MapType type);
 

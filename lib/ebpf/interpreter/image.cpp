@@ -9,6 +9,7 @@
 #include "lib/ebpf/helpers/natives.h"
 #include "lib/ebpf/helpers/prototypes.h"
 #include "lib/ebpf/interpreter/machine.h"
+#include "lib/ebpf/kfuncs/kfuncs.h"
 #include "lib/ebpf/program/disassemble.h"
 
 namespace crema::ebpf::interpreter {
@@ -38,7 +39,8 @@ Result<std::unique_ptr<const Image>> Image::prepare(const Program& program,
         if (*missing != nullptr) {
             if (proof != nullptr && proof->insns[slot].reachable) {
                 return fail(ENOTSUP, "program {}: instruction {} ({}): {} cannot be interpreted",
-                            program.name, slot, disassemble(insn, 0, helpers::name_of), *missing);
+                            program.name, slot,
+                            disassemble(insn, 0, helpers::name_of, kfuncs::name_of), *missing);
             }
             image->steps_[slot].insn.code = kUnserved;
         }
@@ -92,6 +94,14 @@ Result<const char*> Image::resolve_constant(const Program& program, std::uint32_
             direct_values_.push_back(map());
             return nullptr;
         }
+        case op::kPseudoBtfId: {
+            const kfuncs::Function* const function = high == 0 ? kfuncs::find(insn.imm) : nullptr;
+            if (function == nullptr) {
+                return "an address of the kernel";
+            }
+            value = reinterpret_cast<std::uintptr_t>(function->native);
+            return nullptr;
+        }
         case op::kPseudoFunc: {
             const std::int64_t first = std::int64_t{slot} + 1 + insn.imm;
             if (first < 0 || first >= static_cast<std::int64_t>(program.insns.size())) {
@@ -130,8 +140,14 @@ const char* Image::resolve_call(const Program& program,
         step.insn.code = kCallFunction;
         return nullptr;
     }
-    if (insn.src != op::kHelperCall) {
-        return "a kernel function without a native one";
+    if (insn.src == op::kPseudoKfunc) {
+        const kfuncs::Function* const function = kfuncs::find(insn.imm);
+        if (function == nullptr) {
+            return "a kernel function that is not there";
+        }
+        step.operand = reinterpret_cast<std::uintptr_t>(function->native);
+        step.insn.code = kCallKfunc;
+        return nullptr;
     }
     const auto id = static_cast<std::uint32_t>(insn.imm);
     if (id == kTailCallHelper) {

@@ -31,6 +31,7 @@ static_assert(sizeof(Step) == 16);
 inline constexpr std::uint8_t kCallHelper = op::kJmp | op::kCall;                // as it is
 inline constexpr std::uint8_t kCallWithContext = op::kJmp | op::kCall | op::kX;  // r5 = XdpBuff*
 inline constexpr std::uint8_t kCallFunction = op::kJmp32 | op::kCall;
+inline constexpr std::uint8_t kCallKfunc = op::kJmp | op::kExit | op::kX;
 inline constexpr std::uint8_t kTailCall = op::kJmp32 | op::kExit;
 inline constexpr std::uint8_t kUnserved = op::kJmp32 | op::kCall | op::kX;
 

@@ -116,6 +116,7 @@ class Activation {
     template <typename Word>
     [[nodiscard]] bool atomic(const Insn& insn, Cpu& cpu);
     [[nodiscard]] bool call_helper(const Step& step, bool with_context, Cpu& cpu);
+    void call_kfunc(const Step& step, Cpu& cpu);
     [[nodiscard]] bool tail_call(Cpu& cpu);
 
     template <typename... Args>
@@ -308,6 +309,18 @@ bool Activation<Watch>::call_helper(const Step& step, bool with_context, Cpu& cp
     return true;
 }
 
+/// Memory that a kernel function gives lies in memory the program has anyway: the packet, a buffer,
+/// a map value, its frame.
+template <typename Watch>
+void Activation<Watch>::call_kfunc(const Step& step, Cpu& cpu) {
+    Registers& regs = cpu.regs;
+    const auto native = reinterpret_cast<helpers::Native>(step.operand);
+    regs[0] = native(regs[1], regs[2], regs[3], regs[4], regs[5]);
+    if constexpr (Watch::kChecks) {
+        watch_.returned(regs);
+    }
+}
+
 /// The target takes the place of the running function: its frame, and its way back.
 template <typename Watch>
 bool Activation<Watch>::tail_call(Cpu& cpu) {
@@ -391,6 +404,8 @@ inline bool Activation<Watch>::execute(const Step& step, Cpu& cpu) {
         return call_helper(step, false, cpu);
     } else if constexpr (Code == kCallWithContext) {
         return call_helper(step, true, cpu);
+    } else if constexpr (Code == kCallKfunc) {
+        call_kfunc(step, cpu);
     } else {
         // Not reachable by the proof; nothing runs that was not proved.
         if constexpr (Watch::kChecks) {

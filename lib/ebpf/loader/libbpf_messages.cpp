@@ -49,6 +49,19 @@ std::string LibbpfMessages::first_warning() const {
     return lines_.empty() ? "it gives no reason" : lines_.front();
 }
 
+// "extern (func ksym) 'NAME': not found in kernel or module BTFs"
+std::string LibbpfMessages::missing_kernel_function() const {
+    constexpr std::string_view kBefore = "extern (func ksym) '";
+    constexpr std::string_view kBehind = "': not found";
+    for (const std::string& line : lines_) {
+        const std::size_t behind = line.find(kBehind);
+        if (line.starts_with(kBefore) && behind != std::string::npos) {
+            return line.substr(kBefore.size(), behind - kBefore.size());
+        }
+    }
+    return {};
+}
+
 bool LibbpfMessages::contains(std::string_view text) const {
     return std::any_of(lines_.begin(), lines_.end(), [text](const std::string& line) {
         return line.find(text) != std::string::npos;

@@ -23,6 +23,9 @@ class LibbpfMessages {
     /// The first warning, one line; later ones mostly say that the caller failed too.
     [[nodiscard]] std::string first_warning() const;
 
+    /// Name of the first `extern ... __ksym` function that was not found, or empty.
+    [[nodiscard]] std::string missing_kernel_function() const;
+
     [[nodiscard]] bool contains(std::string_view text) const;
 
     void add(std::string line) { lines_.push_back(std::move(line)); }

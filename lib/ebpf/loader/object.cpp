@@ -46,6 +46,7 @@ Result<ObjectHandle> open_object(const std::string& path,
     const std::string name = object_name(path);
     LIBBPF_OPTS(bpf_object_open_opts, options);
     options.object_name = name.c_str();
+    options.btf_custom_path = syscall::kHostKernelTypes;  // for CO-RE; externs are found here
     ObjectHandle object(bpf_object__open_mem(bytes.data(), bytes.size(), &options));
     if (object == nullptr) {
         // libbpf has error numbers of its own (4000 and up) beside errno's.
@@ -154,7 +155,13 @@ Status load_object(const std::string& path,
     if (session.refusal()) {
         return fail(session.refusal()->code, "{}: {}", path, session.refusal()->message);
     }
-    if (messages.contains("vmlinux BTF") || messages.contains("kernel BTF")) {
+    if (const std::string missing = messages.missing_kernel_function(); !missing.empty()) {
+        return fail(code,
+                    "{}: kernel function {} is not served: a program that can do without declares "
+                    "it __weak and asks for it first",
+                    path, missing);
+    }
+    if (messages.contains("target BTF") || messages.contains("vmlinux BTF")) {
         return fail(code,
                     "{}: its CO-RE relocations need the kernel's types and this kernel shows none: "
                     "use a kernel with /sys/kernel/btf/vmlinux, or build the object without CO-RE",

@@ -7,6 +7,7 @@
 
 #include "lib/base/check.h"
 #include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/kfuncs/kfuncs.h"
 #include "lib/ebpf/lowering/intrinsics.h"
 #include "lib/ebpf/lowering/rewriter.h"
 #include "lib/ebpf/maps/map.h"
@@ -153,6 +154,10 @@ void Rewriter::lookup_inline(const maps::Map& map, bool percpu) {
 void Rewriter::rewrite_call(const Insn& insn, std::size_t at) {
     if (insn.src == op::kPseudoCall) {
         call_function(facts_->function);
+        return;
+    }
+    if (insn.src == op::kPseudoKfunc) {
+        call_native(kfuncs::find(insn.imm)->native, false);
         return;
     }
     if (insn.imm == kTailCall) {

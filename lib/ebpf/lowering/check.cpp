@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/kfuncs/kfuncs.h"
 #include "lib/ebpf/lowering/emit.h"
 #include "lib/ebpf/lowering/intrinsics.h"
 #include "lib/ebpf/maps/map.h"
@@ -84,8 +85,11 @@ const char* check_helper_call(const Insn& insn) {
     if (op::is_reg_source(insn.code) || insn.dst != 0 || insn.off != 0) {
         return "reserved field is set";
     }
+    if (insn.src == op::kPseudoKfunc) {
+        return kfuncs::find(insn.imm) != nullptr ? nullptr : "kernel function that is not there";
+    }
     if (insn.src != op::kHelperCall && insn.src != op::kPseudoCall) {
-        return "kernel function calls are not served";
+        return "call of unknown kind";
     }
     return nullptr;  // whether it has a native function: check_native()
 }
@@ -192,6 +196,11 @@ const char* check_constant(const Program& program, std::size_t at, std::int32_t 
     }
     if (first.src == op::kPseudoFunc) {
         return function >= 0 ? nullptr : "address of no function";
+    }
+    if (first.src == op::kPseudoBtfId) {
+        return kfuncs::find(first.imm) != nullptr && second.imm == 0
+                   ? nullptr
+                   : "address of nothing that is here";
     }
     if (first.src != op::kPseudoMap && first.src != op::kPseudoMapValue) {
         return "constant of this kind is not served";

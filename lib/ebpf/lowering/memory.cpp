@@ -5,6 +5,7 @@
 #include <array>
 
 #include "lib/ebpf/helpers/natives.h"
+#include "lib/ebpf/kfuncs/kfuncs.h"
 #include "lib/ebpf/lowering/rewriter.h"
 #include "lib/ebpf/maps/map.h"
 
@@ -38,6 +39,11 @@ void Rewriter::rewrite_constant(const Insn& insn, std::size_t at) {
     }
     if (insn.src == op::kPseudoFunc) {
         load_function_address(insn.dst, facts_->function);
+        return;
+    }
+    if (insn.src == op::kPseudoBtfId) {
+        out_.load_constant(insn.dst,
+                           reinterpret_cast<std::uintptr_t>(kfuncs::find(insn.imm)->native));
         return;
     }
     const maps::Map& map = *program_.maps[static_cast<std::size_t>(insn.imm)];

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/kfuncs/kfuncs.h"
 #include "lib/ebpf/lowering/emit.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/program/structure.h"
@@ -218,6 +219,11 @@ class Planner {
         if (insn.src == op::kPseudoCall) {
             // How many arguments it takes is its own business.
             plan_.call_reads[at] = kArgumentRegs;
+            scan_.after_call(false, true);
+            return;
+        }
+        if (insn.src == op::kPseudoKfunc) {
+            plan_.call_reads[at] = kfuncs::find(insn.imm)->registers_read();
             scan_.after_call(false, true);
             return;
         }

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <fmt/format.h>
+#include <string_view>
 
 namespace crema::ebpf {
 
@@ -53,14 +54,21 @@ std::string alu_text(const Insn& insn) {
         return fmt::format("{}{} {}{} {}", r, dst, is_signed ? "s" : "", alu_operator(insn.code),
                            insn.imm);
     }
-    if (operation == op::kMov && insn.off != 0) {
+    const bool extends = insn.off == 8 || insn.off == 16 || insn.off == 32;
+    if (operation == op::kMov && extends) {
         return fmt::format("{}{} = (s{}){}{}", r, dst, insn.off, r, unsigned{insn.src});
     }
     return fmt::format("{}{} {}{} {}{}", r, dst, is_signed ? "s" : "", alu_operator(insn.code), r,
                        unsigned{insn.src});
 }
 
-std::string jump_text(const Insn& insn, HelperName helper_name) {
+std::string helper_text(std::int32_t id, HelperName helper_name) {
+    const std::string_view name =
+        helper_name != nullptr ? helper_name(static_cast<std::uint32_t>(id)) : "helper";
+    return fmt::format("call {}{}#{}", name == "unknown" ? "" : "bpf_", name, id);
+}
+
+std::string jump_text(const Insn& insn, HelperName helper_name, KfuncName kfunc_name) {
     const bool wide = op::insn_class(insn.code) == op::kJmp;
     const std::uint8_t operation = op::operation(insn.code);
     if (insn.code == op::kMayGoto) {
@@ -77,13 +85,13 @@ std::string jump_text(const Insn& insn, HelperName helper_name) {
                 return fmt::format("call pc{:+}", insn.imm);
             }
             if (insn.src == op::kPseudoKfunc) {
-                return fmt::format("call kernel-function#{}", insn.imm);
+                const char* name = kfunc_name != nullptr ? kfunc_name(insn.imm) : nullptr;
+                if (name == nullptr) {
+                    name = insn.imm != 0 ? "kernel-function" : "";
+                }
+                return fmt::format("call {}#{}", name, insn.imm);
             }
-            return fmt::format("call bpf_{}#{}",
-                               helper_name != nullptr
-                                   ? helper_name(static_cast<std::uint32_t>(insn.imm))
-                                   : "helper",
-                               insn.imm);
+            return helper_text(insn.imm, helper_name);
         default:
             break;
     }
@@ -159,7 +167,7 @@ std::string atomic_text(const Insn& insn) {
         case op::kStoreRelease:
             return fmt::format("store_release({}, r{})", place, src);
         default:
-            return by_fields(insn);
+            return fmt::format("BUG_{:02x}", insn.code);
     }
 }
 
@@ -181,14 +189,17 @@ const char* alu_operator(std::uint8_t code) {
     return kAluText[op::operation(code) >> 4];
 }
 
-std::string disassemble(const Insn& insn, std::int32_t next_imm, HelperName helper_name) {
+std::string disassemble(const Insn& insn,
+                        std::int32_t next_imm,
+                        HelperName helper_name,
+                        KfuncName kfunc_name) {
     switch (op::insn_class(insn.code)) {
         case op::kAlu:
         case op::kAlu64:
             return alu_text(insn);
         case op::kJmp:
         case op::kJmp32:
-            return jump_text(insn, helper_name);
+            return jump_text(insn, helper_name, kfunc_name);
         case op::kLd:
         case op::kLdx:
             return load_text(insn, next_imm);

@@ -50,7 +50,9 @@ struct Program {
     std::vector<Function> functions;         // by find_functions() (structure.h)
     std::shared_ptr<const Btf> btf;          // types of the object; may be null
     std::uint32_t expected_attach_type = 0;  // 33 devmap, 35 cpumap, 37 xdp
+    std::uint32_t bound_ifindex = 0;         // of the device it was loaded for; 0: for any
     bool gpl_compatible = false;
+    bool has_fd_array = false;
     bool has_frags = false;         // BPF_F_XDP_HAS_FRAGS
     bool strict_alignment = false;  // BPF_F_STRICT_ALIGNMENT: no access may be unaligned
     bool test_state_freq = false;   // BPF_F_TEST_STATE_FREQ: a state to prune with at each chance

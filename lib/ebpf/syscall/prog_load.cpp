@@ -32,12 +32,13 @@ constexpr std::uint32_t kProbeInsnsMax = 64;
 constexpr std::uint32_t kStrictAlignment = 1U << 0;
 constexpr std::uint32_t kAnyAlignment = 1U << 1;  // how memory is read here anyway
 constexpr std::uint32_t kHasFrags = 1U << 5;      // BPF_F_XDP_HAS_FRAGS
+constexpr std::uint32_t kDeviceBound = 1U << 6;   // BPF_F_XDP_DEV_BOUND_ONLY
 constexpr std::uint32_t kTestStateFreq = 1U << 3;
 // Tests of the kernel: random upper halves of 32-bit results, bounds checked against each other.
 // They make its faults show; no program means another thing by them.
 constexpr std::uint32_t kTestFlags = 1U << 2 | 1U << 7;
 constexpr std::uint32_t kServedFlags =
-    kStrictAlignment | kAnyAlignment | kHasFrags | kTestStateFreq | kTestFlags;
+    kStrictAlignment | kAnyAlignment | kHasFrags | kDeviceBound | kTestStateFreq | kTestFlags;
 constexpr std::uint32_t kLogLevelMask = 1 | 2 | 4 | 8;
 constexpr std::uint32_t kLogFixed = 8;  // keep the start of a log that does not fit, not its end
 
@@ -71,8 +72,8 @@ const char* unserved_attribute(const bpf_attr& attr) {
     if ((attr.prog_flags & ~kServedFlags) != 0) {
         return "load flags other than frags, alignment and those of tests";
     }
-    if (attr.prog_ifindex != 0) {
-        return "programs bound to a device";
+    if (attr.prog_ifindex != 0 && (attr.prog_flags & kDeviceBound) == 0) {
+        return "programs that run in a device";
     }
     if (attr.attach_btf_id != 0 || attr.attach_prog_fd != 0) {
         return "attach targets of an XDP program";
@@ -96,6 +97,8 @@ Result<Program> read_attributes(const bpf_attr& attr) {
     }
     program.gpl_compatible = is_gpl(license);
     program.expected_attach_type = attr.expected_attach_type;
+    program.bound_ifindex = attr.prog_ifindex;
+    program.has_fd_array = attr.fd_array != 0;
     program.has_frags = (attr.prog_flags & kHasFrags) != 0;
     program.strict_alignment = (attr.prog_flags & kStrictAlignment) != 0;
     program.test_state_freq = (attr.prog_flags & kTestStateFreq) != 0;

@@ -72,6 +72,9 @@ long serve(int command, void* attr, std::uint32_t size) {
         // through lib/xdp.
         return -EBADF;
     }
+    if (command == BPF_BTF_GET_NEXT_ID) {
+        return -ENOENT;  // kernel modules, which libbpf looks for, are not there
+    }
     const auto* found =
         std::find_if(std::begin(kCommands), std::end(kCommands),
                      [command](const Command& entry) { return entry.number == command; });

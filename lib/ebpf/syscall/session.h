@@ -33,6 +33,9 @@ struct Judgement {
     std::uint64_t compile_ns = 0;  // lowering and code generation
 };
 
+/// The host kernel's types, by a spelling that leads past our own (kernel_files.cpp).
+inline constexpr const char* kHostKernelTypes = "/sys/kernel/btf/./vmlinux";
+
 /// Engine::interpreter with CREMA_JIT=off in the environment, else Engine::automatic.
 [[nodiscard]] Engine default_engine();
 

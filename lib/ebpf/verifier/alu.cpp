@@ -46,6 +46,27 @@ bool may_move(RegType type) {
     }
 }
 
+/// By how much the sum or difference that `insn` makes of a number differs from it, where that can
+/// be remembered. In 32 bits: of a number that has no more.
+std::optional<std::int32_t> distance_of(const Insn& insn, const Scalar& by, const Scalar& number) {
+    const std::uint8_t operation = op::operation(insn.code);
+    if ((operation != op::kAdd && operation != op::kSub) || !by.is_const()) {
+        return std::nullopt;
+    }
+    auto value = static_cast<std::int64_t>(by.bits.value);
+    if (!is_wide(insn)) {
+        if (number.wide.umax > std::numeric_limits<std::uint32_t>::max()) {
+            return std::nullopt;
+        }
+        value = static_cast<std::int32_t>(value);
+    }
+    const bool fits = fits_off(value) && (operation == op::kAdd || value != kS32Min);
+    if (!fits) {
+        return std::nullopt;
+    }
+    return static_cast<std::int32_t>(operation == op::kAdd ? value : -value);
+}
+
 }  // namespace
 
 void Machine::give_id(Reg& reg) {
@@ -55,6 +76,7 @@ void Machine::give_id(Reg& reg) {
     if (reg.linked_sum) {
         // A copy of "id + constant" starts its own family.
         reg.linked_sum = false;
+        reg.narrow_sum = false;
         reg.off = 0;
         reg.id = 0;
     }
@@ -77,6 +99,7 @@ void Machine::move_sign_extended(const Insn& insn, Reg& src, Reg& dst) {
     if (!same_number) {
         dst.id = 0;
         dst.linked_sum = false;
+        dst.narrow_sum = false;
         dst.off = 0;
     }
     if (is_wide(insn)) {
@@ -117,6 +140,7 @@ void Machine::do_move(const Insn& insn) {
     if (!same_number) {
         dst.id = 0;
         dst.linked_sum = false;
+        dst.narrow_sum = false;
         dst.off = 0;
     }
     dst.s.truncate(4);
@@ -241,13 +265,14 @@ Status Machine::do_arithmetic(const Insn& insn) {
         mark_reg_precise(insn.dst);
         return do_pointer_math(insn, src, Reg(dst));
     }
+    const auto distance = dst.id != 0 && !dst.linked_sum && !(by_reg && insn.src == insn.dst)
+                              ? distance_of(insn, src.s, dst.s)
+                              : std::nullopt;
     dst.s = alu(operation, is_wide(insn), dst.s, src.s);
-    const bool stays_linked = operation == op::kAdd && is_wide(insn) && dst.id != 0 &&
-                              !dst.linked_sum && src.s.is_const() &&
-                              src.s.bits.value <= static_cast<std::uint64_t>(kS32Max);
-    dst.linked_sum = stays_linked;
-    dst.off = stays_linked ? static_cast<std::int32_t>(src.s.bits.value) : 0;
-    if (!stays_linked) {
+    dst.linked_sum = distance.has_value();
+    dst.narrow_sum = distance && !is_wide(insn);
+    dst.off = distance.value_or(0);
+    if (!distance) {
         dst.id = 0;
     }
     return {};
@@ -349,8 +374,16 @@ Status Machine::do_ld_imm64(const Insn& insn) {
         }
         case op::kPseudoFunc:
             return do_ld_function(insn);
-        default:
+        case op::kPseudoBtfId:
+            // A function that may be missing is compared with null before it is called.
+            if (upper == 0 && kfuncs::find(insn.imm) != nullptr) {
+                dst = Reg::pointer(RegType::memory);
+                dst.read_only = true;
+                return {};
+            }
             return fail(ENOTSUP, "address of a kernel variable (ksym) is not served yet");
+        default:
+            return fail(EINVAL, "unrecognized bpf_ld_imm64 insn");
     }
 }
 

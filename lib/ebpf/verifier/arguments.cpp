@@ -133,7 +133,6 @@ bool may_have_offset(RegType type) {
         case RegType::map_key:
         case RegType::map_value:
         case RegType::memory:
-        case RegType::dynptr:
             return true;
         default:
             return false;

@@ -39,19 +39,34 @@ std::uint8_t mirrored(std::uint8_t operation) {
     }
 }
 
+/// What the number of `known` says of `reg`, of the same family. A sum in 32 bits is that of a
+/// number that has no more, and comes round where the number does not.
+Scalar same_family(const Reg& reg, const Reg& known) {
+    const auto moved = [](const Scalar& from, std::int64_t by, bool narrow) {
+        Scalar to =
+            by == 0 ? from
+                    : alu(op::kAdd, true, from, Scalar::constant(static_cast<std::uint64_t>(by)));
+        if (narrow) {
+            to.truncate(4);
+        }
+        return to;
+    };
+    if (reg.off == known.off && reg.narrow_sum == known.narrow_sum) {
+        return known.s;
+    }
+    if (known.narrow_sum && !reg.narrow_sum) {
+        return moved(moved(known.s, -std::int64_t{known.off}, true), reg.off, false);
+    }
+    return moved(known.s, std::int64_t{reg.off} - known.off, reg.narrow_sum);
+}
+
 /// Every scalar of the family of `known` gets what is now known of it.
 void spread(State& state, const Reg known) {
     if (!known.is_scalar() || known.id == 0) {
         return;
     }
     state.update_regs([&](const Reg& reg) { return reg.is_scalar() && reg.id == known.id; },
-                      [&](Reg& reg) {
-                          const std::int64_t distance = std::int64_t{reg.off} - known.off;
-                          reg.s = distance == 0
-                                      ? known.s
-                                      : alu(op::kAdd, true, known.s,
-                                            Scalar::constant(static_cast<std::uint64_t>(distance)));
-                      });
+                      [&](Reg& reg) { reg.s = same_family(reg, known); });
 }
 
 /// The end that bounds pointers of this kind: data_end for packet, unmodified data for metadata.
@@ -116,6 +131,7 @@ bool never_null(const Reg& reg) {
 void unlink(Reg& reg) {
     reg.id = 0;
     reg.linked_sum = false;
+    reg.narrow_sum = false;
     reg.off = 0;
 }
 

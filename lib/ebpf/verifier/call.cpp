@@ -20,10 +20,6 @@ constexpr std::uint32_t kMapLookup = 1, kMapUpdate = 2, kMapDelete = 3, kSmpProc
 }  // namespace
 
 Result<const helpers::Prototype*> Machine::find_helper(const Insn& insn) const {
-    if (insn.src == op::kPseudoKfunc) {
-        return fail(ENOTSUP, "call of kernel function (kfunc) with BTF id {} is not served yet",
-                    insn.imm);
-    }
     const auto id = static_cast<std::uint32_t>(insn.imm);
     const helpers::Prototype* helper = helpers::find(id);
     if (helper != nullptr) {
@@ -64,7 +60,9 @@ bool Machine::key_is_in_range(const Reg& key, const maps::MapSpec& spec) {
 
 void Machine::forget_packet_pointers() {
     cur_.update_regs(
-        [](const Reg& reg) { return reg.is_packet() || reg.type == RegType::packet_end; },
+        [](const Reg& reg) {
+            return reg.is_packet() || reg.type == RegType::packet_end || reg.is_packet_slice();
+        },
         [](Reg& reg) { reg = Reg::scalar(Scalar::unknown()); });
 }
 
@@ -214,6 +212,9 @@ Result<Reg> Machine::result_of(const Call& call) {
 Status Machine::do_call(const Insn& insn) {
     if (insn.src == op::kPseudoCall) {
         return do_function_call(insn);
+    }
+    if (insn.src == op::kPseudoKfunc) {
+        return do_kfunc_call(insn);
     }
     return do_helper_call(insn);
 }

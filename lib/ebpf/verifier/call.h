@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/kfuncs/kfuncs.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/verifier/state.h"
 
@@ -30,6 +31,15 @@ struct Call {
     std::uint32_t dynptr = 0;      // id of the dynptr argument
     std::uint32_t dynptr_ref = 0;  // reference behind it
     FrameBytes filled;
+};
+
+/// The same for a call of a kernel function.
+struct KfuncCall {
+    const kfuncs::Function* function = nullptr;
+    Call memory;                 // what checks of memory note
+    std::uint64_t constant = 0;  // value of the argument that must be one
+    Reg dynptr;                  // the last initialised one that was passed
+    Reg iterator;                // as it was passed: R1
 };
 
 }  // namespace crema::ebpf::verifier

@@ -35,16 +35,22 @@ bool is_counted(DynptrKind kind) {
 
 }  // namespace
 
-/// Frame offset of the dynptr that `reg` points to.
-Result<std::int64_t> Machine::dynptr_offset(const Reg& reg) const {
+Result<std::int64_t> Machine::object_offset(const Reg& reg, const char* what, std::uint32_t slots) {
+    constexpr std::int64_t kBytes = kSlotBytes;
     if (!reg.s.is_const()) {
-        return fail(EINVAL, "dynptr has to be at a constant offset");
+        return fail(EINVAL, "{} has to be at a constant offset", what);
     }
     const std::int64_t at = std::int64_t{reg.off} + static_cast<std::int64_t>(reg.s.bits.value);
-    if (at % kSlotBytes != 0 || at > -2 * std::int64_t{kSlotBytes}) {
-        return fail(EINVAL, "cannot pass in dynptr at an offset={}", at);
+    // One of a single slot above the frame is left to the check of the write to it.
+    const bool above = (-at - 1) / kBytes + 1 < std::int64_t{slots};
+    if (at % kBytes != 0 || above) {
+        return fail(EINVAL, "cannot pass in {} at an offset={}", what, at);
     }
     return at;
+}
+
+Result<std::int64_t> Machine::dynptr_offset(const Reg& reg) {
+    return object_offset(reg, "dynptr", 2);
 }
 
 /// The dynptr whose first byte `reg` points to, or null.
@@ -83,11 +89,22 @@ Status Machine::check_dynptr(Call& call, const helpers::Arg& arg, std::uint32_t 
     call.dynptr = dynptr->id;
     call.dynptr_ref = dynptr->ref;
     mark_range_read(reg.frame, *at, *at + 2 * std::int64_t{kSlotBytes});
+    touched_slots_ |= std::uint64_t{1} << slot_of(*at);
     return {};
 }
 
 /// A helper or kernel function initialises a dynptr at R`regno`.
 Status Machine::make_dynptr(DynptrKind kind, std::uint32_t regno) {
+    return put_dynptr(kind, regno, 0);
+}
+
+/// A second one that stands for the same memory: what must be given back is given back once.
+Status Machine::clone_dynptr(const Reg& original, std::uint32_t regno) {
+    return put_dynptr(original.dynptr_kind, regno, original.ref);
+}
+
+/// ref: that it shares; 0: of its own, where the kind needs one.
+Status Machine::put_dynptr(DynptrKind kind, std::uint32_t regno, std::uint32_t ref) {
     const Reg ptr = cur_.regs[regno];
     const auto at = dynptr_offset(ptr);
     if (!at || ptr.type != RegType::stack) {
@@ -104,7 +121,7 @@ Status Machine::make_dynptr(DynptrKind kind, std::uint32_t regno) {
     Reg dynptr = Reg::pointer(RegType::dynptr);
     dynptr.dynptr_kind = kind;
     dynptr.id = ++ids_;
-    dynptr.ref = is_counted(kind) ? acquire() : 0;
+    dynptr.ref = is_counted(kind) && ref == 0 ? acquire() : ref;
     for (std::uint32_t half = 0; half < 2; ++half) {
         dynptr.first_slot = half == 0;
         const std::int64_t start = *at + half * std::int64_t{kSlotBytes};
@@ -124,8 +141,12 @@ void Machine::forget_dynptr(std::uint32_t id) {
             }
         }
     }
+    // Slices that kernel functions made stay where what they lie in does not go with the dynptr.
     cur_.update_regs(
-        [&](const Reg& reg) { return reg.type == RegType::memory && reg.dynptr == id; },
+        [&](const Reg& reg) {
+            const bool stays = reg.dynptr_kind != DynptrKind::any && !is_counted(reg.dynptr_kind);
+            return reg.type == RegType::memory && reg.dynptr == id && !stays;
+        },
         [](Reg& reg) { reg = Reg::scalar(Scalar::unknown()); });
 }
 

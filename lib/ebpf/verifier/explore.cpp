@@ -40,7 +40,7 @@ Error Machine::located(int code, std::uint32_t insn, const std::string& reason) 
     } else if (insn < program_.insns.size()) {
         const std::int32_t upper =
             insn + 1 < program_.insns.size() ? program_.insns[insn + 1].imm : 0;
-        where = disassemble(program_.insns[insn], upper, helpers::name_of);
+        where = disassemble(program_.insns[insn], upper, helpers::name_of, kfuncs::name_of);
     }
     return Error{code, fmt::format("program {}: instruction {} ({}): {}", program_.name, insn,
                                    where, reason)};
@@ -68,7 +68,13 @@ void Machine::find_prune_points() {
             if (calls_back && helper->callback != helpers::CallbackRule::timer) {
                 turn_[i] = Turn::callback;
             }
-            prune_point_[i] = prune_point_[i] || calls_back || insn.src == op::kPseudoCall;
+            const auto* kfunc = insn.src == op::kPseudoKfunc ? kfuncs::find(insn.imm) : nullptr;
+            const bool asks_next = kfunc != nullptr && kfunc->role == kfuncs::Role::iterator_next;
+            if (asks_next) {
+                turn_[i] = Turn::iterator;
+            }
+            prune_point_[i] =
+                prune_point_[i] || calls_back || asks_next || insn.src == op::kPseudoCall;
         } else if (insn.code == op::kMayGoto) {
             turn_[i] = Turn::may_goto;
         }
@@ -84,7 +90,11 @@ void Machine::find_prune_points() {
 Result<Proof> Machine::run() {
     const std::size_t size = program_.insns.size();
     Status done;
-    if (const auto refusal = check_structure(program_)) {
+    auto refusal = check_kfuncs();
+    if (!refusal) {
+        refusal = check_structure(program_);
+    }
+    if (refusal) {
         done = tl::unexpected<Error>(located(refusal->code, refusal->insn, refusal->reason));
     } else {
         functions_ = program_.functions;
@@ -135,7 +145,10 @@ Status Machine::judge() {
         facts.reachable = proof_.insns[functions_[n].first].reachable;
     }
     proof_.stack_bytes = proof_.functions[0].stack_bytes;
-    return refused(check_stack_depth(program_, functions_, proof_));
+    if (auto ok = refused(check_stack_depth(program_, functions_, proof_)); !ok) {
+        return ok;
+    }
+    return refused(check_missing_kfuncs());
 }
 
 Proof Machine::finish() {
@@ -172,6 +185,9 @@ Status Machine::explore(const Root& root) {
         } else {
             done = visit(pruned);
         }
+        if (done && pruned && logging()) {
+            log_pruned();
+        }
         if (done && !pruned) {
             done = step();
         }
@@ -180,6 +196,9 @@ Status Machine::explore(const Root& root) {
         }
         if (pruned || path_ended_) {
             if (!next_path()) {
+                if (logging() && (options_.log_level & 2) == 0) {
+                    log_rewind(0);
+                }
                 return {};
             }
         } else {
@@ -294,8 +313,19 @@ bool Machine::ends_here(std::int32_t old, const LiveRegs& live, bool& loops) con
          (turn == Turn::may_goto && checkpoint.state.may_goto_turns == cur_.may_goto_turns))) {
         return false;
     }
+    if (walked && turn == Turn::iterator && !gives_more(cur_)) {
+        return false;
+    }
     loops = walked || open_until(old) >= 0;
     return covers(checkpoint, cur_, live, loops);
+}
+
+/// The current path came back to a state that it was in, and no loop that ends took a turn.
+bool Machine::goes_nowhere(const State& old, const LiveRegs& live) const {
+    const Turn turn = turn_[insn_];
+    return turn != Turn::callback && turn != Turn::iterator &&
+           old.may_goto_turns == cur_.may_goto_turns && old.callback_depth == cur_.callback_depth &&
+           same_state(old, cur_, live) && !iterator_turns_differ(old, cur_);
 }
 
 Status Machine::visit(bool& pruned) {
@@ -322,10 +352,8 @@ Status Machine::visit(bool& pruned) {
             return {};
         }
         if (old.branches > 0) {
-            const bool took_no_turn = turn_[insn_] != Turn::callback &&
-                                      old.state.may_goto_turns == cur_.may_goto_turns &&
-                                      old.state.callback_depth == cur_.callback_depth;
-            if (took_no_turn && same_state(old.state, cur_, live)) {
+            if (goes_nowhere(old.state, live)) {
+                log_loop(old);
                 return fail(EINVAL, "infinite loop detected at insn {}", insn_);
             }
             if (!forced && jumps < kLoopJumpsBetween && insns < kLoopInsnsBetween) {

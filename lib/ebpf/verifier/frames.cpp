@@ -24,9 +24,10 @@ Status Machine::do_function_call(const Insn& insn) {
         return ok;
     }
     if (logging()) {
-        log_text(fmt::format("\ncaller:\n {}\ncallee:\n {}\n",
-                             describe_frame(cur_, cur_.depth() - 1, program_),
-                             describe_frame(cur_, cur_.depth(), program_)));
+        const std::string callee = describe_frame(cur_, cur_.depth(), program_);
+        log_text(fmt::format("\ncaller:\n {}\ncallee:\n {}\n{}: {}\n",
+                             describe_frame(cur_, cur_.depth() - 1, program_), callee, next_,
+                             callee));
     }
     return {};
 }

@@ -4,6 +4,7 @@
 // valid where they are called. A caller's arguments are checked against the prototype; the result
 // is a number of which nothing is known.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "lib/ebpf/program/btf.h"
@@ -21,17 +22,62 @@ bool is_number(BtfKind kind) {
            kind == BtfKind::enumeration64;
 }
 
-/// "arg:ctx" on parameter `index` of the function of BTF id `function`.
-bool has_tag(const Btf& btf, std::uint32_t function, std::size_t index, std::string_view tag) {
-    const auto tags = btf.decl_tags(function, static_cast<std::int32_t>(index));
-    return std::any_of(tags.begin(), tags.end(), [&](std::string_view text) {
-        return text.starts_with("arg:") && text.substr(4) == tag;
+/// What "arg:..." says of parameter `index` of the function of BTF id `function`: "ctx", ...
+std::vector<std::string_view> argument_tags(const Btf& btf,
+                                            std::uint32_t function,
+                                            std::size_t index) {
+    constexpr std::string_view kPrefix = "arg:";
+    std::vector<std::string_view> tags;
+    for (const std::string_view text : btf.decl_tags(function, static_cast<std::int32_t>(index))) {
+        if (text.starts_with(kPrefix)) {
+            tags.push_back(text.substr(kPrefix.size()));
+        }
+    }
+    return tags;
+}
+
+/// A tag that no kernel knows, or null.
+const std::string_view* unknown_tag(const std::vector<std::string_view>& tags) {
+    constexpr std::array<std::string_view, 6> kKnown = {"ctx",     "trusted",  "untrusted",
+                                                        "nonnull", "nullable", "arena"};
+    const auto found = std::find_if(tags.begin(), tags.end(), [&](std::string_view tag) {
+        return std::find(kKnown.begin(), kKnown.end(), tag) == kKnown.end();
     });
+    return found != tags.end() ? &*found : nullptr;
 }
 
 bool is_context(const Btf& btf, std::uint32_t pointee) {
     const std::uint32_t bare = btf.bare(pointee);
     return btf.bare_type(bare).kind == BtfKind::structure && btf.name_of(bare) == "xdp_md";
+}
+
+const char* kind_text(BtfKind kind) {
+    switch (kind) {
+        case BtfKind::structure:
+            return "STRUCT";
+        case BtfKind::union_of:
+            return "UNION";
+        case BtfKind::forward:
+            return "FWD";
+        case BtfKind::function_proto:
+            return "FUNC_PROTO";
+        case BtfKind::integer:
+            return "INT";
+        case BtfKind::pointer:
+            return "PTR";
+        case BtfKind::array:
+            return "ARRAY";
+        case BtfKind::floating:
+            return "FLOAT";
+        default:
+            return "UNKNOWN";
+    }
+}
+
+/// "STRUCT thing", as the kernel's messages call a type.
+std::string kind_and_name(const Btf& btf, std::uint32_t type) {
+    const std::uint32_t bare = btf.bare(type);
+    return fmt::format("{} {}", kind_text(btf.bare_type(bare).kind), btf.name_of(bare));
 }
 
 }  // namespace
@@ -60,33 +106,59 @@ Result<GlobalArgument> Machine::global_argument(std::uint32_t function,
                                                 std::uint32_t type) const {
     const Btf& btf = *program_.btf;
     const Function& f = functions_[function];
-    const auto tagged = [&](std::string_view tag) { return has_tag(btf, f.btf_type, index, tag); };
-    for (const char* tag : {"trusted", "nullable", "arena", "untrusted"}) {
-        if (tagged(tag)) {
-            return fail(ENOTSUP, "arg#{} of global function {}() is tagged {}, not served yet",
-                        index, f.name, tag);
-        }
+    const std::vector<std::string_view> tags = argument_tags(btf, f.btf_type, index);
+    const auto tagged = [&](std::string_view tag) {
+        return std::find(tags.begin(), tags.end(), tag) != tags.end();
+    };
+    if (const std::string_view* tag = unknown_tag(tags); tag != nullptr) {
+        return fail(EOPNOTSUPP, "arg#{} has unsupported set of tags", index);
     }
     const std::uint32_t bare = btf.bare(type);
     const BtfType head = btf.bare_type(bare);
     if (is_number(head.kind)) {
-        return GlobalArgument{};
+        return tags.empty()
+                   ? Result<GlobalArgument>(GlobalArgument{})
+                   : fail(EINVAL, "arg#{} has pointer tag, but is not a pointer type", index);
     }
     if (head.kind != BtfKind::pointer) {
-        return fail(EINVAL, "Arg#{} type in {}() is not supported yet.", index, f.name);
+        return fail(EINVAL, "Arg#{} type {} in {}() is not supported yet.", index,
+                    kind_text(head.kind), f.name);
     }
     const std::uint32_t pointee = btf.referenced(bare);
-    if (tagged("ctx") || is_context(btf, pointee)) {
-        return GlobalArgument{.kind = GlobalArgument::Kind::ctx};
+    const bool ctx = tagged("ctx") || is_context(btf, pointee);
+    const bool dynptr = !ctx && btf.name_of(btf.bare(pointee)) == "bpf_dynptr";
+    const auto others = [&](std::string_view allowed) {
+        return std::any_of(tags.begin(), tags.end(),
+                           [&](std::string_view tag) { return tag != allowed; });
+    };
+    const auto wrong_tags = fail(EINVAL, "arg#{} has invalid combination of tags", index);
+    if (ctx) {
+        return others("ctx") ? Result<GlobalArgument>(wrong_tags)
+                             : GlobalArgument{.kind = GlobalArgument::Kind::ctx};
     }
-    if (btf.name_of(btf.bare(pointee)) == "bpf_dynptr") {
-        return fail(ENOTSUP, "arg#{} of global function {}() is a dynptr, not served yet", index,
-                    f.name);
+    if (dynptr) {
+        return others("") ? Result<GlobalArgument>(wrong_tags)
+                          : GlobalArgument{.kind = GlobalArgument::Kind::dynptr};
+    }
+    if (tagged("arena")) {
+        return others("arena") ? Result<GlobalArgument>(wrong_tags)
+                               : GlobalArgument{.kind = GlobalArgument::Kind::arena};
+    }
+    if (tagged("trusted") || tagged("untrusted")) {
+        // Structures of the kernel, of which there are none.
+        return is_number(btf.bare_type(pointee).kind)
+                   ? fail(ENOTSUP, "arg#{} of global function {}() is tagged untrusted, not served",
+                          index, f.name)
+                   : fail(ENOENT, "arg#{} reference type('{}') has no matches", index,
+                          kind_and_name(btf, pointee));
+    }
+    if (tagged("nullable")) {
+        return wrong_tags;  // memory may be null anyway
     }
     const auto bytes = btf.size_of(pointee);
     if (!bytes) {
-        return fail(EINVAL, "arg#{} reference type('{}') size cannot be determined", index,
-                    btf.name_of(btf.bare(pointee)));
+        return fail(EINVAL, "arg#{} reference type('{}') size cannot be determined: {}", index,
+                    kind_and_name(btf, pointee), -EINVAL);
     }
     return GlobalArgument{
         .kind = GlobalArgument::Kind::memory, .bytes = *bytes, .nullable = !tagged("nonnull")};
@@ -145,6 +217,22 @@ Status Machine::check_global_argument(std::uint32_t index, const GlobalArgument&
                 return fail(EINVAL, "arg#{} expects pointer to ctx", index);
             }
             return check_unmodified(regno);
+        case GlobalArgument::Kind::dynptr: {
+            if (reg.type == RegType::dynptr) {
+                if (auto ok = check_unmodified(regno); !ok) {
+                    return ok;
+                }
+            } else if (reg.type != RegType::stack) {
+                return fail(EINVAL, "arg#{} expected pointer to stack or const struct bpf_dynptr",
+                            index);
+            }
+            Call call;
+            return check_dynptr(call, {.kind = helpers::ArgKind::dynptr}, regno);
+        }
+        case GlobalArgument::Kind::arena:
+            return reg.is_scalar()
+                       ? Status{}
+                       : fail(EINVAL, "R{} is not a pointer to arena or scalar.", regno);
         default:
             break;
     }
@@ -159,14 +247,17 @@ Status Machine::check_global_argument(std::uint32_t index, const GlobalArgument&
 
 Status Machine::do_global_call(std::uint32_t function) {
     const std::string& name = functions_[function].name;
+    const auto invalid = [&](const Error& why) {
+        return fail(why.code, "{}; Caller passes invalid args into func#{} ('{}')", why.message,
+                    function, name);
+    };
     const auto prototype = global_prototype(function);
     if (!prototype) {
-        return forward_error(prototype);
+        return invalid(prototype.error());
     }
     for (std::uint32_t i = 0; i < prototype->size(); ++i) {
         if (auto ok = check_global_argument(i, (*prototype)[i]); !ok) {
-            return fail(ok.error().code, "{}; Caller passes invalid args into func#{} ('{}')",
-                        ok.error().message, function, name);
+            return invalid(ok.error());
         }
     }
     if (logging()) {
@@ -194,10 +285,15 @@ Result<std::array<Reg, 5>> Machine::global_entry(std::uint32_t function) {
         const GlobalArgument& arg = (*prototype)[i];
         switch (arg.kind) {
             case GlobalArgument::Kind::number:
+            case GlobalArgument::Kind::arena:
                 args[i] = Reg::scalar(Scalar::unknown());
                 break;
             case GlobalArgument::Kind::ctx:
                 args[i] = Reg::pointer(RegType::ctx);
+                break;
+            case GlobalArgument::Kind::dynptr:
+                args[i] = Reg::pointer(RegType::dynptr);
+                args[i].id = ++ids_;
                 break;
             case GlobalArgument::Kind::memory:
                 args[i] = Reg::pointer(RegType::memory);

@@ -42,6 +42,11 @@ Uses jump_uses(const Insn& insn) {
                     0x3e;  // the callee says which; it is looked at with the caller's state
                 return uses;
             }
+            if (insn.src == op::kPseudoKfunc) {
+                const auto* function = kfuncs::find(insn.imm);
+                uses.reads = function != nullptr ? function->registers_read() : std::uint16_t{0};
+                return uses;
+            }
             const auto* helper = insn.src == op::kHelperCall
                                      ? helpers::find(static_cast<std::uint32_t>(insn.imm))
                                      : nullptr;

@@ -15,6 +15,24 @@ namespace {
 /// A longer log loses its beginning, as the kernel's rolling log does.
 constexpr std::size_t kLogBytesMax = std::size_t{16} << 20;
 
+/// Reasons that take the kernel several lines have them joined by "; ". Sets of numbers in
+/// parentheses have that, too.
+std::string as_lines(const std::string& reason) {
+    std::string text;
+    int depth = 0;
+    for (std::size_t i = 0; i < reason.size(); ++i) {
+        depth += reason[i] == '(' ? 1 : reason[i] == ')' ? -1 : 0;
+        if (depth == 0 && reason.compare(i, 2, "; ") == 0) {
+            text += '\n';
+            ++i;
+        } else {
+            text += reason[i];
+        }
+    }
+    text += '\n';
+    return text;
+}
+
 }  // namespace
 
 void Machine::log_text(const std::string& text) {
@@ -33,16 +51,24 @@ void Machine::log_rewind(std::size_t length) {
 }
 
 void Machine::log_path_start() {
-    const bool all_states = (options_.log_level & 2) != 0;
-    if (!path_starts_ && !(all_states && prune_point_[insn_])) {
+    touched_slots_ = 0;
+    if (!path_starts_) {
+        log_text(log_result_);
+        log_result_.clear();
         return;
     }
-    const std::string state = describe_state(cur_, program_);
-    if (path_starts_ && insn_ != 0) {
-        log_text(fmt::format("\nfrom {} to {}: {}\n", from_, insn_, state));
-    } else {
-        log_text(fmt::format("{}: {}\n", insn_, state));
+    if (!log_result_.empty() && !log_->empty() && log_->back() != '\n') {
+        log_text((options_.log_level & 2) != 0 ? "\n" : "");
     }
+    log_result_.clear();
+    const std::string state = describe_state(cur_, program_);
+    const bool all_paths = (options_.log_level & 2) != 0;
+    if (all_paths && from_ != insn_) {
+        log_text(fmt::format("\nfrom {} to {}: {}\n", from_, insn_, state));
+    }
+    // Behind the branch that was left pending, where all since then was forgotten: on its line.
+    const bool goes_on = !log_->empty() && log_->back() != '\n';
+    log_text(fmt::format("{}{}: {}\n", goes_on ? " " : "", insn_, state));
     line_logged_ = nullptr;
 }
 
@@ -55,27 +81,63 @@ void Machine::log_insn() {
     const Insn& insn = program_.insns[insn_];
     const std::int32_t upper =
         insn_ + 1 < program_.insns.size() ? program_.insns[insn_ + 1].imm : 0;
-    log_text(fmt::format("{}: ({:02x}) {}", insn_, insn.code,
-                         disassemble(insn, upper, helpers::name_of)));
+    const std::string printed = disassemble(insn, upper, helpers::name_of, kfuncs::name_of);
+    const bool is_unknown = printed.starts_with("BUG_");  // says its code itself
+    const std::string text = is_unknown ? fmt::format("{}: {}", insn_, printed)
+                                        : fmt::format("{}: ({:02x}) {}", insn_, insn.code, printed);
+    log_text(text);
+    insn_letters_ = text.size();
+    insn_log_end_ = log_dropped_ + log_->size();
 }
 
+/// What the instruction read or wrote, as it is now: in a column of its own behind the instruction,
+/// or on a line of its own when something else was logged since.
 void Machine::log_result(const Insn& insn) {
+    const bool alone = log_dropped_ + log_->size() == insn_log_end_;
+    const bool is_kfunc = is_call(insn) && insn.src == op::kPseudoKfunc;
     const Uses uses = register_uses(insn);
-    std::string text;
-    for (std::uint32_t i = 0; i < kRegs; ++i) {
-        if (((uses.reads | uses.writes) & (1U << i)) != 0 &&
-            cur_.regs[i].type != RegType::not_init) {
-            text += fmt::format(" R{}={}", i, describe_reg(cur_.regs[i], program_));
-        }
+    Marks shown{.regs = static_cast<std::uint16_t>(uses.reads | uses.writes),
+                .slots = touched_slots_};
+    const bool entered = is_call(insn) && insn.src == op::kPseudoCall && cur_.depth() > 0 &&
+                         cur_.call_site == insn_ && next_ != insn_ + 1;
+    if (path_ended_ || is_exit(insn) || entered || shown.empty()) {
+        log_result_.assign(alone ? 1 : 0, '\n');
+        return;
     }
-    if (step_slot_ >= 0) {
-        const Slot& slot = cur_.frame_at(step_frame_).stack[static_cast<std::size_t>(step_slot_)];
-        if (slot.is_spill()) {
-            text += fmt::format(" fp-{}={}", (step_slot_ + 1) * 8,
-                                describe_reg(slot.spill(), program_));
-        }
+    if (is_kfunc && insn.imm == 0) {
+        shown = {};
     }
-    log_text(text.empty() ? "\n" : fmt::format(" ;{}\n", text));
+    const std::string text = describe_frame(cur_, cur_.depth(), program_, shown);
+    const char* const gap = text.empty() ? "" : " ";
+    if (!alone) {
+        log_result_ = fmt::format("{}:{}{}\n", next_, gap, text);
+        return;
+    }
+    constexpr std::size_t kColumn = 40, kStep = 8;  // states stand there, or some steps behind it
+    const std::size_t letters = insn_letters_ + 1;
+    const std::size_t wanted = std::max(letters + kStep / 2, kColumn);
+    const std::size_t column = (wanted + kStep - 1) / kStep * kStep;
+    log_result_ = fmt::format("{};{}{}\n", std::string(column - letters - 1, ' '), gap, text);
+}
+
+/// The two states that make a loop endless.
+void Machine::log_loop(const Checkpoint& old) {
+    if (logging()) {
+        const std::uint32_t depth = old.state.depth();
+        log_tail_ =
+            fmt::format("cur state: {}\nold state: {}\n", describe_state(cur_, program_),
+                        describe_frame(old.state, depth, program_, kAllMarks, old.precise[depth]));
+    }
+}
+
+void Machine::log_pruned() {
+    log_text(log_->empty() || log_->back() == '\n' ? "" : "\n");
+    log_result_.clear();
+    if (path_starts_) {
+        log_text(fmt::format("\nfrom {} to {}: safe\n", from_, insn_));
+    } else {
+        log_text(fmt::format("{}: safe\n", insn_));
+    }
 }
 
 void Machine::log_end(const Error* error) {
@@ -86,10 +148,11 @@ void Machine::log_end(const Error* error) {
         if (!log_->empty() && log_->back() != '\n') {
             log_text("\n");
         }
-        // The reason alone, as the kernel prints it; the error message says where.
+        // The reason alone, as the kernel prints it; the error message says where, and is one line.
         const std::size_t reason = error->message.find("): ");
-        log_text(reason == std::string::npos ? error->message : error->message.substr(reason + 3));
-        log_text("\n");
+        log_text(as_lines(reason == std::string::npos ? error->message
+                                                      : error->message.substr(reason + 3)));
+        log_text(log_tail_);
     } else if ((options_.log_level & 2) == 0) {
         log_->clear();
     }

@@ -121,6 +121,9 @@ Status Machine::do_may_goto(const Insn& insn) {
     taken_seen_[insn_] = true;
     fallen_seen_[insn_] = true;
     record_step();
+    if (logging()) {
+        log_text("\n");
+    }
     State again = cur_;
     ++again.may_goto_turns;
     // The checkpoint of this very turn is the parent.

@@ -13,6 +13,7 @@
 //   callbacks.cpp  functions that helpers call                 loops.cpp   loops that converge
 //   global_functions.cpp  functions verified from their types  stack_depth.cpp  whole call chains
 //   locks.cpp      special fields of map values                arguments.cpp  of helpers
+//   kfuncs.cpp     kernel functions                            iterators.cpp  open-coded iterators
 //   log_state.cpp  states as text     log.cpp  the log
 //
 // Order of one instruction: checks and effects on `cur_`, precision marks, then its Step.
@@ -59,12 +60,16 @@ struct Uses {
 void find_zero_upper_halves(const Program& program,
                             std::span<const Function> functions,
                             Proof& proof);
-/// "R1=ctx() R10=fp0" in the kernel's log notation; registers in `mask`, or all set ones and stack.
+inline constexpr Marks kAllMarks{.regs = 0x7ff, .slots = ~std::uint64_t{0}};
+/// "R1=ctx() R10=fp0" in the kernel's log notation: all of the frame being run.
 [[nodiscard]] std::string describe_state(const State& state, const Program& program);
+/// Registers and slots in `shown`.
 [[nodiscard]] std::string describe_frame(const State& state,
                                          std::uint32_t number,
-                                         const Program& program);
-[[nodiscard]] std::string describe_reg(const Reg& reg, const Program& program);
+                                         const Program& program,
+                                         const Marks& shown = kAllMarks,
+                                         const Marks& precise = {});
+[[nodiscard]] std::string describe_reg(const Reg& reg, std::uint32_t frame, const Program& program);
 [[nodiscard]] std::string describe_bits(Tnum bits);
 /// The value has a spin lock.
 [[nodiscard]] bool has_lock(const maps::MapSpec& spec);
@@ -81,6 +86,8 @@ using LiveRegs = std::array<std::uint16_t, kFramesMax>;
 /// True when both are the same in all that is live.
 [[nodiscard]] bool same_state(const State& old, const State& cur, const LiveRegs& live);
 
+/// True when an iterator of both gave more elements in one than in the other.
+[[nodiscard]] bool iterator_turns_differ(const State& a, const State& b);
 /// True when both stand in the same functions, called from the same places.
 [[nodiscard]] bool same_calls(const State& a, const State& b);
 /// The register in which a callback finds the caller's R3 (its context), or 0.
@@ -92,7 +99,7 @@ using LiveRegs = std::array<std::uint16_t, kFramesMax>;
 
 /// What a global function's prototype says of one argument.
 struct GlobalArgument {
-    enum class Kind : std::uint8_t { number, ctx, memory };
+    enum class Kind : std::uint8_t { number, ctx, memory, dynptr, arena };
 
     Kind kind = Kind::number;
     std::uint32_t bytes = 0;  // memory
@@ -139,6 +146,7 @@ class Machine {
     // explore.cpp
     [[nodiscard]] Status explore(const Root& root);
     [[nodiscard]] bool ends_here(std::int32_t old, const LiveRegs& live, bool& loops) const;
+    [[nodiscard]] bool goes_nowhere(const State& old, const LiveRegs& live) const;
     [[nodiscard]] Status step();
     [[nodiscard]] Status visit(bool& pruned);
     [[nodiscard]] std::size_t state_bytes() const;
@@ -298,6 +306,28 @@ class Machine {
     [[nodiscard]] bool key_is_in_range(const Reg& key, const maps::MapSpec& spec);
     void forget_packet_pointers();
 
+    // kfuncs.cpp
+    [[nodiscard]] std::optional<Refusal> check_kfuncs() const;
+    [[nodiscard]] std::optional<Refusal> check_missing_kfuncs() const;
+    [[nodiscard]] Status do_kfunc_call(const Insn& insn);
+    [[nodiscard]] Status check_kfunc_argument(KfuncCall& call, std::uint32_t index);
+    [[nodiscard]] Status check_kfunc_pointer(KfuncCall& call, std::uint32_t index);
+    [[nodiscard]] Status check_kfunc_dynptr(KfuncCall& call, std::uint32_t index);
+    [[nodiscard]] Status check_kfunc_memory(KfuncCall& call, std::uint32_t index);
+    [[nodiscard]] Status check_kfunc_buffer(KfuncCall& call, std::uint32_t index);
+    [[nodiscard]] Status do_region(const kfuncs::Function& function);
+    [[nodiscard]] Reg kfunc_result(const KfuncCall& call);
+
+    // iterators.cpp
+    [[nodiscard]] Status check_iterator(KfuncCall& call, std::uint32_t index);
+    [[nodiscard]] Status make_iterator(kfuncs::Base kind, std::uint32_t regno);
+    void destroy_iterator(const Reg& ptr, kfuncs::Base kind);
+    [[nodiscard]] const Reg* iterator_at(const State& state,
+                                         const Reg& ptr,
+                                         kfuncs::Base kind) const;
+    [[nodiscard]] Status do_iterator_next(const KfuncCall& call);
+    [[nodiscard]] bool gives_more(const State& state) const;
+
     // arguments.cpp
     [[nodiscard]] Status check_argument(Call& call, std::uint32_t index);
     [[nodiscard]] Status check_argument_type(const helpers::Arg& arg, std::uint32_t regno) const;
@@ -345,10 +375,18 @@ class Machine {
     [[nodiscard]] Status check_timer(Call& call, std::uint32_t regno);
 
     // dynptr.cpp
-    [[nodiscard]] Result<std::int64_t> dynptr_offset(const Reg& reg) const;
+    /// Frame offset of the object of `slots` slots that `reg` points to.
+    [[nodiscard]] static Result<std::int64_t> object_offset(const Reg& reg,
+                                                            const char* what,
+                                                            std::uint32_t slots);
+    [[nodiscard]] static Result<std::int64_t> dynptr_offset(const Reg& reg);
     [[nodiscard]] const Reg* dynptr_at(const Reg& reg) const;
     [[nodiscard]] Status check_dynptr(Call& call, const helpers::Arg& arg, std::uint32_t regno);
     [[nodiscard]] Status make_dynptr(helpers::DynptrKind kind, std::uint32_t regno);
+    [[nodiscard]] Status clone_dynptr(const Reg& original, std::uint32_t regno);
+    [[nodiscard]] Status put_dynptr(helpers::DynptrKind kind,
+                                    std::uint32_t regno,
+                                    std::uint32_t ref);
     void forget_dynptr(std::uint32_t id);
     [[nodiscard]] Status release_dynptr(const Reg& ptr);
     [[nodiscard]] Status check_objects(std::uint32_t regno,
@@ -373,6 +411,8 @@ class Machine {
     void log_path_start();
     void log_insn();
     void log_result(const Insn& insn);
+    void log_pruned();
+    void log_loop(const Checkpoint& old);
     void log_functions();
     void log_statistics();
     void log_end(const Error* error);
@@ -426,6 +466,11 @@ class Machine {
     std::uint64_t insns_at_checkpoint_ = 0;
     std::size_t log_dropped_ = 0;  // characters no longer in the log
     const SourceLine* line_logged_ = nullptr;
+    std::string log_result_;           // of the last instruction, for when the next one comes
+    std::string log_tail_;             // what stands behind the reason
+    std::size_t insn_letters_ = 0;     // of the instruction in the log
+    std::size_t insn_log_end_ = 0;     // where it ends there
+    std::uint64_t touched_slots_ = 0;  // that it read or wrote
     std::uint64_t states_now_ = 0;
     std::uint64_t states_total_ = 0;
     std::uint64_t states_peak_ = 0;

@@ -345,6 +345,7 @@ Result<Reg> Machine::loaded_value(std::uint32_t regno,
             // No longer the number whose copies carry this id.
             value.id = 0;
             value.linked_sum = false;
+            value.narrow_sum = false;
             value.off = 0;
         }
         value.s.sign_extend(size);

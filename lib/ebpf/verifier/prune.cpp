@@ -52,12 +52,13 @@ bool same_base(const Reg& a, const Reg& b, IdMap& ids) {
     return a.map == b.map && a.inner == b.inner && a.frame == b.frame && a.size == b.size &&
            a.read_only == b.read_only && a.record == b.record && a.object == b.object &&
            a.function == b.function && a.dynptr_kind == b.dynptr_kind &&
-           a.first_slot == b.first_slot && ids.match(a.id, b.id) && ids.match(a.ref, b.ref) &&
-           ids.match(a.dynptr, b.dynptr);
+           a.first_slot == b.first_slot && a.iterator == b.iterator && a.drained == b.drained &&
+           ids.match(a.id, b.id) && ids.match(a.ref, b.ref) && ids.match(a.dynptr, b.dynptr);
 }
 
 bool same_held(const Held& a, const Held& b, IdMap& ids) {
-    return a.references.size() == b.references.size() && a.lock.is_held == b.lock.is_held &&
+    return a.rcu == b.rcu && a.preempt_off == b.preempt_off &&
+           a.references.size() == b.references.size() && a.lock.is_held == b.lock.is_held &&
            a.lock.map == b.lock.map && ids.match(a.lock.id, b.lock.id) &&
            std::equal(
                a.references.begin(), a.references.end(), b.references.begin(),
@@ -80,7 +81,8 @@ bool reg_covers(const Reg& old, Weight weight, const Reg& cur, IdMap& ids) {
             if (weight == Weight::none) {
                 return true;
             }
-            if (old.id != 0 && (old.linked_sum != cur.linked_sum || old.off != cur.off)) {
+            if (old.id != 0 && (old.linked_sum != cur.linked_sum ||
+                                old.narrow_sum != cur.narrow_sum || old.off != cur.off)) {
                 return false;
             }
             return ids.match_scalar(old.id, cur.id) && cur.s.within(old.s);
@@ -128,6 +130,7 @@ bool slot_covers(const Slot& old, Weight weight, const Slot& cur, IdMap& ids) {
             case Byte::zero:
             case Byte::spill:
             case Byte::dynptr:
+            case Byte::iterator:
                 if (cur.bytes[i] != old.bytes[i]) {
                     return false;
                 }
@@ -146,7 +149,8 @@ bool slot_covers(const Slot& old, Weight weight, const Slot& cur, IdMap& ids) {
 
 bool reg_same(const Reg& a, const Reg& b, IdMap& ids) {
     return a.type == b.type && a.or_null == b.or_null && a.off == b.off && a.range == b.range &&
-           a.linked_sum == b.linked_sum && a.s == b.s && same_base(a, b, ids);
+           a.linked_sum == b.linked_sum && a.narrow_sum == b.narrow_sum && a.s == b.s &&
+           same_base(a, b, ids);
 }
 
 bool frame_covers(const Checkpoint& old,
@@ -203,6 +207,20 @@ bool frame_same(const Frame& old, const Frame& cur, std::uint16_t live, IdMap& i
 }
 
 }  // namespace
+
+bool iterator_turns_differ(const State& a, const State& b) {
+    for (std::uint32_t n = 0; n <= std::min(a.depth(), b.depth()); ++n) {
+        const Stack& x = a.frame_at(n).stack;
+        const Stack& y = b.frame_at(n).stack;
+        for (std::size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+            const bool both = x[i].bytes[0] == Byte::iterator && y[i].bytes[0] == Byte::iterator;
+            if (both && x[i].object().turns != y[i].object().turns) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
 
 /// Both stand in the same functions, called from the same places.
 bool same_calls(const State& a, const State& b) {

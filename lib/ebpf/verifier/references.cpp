@@ -82,14 +82,21 @@ Status Machine::release_argument(const Call& call) {
 /// Nothing may be held where the program ends. A function that a tail call leaves goes back to its
 /// caller, who still has what it holds.
 Status Machine::check_nothing_held(const char* what, bool locks_too) const {
-    if (cur_.callers.empty() && !cur_.held.references.empty()) {
-        const Reference& first = cur_.held.references.front();
-        return fail(EINVAL,
-                    "Unreleased reference id={} alloc_insn={}; {} would lead to reference leak",
-                    first.id, first.insn, what);
-    }
     if (locks_too && cur_.held.lock.is_held) {
         return fail(EINVAL, "{} cannot be used inside bpf_spin_lock-ed region", what);
+    }
+    if (cur_.callers.empty() && !cur_.held.references.empty()) {
+        std::string text;
+        for (const Reference& held : cur_.held.references) {
+            text += fmt::format("Unreleased reference id={} alloc_insn={}; ", held.id, held.insn);
+        }
+        return fail(EINVAL, "{}{} would lead to reference leak", text, what);
+    }
+    if (locks_too && cur_.held.rcu) {
+        return fail(EINVAL, "{} cannot be used inside bpf_rcu_read_lock-ed region", what);
+    }
+    if (locks_too && cur_.held.preempt_off != 0) {
+        return fail(EINVAL, "{} cannot be used inside bpf_preempt_disable-ed region", what);
     }
     return {};
 }

@@ -2,6 +2,7 @@
 //
 // What is walked, one after the other: the program, then what it registered to run later, then
 // global functions that something walked calls. And what is known of functions before any walk.
+#include <algorithm>
 #include <cerrno>
 
 #include "lib/ebpf/program/structure.h"
@@ -17,6 +18,12 @@ bool is_helper_call(const Insn& insn) {
     return is_call(insn) && insn.src == op::kHelperCall;
 }
 
+/// LD_ABS or LD_IND, a read of a socket buffer.
+bool is_ld_abs(const Insn& insn) {
+    return op::insn_class(insn.code) == op::kLd &&
+           (op::mode(insn.code) == op::kAbs || op::mode(insn.code) == op::kInd);
+}
+
 }  // namespace
 
 /// tail_calls of each function itself; moves_packet also of what it calls.
@@ -30,6 +37,9 @@ void Machine::find_effects() {
             facts.tail_calls = facts.tail_calls || insn.imm == kTailCall;
             facts.moves_packet = facts.moves_packet || insn.imm == kTailCall ||
                                  (helper != nullptr && helper->moves_packet);
+        } else if (is_call(insn) && insn.src == op::kPseudoKfunc) {
+            const auto* kfunc = kfuncs::find(insn.imm);
+            facts.moves_packet = facts.moves_packet || (kfunc != nullptr && kfunc->moves_packet);
         } else if (const auto target = function_target(insn, i)) {
             calls.emplace_back(function_of(functions_, i),
                                function_of(functions_, static_cast<std::uint32_t>(*target)));
@@ -48,6 +58,17 @@ void Machine::find_effects() {
 
 std::optional<Refusal> Machine::check_functions() const {
     for (std::uint32_t n = 1; n < functions_.size(); ++n) {
+        const bool reads_skb = std::any_of(program_.insns.begin() + functions_[n].first,
+                                           program_.insns.begin() + functions_[n].end,
+                                           [](const Insn& insn) { return is_ld_abs(insn); });
+        if (reads_skb && functions_[n].btf_type == 0) {
+            return Refusal{EINVAL, functions_[n].first,
+                           "LD_ABS is not allowed in subprogs without BTF"};
+        }
+        if (reads_skb && !returns_number(n)) {
+            return Refusal{EINVAL, functions_[n].first,
+                           "LD_ABS is only allowed in functions that return 'int'."};
+        }
         if (proof_.functions[n].tail_calls && functions_[n].btf_type == 0) {
             return Refusal{EINVAL, functions_[n].first,
                            "tail_call is not allowed in subprogs without BTF"};

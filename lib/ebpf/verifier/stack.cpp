@@ -28,6 +28,7 @@ std::int64_t fixed_offset(const Reg& ptr, std::int32_t off) {
 void unlink(Reg& reg) {
     reg.id = 0;
     reg.linked_sum = false;
+    reg.narrow_sum = false;
     reg.off = 0;
 }
 
@@ -122,6 +123,7 @@ Result<Reg> Machine::read_stack(const Reg& ptr, std::int32_t off, std::uint32_t 
         start = fixed_offset(ptr, off);
         end = start + size;
         mark_range_read(ptr.frame, start, end);
+        touched_slots_ |= slot_bit(slot_of(start));
         const Slot& slot = stack[slot_of(start)];
         if (slot.is_spill()) {
             note_slot(ptr.frame, start);
@@ -147,6 +149,7 @@ void Machine::note_slot(std::uint32_t frame, std::int64_t start) {
 }
 
 void Machine::write_slot(std::uint32_t frame, std::int64_t start, std::uint32_t size, Byte kind) {
+    touched_slots_ |= slot_bit(slot_of(start));
     Slot& slot = cur_.edit_frame(frame).stack.edit(slot_of(start));
     slot.scrub();
     for (std::uint32_t i = 0; i < size; ++i) {
@@ -165,6 +168,7 @@ void Machine::write_stack_anywhere(const Reg& ptr,
     const std::int64_t end = std::int64_t{ptr.off} + off + ptr.s.wide.smax + size;
     Stack& stack = cur_.edit_frame(ptr.frame).stack;
     for (std::int64_t at = start; at < end; ++at) {
+        touched_slots_ |= slot_bit(slot_of(at));
         Slot& slot = stack.edit(slot_of(at));
         if (slot.is_spill()) {
             slot.scrub();
@@ -205,6 +209,7 @@ Status Machine::write_stack(
     if (regno >= 0 && value->is_scalar() && fits(value->s, size)) {
         give_id(*value);
     }
+    touched_slots_ |= slot_bit(slot_of(start));
     Slot& slot = cur_.edit_frame(ptr.frame).stack.edit(slot_of(start));
     slot.scrub();
     Reg& spilled = slot.spilled.edit();

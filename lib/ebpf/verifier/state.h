@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "lib/ebpf/helpers/prototypes.h"
+#include "lib/ebpf/kfuncs/kfuncs.h"
 #include "lib/ebpf/verifier/scalar.h"
 #include "lib/ebpf/verifier/shared.h"
 
@@ -42,6 +43,7 @@ enum class RegType : std::uint8_t {
     kernel_object,  // structure of the kernel, of class `object`
     function,       // address of a function of the program
     dynptr,         // what a dynptr on the stack is, or a pointer to one that a callback got
+    iterator,       // what an iterator on the stack is
 };
 
 inline constexpr std::uint32_t kRegs = 11, kFramePointer = 10;
@@ -56,20 +58,25 @@ inline constexpr std::int32_t kAtPacketEnd = -1, kBeyondPacketEnd = -2;
 struct Reg {
     RegType type = RegType::not_init;
     bool linked_sum = false;  // scalar: value is that of `id` + off
+    bool narrow_sum = false;  // linked_sum: in 32 bits, that of `id` has no more
     bool or_null = false;     // pointer that nobody has compared with null yet
     bool read_only = false;   // memory
     bool record = false;      // memory: of a ring buffer
     bool inner = false;       // map*: not map `map` but one that lies in it
-    bool first_slot = false;  // dynptr on the stack
+    bool first_slot = false;  // dynptr, iterator on the stack
+    bool drained = false;     // iterator: it has no more elements
     std::uint8_t frame = 0;   // stack: the frame it points into
+    /// Of a dynptr; memory: of the dynptr that a kernel function made it a slice of.
     helpers::DynptrKind dynptr_kind = helpers::DynptrKind::any;
     helpers::KernelObject object = helpers::KernelObject::none;
+    kfuncs::Base iterator = kfuncs::Base::nothing;  // which iterator it is
     std::int32_t off = 0;
     std::int32_t range = 0;  // packet, packet_meta: bytes proved from base + s, or kAtPacketEnd...
     std::uint32_t id = 0;
     std::uint32_t map = 0;       // map_ptr, map_key, map_value: index into Program::maps
     std::uint32_t ref = 0;       // reference that it holds
     std::uint32_t size = 0;      // memory
+    std::uint32_t turns = 0;     // iterator: elements it gave on this path
     std::uint32_t dynptr = 0;    // memory: id of the dynptr that it is a slice of
     std::uint32_t function = 0;  // function: index into Program::functions
     Scalar s;
@@ -96,17 +103,22 @@ struct Reg {
 
     [[nodiscard]] bool is_zero() const { return is_scalar() && s.is_const(0); }
 
+    /// Memory that lies in the packet, or may.
+    [[nodiscard]] bool is_packet_slice() const {
+        return type == RegType::memory && dynptr_kind == helpers::DynptrKind::xdp;
+    }
+
     [[nodiscard]] bool is_packet() const {
         return type == RegType::packet || type == RegType::packet_meta;
     }
 };
 
 /// What one byte of the stack holds.
-enum class Byte : std::uint8_t { unset, misc, zero, spill, dynptr };
+enum class Byte : std::uint8_t { unset, misc, zero, spill, dynptr, iterator };
 
 /// Part of something that programs handle by its address only.
 [[nodiscard]] constexpr bool is_object(Byte byte) {
-    return byte == Byte::dynptr;
+    return byte == Byte::dynptr || byte == Byte::iterator;
 }
 
 /// Eight bytes of stack, aligned. There is a spilled register when byte 0 is Byte::spill; a narrow
@@ -294,6 +306,8 @@ struct HeldLock {
 struct Held {
     std::vector<Reference> references;
     HeldLock lock;
+    bool rcu = false;               // between bpf_rcu_read_lock and unlock
+    std::uint32_t preempt_off = 0;  // bpf_preempt_disable without enable
 
     /// False when it is not held.
     bool drop(std::uint32_t id);

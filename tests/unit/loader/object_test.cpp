@@ -317,6 +317,11 @@ TEST(Refused, UnservedMapType) {
     EXPECT_THAT(error.message, HasSubstr("cgroup_array"));
 }
 
+TEST(Refused, MissingKernelFunction) {
+    const Error error = refusal_of(object_path("missing_kfunc"));
+    EXPECT_THAT(error.message, HasSubstr("kernel function bpf_strlen is not served"));
+}
+
 TEST(Load, CoreRelocationsAreResolvedFromTheKernelsTypes) {
     if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
         GTEST_SKIP() << "this kernel shows no BTF";

@@ -8,6 +8,8 @@
 
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/kfuncs/kernel_btf.h"
+#include "lib/ebpf/kfuncs/kfuncs.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/session.h"
@@ -83,6 +85,26 @@ TEST_F(ProgLoad, FlagsOfAlignmentAndTestsAreServed) {
     const auto program = loaded(attr);
     ASSERT_NE(program, nullptr) << reason();
     EXPECT_TRUE(program->program.strict_alignment);
+}
+
+TEST_F(ProgLoad, ProgramsAreBoundToADevice) {
+    constexpr std::uint32_t kDeviceBound = 1U << 6;  // BPF_F_XDP_DEV_BOUND_ONLY
+    const kfuncs::Function* const timestamp = kfuncs::find("bpf_xdp_metadata_rx_timestamp");
+    ASSERT_NE(timestamp, nullptr);
+    const std::vector<Insn> insns = {
+        insn(op::kAlu64 | op::kX | op::kMov, 2, 10, 0, 0), insn(op::kAlu64 | op::kAdd, 2, 0, 0, -8),
+        insn(op::kJmp | op::kCall, 0, op::kPseudoKfunc, 0, kfuncs::btf_id_of(*timestamp)),
+        insn(op::kJmp | op::kExit, 0, 0, 0, 0)};
+    bpf_attr attr = prog_attr(insns);
+    EXPECT_EQ(call(BPF_PROG_LOAD, attr), -EINVAL);
+    EXPECT_NE(reason().find("metadata kfuncs require device-bound program"), std::string::npos);
+    attr.prog_flags = kDeviceBound;
+    EXPECT_EQ(call(BPF_PROG_LOAD, attr), -EINVAL);  // to none
+    attr.prog_ifindex = 3;
+    const auto program = loaded(attr);
+    ASSERT_NE(program, nullptr) << reason();
+    EXPECT_EQ(program->program.bound_ifindex, 3U);
+    EXPECT_EQ(static_cast<std::int32_t>(run(*program)), -EOPNOTSUPP);
 }
 
 TEST_F(ProgLoad, MapReferencesBecomeIndices) {
@@ -175,7 +197,7 @@ TEST_F(ProgLoad, RefusedAttributes) {
     refused([](bpf_attr& attr) { attr.insns = 0; }, -EFAULT);
     refused([](bpf_attr& attr) { attr.insns = 4096; }, -EFAULT);
     refused([](bpf_attr& attr) { attr.license = 0; }, -EFAULT);
-    refused([](bpf_attr& attr) { attr.prog_flags = 1U << 6; }, -EINVAL);
+    refused([](bpf_attr& attr) { attr.prog_flags = 1U << 4 | 1U << 6; }, -EINVAL);
     refused([](bpf_attr& attr) { attr.prog_flags = BPF_F_SLEEPABLE; }, -EINVAL);
     refused([](bpf_attr& attr) { attr.prog_ifindex = 1; }, -EINVAL);
     refused([](bpf_attr& attr) { attr.attach_btf_id = 1; }, -EINVAL);

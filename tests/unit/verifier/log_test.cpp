@@ -46,7 +46,7 @@ TEST(VerifierLog, LevelOneShowsTheFailingPath) {
     const std::string log = log_of(unchecked_read(), 1);
     EXPECT_THAT(log, HasSubstr("0: R1=ctx() R10=fp0\n"));
     EXPECT_THAT(log, HasSubstr("; return data[3]; @ reads.bpf.c:8\n"));
-    EXPECT_THAT(log, HasSubstr("0: (61) r2 = *(u32 *)(r1 +0) ; R1=ctx() R2=pkt(r=0)\n"));
+    EXPECT_THAT(log, HasSubstr("0: (61) r2 = *(u32 *)(r1 +0)          ; R1=ctx() R2=pkt(r=0)\n"));
     EXPECT_THAT(log, HasSubstr("1: (71) r0 = *(u8 *)(r2 +3)\ninvalid access to packet"));
     EXPECT_THAT(log, HasSubstr("processed 2 insns (limit 1000000)"));
 }
@@ -55,7 +55,7 @@ TEST(VerifierLog, LevelsDifferOnSuccess) {
     const auto program = program_of({mov_k(0, 2), exit_insn()});
     EXPECT_THAT(log_of(program, 0), testing::IsEmpty());
     EXPECT_THAT(log_of(program, 1), testing::StartsWith("processed 2 insns"));
-    EXPECT_THAT(log_of(program, 2), HasSubstr("0: (b7) r0 = 2 ; R0=2\n"));
+    EXPECT_THAT(log_of(program, 2), HasSubstr("0: (b7) r0 = 2                        ; R0=2\n"));
     const std::string statistics = log_of(program, 4);
     EXPECT_THAT(statistics, testing::StartsWith("verification time "));
     EXPECT_THAT(statistics, HasSubstr(" usec\nstack depth 0\nprocessed 2 insns"));
@@ -65,7 +65,7 @@ TEST(VerifierLog, EndedBranchesLeaveLevelOne) {
     const auto program = program_of({load(op::kW, 2, 1, 12), jump_k(op::kJeq, 2, 1, 2), mov_k(0, 2),
                                      exit_insn(), mov(0, 7), exit_insn()});
     const std::string log = log_of(program, 1);
-    EXPECT_THAT(log, HasSubstr("from 1 to 4:"));
+    EXPECT_THAT(log, HasSubstr("goto pc+2 4: R1=ctx() R2=1 R10=fp0\n"));
     EXPECT_THAT(log, Not(HasSubstr("r0 = 2")));
     EXPECT_THAT(log, HasSubstr("R7 !read_ok"));
 }

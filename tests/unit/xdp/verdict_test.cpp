@@ -179,6 +179,14 @@ TEST_F(XdpVerdict, AttachRefusesWhatDoesNotFit) {
     EXPECT_EQ(attach(7, test::returning(kPass)).error().code, ENODEV);
     EXPECT_EQ(attach(0, test::returning(kPass, ebpf::kAttachXdpDevmap)).error().code, EINVAL);
     EXPECT_EQ(attach(0, test::returning(kPass, ebpf::kAttachXdpCpumap)).error().code, EINVAL);
+    const auto bound = std::make_shared<ebpf::LoadedProgram>();
+    bound->code =
+        ebpf::lowering::compile(
+            {.functions = {{.insns = {{.code = 0x95, .dst = 0, .src = 0, .off = 0, .imm = 0}},
+                            .natives = {}}}})
+            .value();
+    bound->program.bound_ifindex = 2;  // port 1
+    EXPECT_EQ(attach(0, bound).error().code, EINVAL);
     port_.refuse_attach = fail(EINVAL, "MTU 9000 is too large");
     const Status refused = attach(0, test::returning(kPass));
     EXPECT_EQ(refused.error().code, EINVAL);

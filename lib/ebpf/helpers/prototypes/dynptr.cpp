@@ -10,7 +10,6 @@ namespace crema::ebpf::helpers::prototypes {
 namespace {
 
 constexpr Arg kDynptr{.kind = ArgKind::dynptr};
-constexpr Arg kWritableDynptr{.kind = ArgKind::dynptr, .use = Use::update};
 
 constexpr std::array kRows = {
     // dynptr_from_mem(data, size, flags, dynptr)
@@ -22,12 +21,11 @@ constexpr std::array kRows = {
     // dynptr_read(to, size, dynptr, offset, flags)
     Prototype{.id = 201, .args = {kOut, kSizeOrZero, kDynptr, kAny, kAny}, .native = dynptr_read},
     // dynptr_write(dynptr, offset, from, size, flags)
-    Prototype{
-        .id = 202, .args = {kWritableDynptr, kAny, kIn, kSizeOrZero, kAny}, .native = dynptr_write},
+    Prototype{.id = 202, .args = {kDynptr, kAny, kIn, kSizeOrZero, kAny}, .native = dynptr_write},
     // dynptr_data(dynptr, offset, size)
     Prototype{.id = 203,
               .returns = {ReturnKind::dynptr_slice_or_null},
-              .args = {kWritableDynptr, kAny, kAllocSize},
+              .args = {kDynptr, kAny, kAllocSize},
               .native = dynptr_data},
 };
 

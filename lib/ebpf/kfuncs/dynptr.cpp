@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// bpf_dynptr_*: slices, cuts and copies of dynptrs (helpers/dynptr.h has their form). A dynptr of a
+// frame keeps the frame's length of when it was made; the frame itself is asked at every access, so
+// one that has shrunk since is not read behind its end.
+#include "lib/ebpf/helpers/dynptr.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "lib/ebpf/kfuncs/natives.h"
+
+namespace crema::ebpf::kfuncs {
+
+namespace {
+
+using helpers::Dynptr;
+using helpers::dynptr_at;
+using helpers::memory_at;
+
+bool is_frame(const Dynptr& dynptr) {
+    return dynptr.kind == static_cast<std::uint32_t>(Dynptr::Kind::frame);
+}
+
+/// Where bytes [offset, offset + bytes) of the dynptr lie, or null.
+std::uint8_t* place_in(const Dynptr& dynptr, std::uint32_t offset, std::uint32_t bytes) {
+    constexpr std::uint32_t kFrameOffsetMax = 0xffff;
+    if (dynptr.data == 0 || !dynptr.holds(offset, bytes)) {
+        return nullptr;
+    }
+    const std::uint32_t at = dynptr.offset + offset;
+    if (!is_frame(dynptr)) {
+        return memory_at(dynptr.data + at);
+    }
+    const XdpBuff& buff = helpers::context_of(dynptr.data);
+    const bool inside = at <= kFrameOffsetMax && bytes <= kFrameOffsetMax &&
+                        std::int64_t{at} + bytes <= buff.data_end - buff.data;
+    return inside ? buff.data + at : nullptr;
+}
+
+std::uint64_t as_result(const std::uint8_t* place) {
+    return reinterpret_cast<std::uintptr_t>(place);
+}
+
+}  // namespace
+
+// r1 context, r2 flags, r3 dynptr.
+std::uint64_t dynptr_from_xdp(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t, std::uint64_t) {
+    Dynptr& dynptr = dynptr_at(r3);
+    helpers::set_null(dynptr);
+    if (r2 != 0) {
+        return int_error(EINVAL);
+    }
+    const XdpBuff& buff = helpers::context_of(r1);
+    dynptr.data = r1;
+    dynptr.size = static_cast<std::uint32_t>(buff.data_end - buff.data) & helpers::kDynptrBytesMax;
+    dynptr.kind = static_cast<std::uint32_t>(Dynptr::Kind::frame);
+    return 0;
+}
+
+// r1 dynptr, r2 offset, r3 buffer or 0, r4 its size. Result: address or 0.
+std::uint64_t dynptr_slice(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t) {
+    const Dynptr& dynptr = dynptr_at(r1);
+    const auto offset = static_cast<std::uint32_t>(r2);
+    const auto bytes = static_cast<std::uint32_t>(r4);
+    const std::uint8_t* const place = place_in(dynptr, offset, bytes);
+    if (place != nullptr || dynptr.data == 0 || !dynptr.holds(offset, bytes) || r3 == 0) {
+        return as_result(place);
+    }
+    // The frame has shrunk: the buffer gets what is left of those bytes.
+    const XdpBuff& buff = helpers::context_of(dynptr.data);
+    const std::int64_t left = buff.data_end - buff.data - dynptr.offset - offset;
+    if (left > 0) {
+        std::memmove(memory_at(r3), buff.data + dynptr.offset + offset,
+                     std::min<std::size_t>(static_cast<std::size_t>(left), bytes));
+    }
+    return r3;
+}
+
+std::uint64_t dynptr_slice_rdwr(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
+    return dynptr_at(r1).is_read_only != 0 ? 0 : dynptr_slice(r1, r2, r3, r4, r5);
+}
+
+// r1 dynptr, r2 start, r3 end: becomes [start, end) of itself.
+std::uint64_t dynptr_adjust(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t, std::uint64_t) {
+    Dynptr& dynptr = dynptr_at(r1);
+    const auto start = static_cast<std::uint32_t>(r2);
+    const auto end = static_cast<std::uint32_t>(r3);
+    if (dynptr.data == 0 || start > end) {
+        return int_error(EINVAL);
+    }
+    if (end > dynptr.size) {
+        return int_error(ERANGE);
+    }
+    dynptr.offset += start;
+    dynptr.size = (end - start) & helpers::kDynptrBytesMax;
+    return 0;
+}
+
+// r1 dynptr, r2 the new one.
+std::uint64_t dynptr_clone(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
+    const Dynptr original = dynptr_at(r1);
+    Dynptr& clone = dynptr_at(r2);
+    if (original.data == 0) {
+        helpers::set_null(clone);
+        return int_error(EINVAL);
+    }
+    clone = original;
+    return 0;
+}
+
+// r1 destination, r2 offset there, r3 source, r4 offset there, r5 bytes.
+std::uint64_t dynptr_copy(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
+    const Dynptr& to = dynptr_at(r1);
+    const Dynptr& from = dynptr_at(r3);
+    const auto to_offset = static_cast<std::uint32_t>(r2);
+    const auto from_offset = static_cast<std::uint32_t>(r4);
+    const auto bytes = static_cast<std::uint32_t>(r5);
+    const std::uint8_t* const source = place_in(from, from_offset, bytes);
+    std::uint8_t* const target = to.is_read_only == 0 ? place_in(to, to_offset, bytes) : nullptr;
+    if (source != nullptr && target != nullptr) {
+        std::memmove(target, source, bytes);
+        return 0;
+    }
+    // One of the two cannot be: the helper that would read or write it says why.
+    if (source != nullptr) {
+        return static_cast<std::uint32_t>(
+            helpers::dynptr_write(r1, to_offset, as_result(source), bytes, 0));
+    }
+    if (target != nullptr) {
+        return static_cast<std::uint32_t>(
+            helpers::dynptr_read(as_result(target), bytes, r3, from_offset, 0));
+    }
+    if (!to.holds(to_offset, bytes) || !from.holds(from_offset, bytes)) {
+        return int_error(E2BIG);
+    }
+    return bytes == 0 ? 0 : int_error(EINVAL);
+}
+
+// r1 dynptr, r2 offset, r3 bytes, r4 value.
+std::uint64_t dynptr_memset(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t) {
+    const Dynptr& dynptr = dynptr_at(r1);
+    const auto offset = static_cast<std::uint32_t>(r2);
+    const auto bytes = static_cast<std::uint32_t>(r3);
+    if (dynptr.is_read_only != 0) {
+        return int_error(EINVAL);
+    }
+    if (!dynptr.holds(offset, bytes)) {
+        return int_error(E2BIG);
+    }
+    std::uint8_t* const place = place_in(dynptr, offset, bytes);
+    if (place == nullptr) {
+        return bytes == 0 ? 0 : int_error(EINVAL);
+    }
+    std::memset(place, static_cast<std::uint8_t>(r4), bytes);
+    return 0;
+}
+
+std::uint64_t dynptr_is_null(
+    std::uint64_t r1, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t) {
+    return dynptr_at(r1).data == 0 ? 1 : 0;
+}
+
+std::uint64_t dynptr_is_rdonly(
+    std::uint64_t r1, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t) {
+    const Dynptr& dynptr = dynptr_at(r1);
+    return dynptr.data != 0 && dynptr.is_read_only != 0 ? 1 : 0;
+}
+
+std::uint64_t dynptr_size(
+    std::uint64_t r1, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t) {
+    const Dynptr& dynptr = dynptr_at(r1);
+    return dynptr.data == 0 ? int_error(EINVAL) : dynptr.size;
+}
+
+}  // namespace crema::ebpf::kfuncs
