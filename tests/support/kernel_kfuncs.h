@@ -65,14 +65,18 @@ using KernelNumbers = std::map<std::string, std::int32_t>;
     return insn;
 }
 
-/// Makes such calls name the same functions of the running kernel. A function that it has not gets
-/// the number of a type that is none.
+/// Makes such calls, and loads of addresses, name the same functions of the running kernel. A
+/// function that it has not gets the number of a type that is none.
 inline void name_kernel_functions(std::span<ebpf::Insn> insns) {
     constexpr std::int32_t kNoFunction = 1;  // the first type of a kernel is a number
+    bool second_half = false;                // of an LD_IMM64
     for (ebpf::Insn& insn : insns) {
+        const bool loads = insn.code == ebpf::op::kLdImm64 && !second_half;
+        second_half = loads;
         const bool calls =
             insn.code == (ebpf::op::kJmp | ebpf::op::kCall) && insn.src == ebpf::op::kPseudoKfunc;
-        const char* const name = calls ? ebpf::kfuncs::name_of(insn.imm) : nullptr;
+        const bool names = calls || (loads && insn.src == ebpf::op::kPseudoBtfId);
+        const char* const name = names ? ebpf::kfuncs::name_of(insn.imm) : nullptr;
         if (name == nullptr) {
             continue;
         }

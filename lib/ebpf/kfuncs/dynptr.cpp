@@ -5,7 +5,6 @@
 // one that has shrunk since is not read behind its end.
 #include "lib/ebpf/helpers/dynptr.h"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -61,24 +60,14 @@ std::uint64_t dynptr_from_xdp(
     return 0;
 }
 
-// r1 dynptr, r2 offset, r3 buffer or 0, r4 its size. Result: address or 0.
+// r1 dynptr, r2 offset, r3 buffer or 0, r4 its size. Result: address or 0. The buffer is for frames
+// in pieces, which are not here: what comes back never lies in the program's own frame, where
+// writes through it would change what the verifier believes to know. Bytes that a frame has lost
+// since its dynptr was made are none.
 std::uint64_t dynptr_slice(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t) {
-    const Dynptr& dynptr = dynptr_at(r1);
-    const auto offset = static_cast<std::uint32_t>(r2);
-    const auto bytes = static_cast<std::uint32_t>(r4);
-    const std::uint8_t* const place = place_in(dynptr, offset, bytes);
-    if (place != nullptr || dynptr.data == 0 || !dynptr.holds(offset, bytes) || r3 == 0) {
-        return as_result(place);
-    }
-    // The frame has shrunk: the buffer gets what is left of those bytes.
-    const XdpBuff& buff = helpers::context_of(dynptr.data);
-    const std::int64_t left = buff.data_end - buff.data - dynptr.offset - offset;
-    if (left > 0) {
-        std::memmove(memory_at(r3), buff.data + dynptr.offset + offset,
-                     std::min<std::size_t>(static_cast<std::size_t>(left), bytes));
-    }
-    return r3;
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t r4, std::uint64_t) {
+    return as_result(
+        place_in(dynptr_at(r1), static_cast<std::uint32_t>(r2), static_cast<std::uint32_t>(r4)));
 }
 
 std::uint64_t dynptr_slice_rdwr(
