@@ -137,6 +137,10 @@ class Campaign {
             CampaignResult::Refusal& refusal = result_.refusals[judgement.reason];
             refusal = {.times = refusal.times + 1, .seed = seed};
         }
+        if (judgement.finding == Finding::kernel_fault) {
+            std::printf("seed %llu: fault of the kernel: %s\n",
+                        static_cast<unsigned long long>(seed), judgement.text.c_str());
+        }
         if (is_mismatch(judgement.finding)) {
             ++result_.mismatches;
             report(seed, made, judgement, mutant);

@@ -32,7 +32,7 @@ struct CampaignOptions {
 struct CampaignResult {
     std::uint64_t programs = 0;
     std::uint64_t packets = 0;  // runs compared, each on all judges
-    std::array<std::uint64_t, 10> by_finding{};
+    std::array<std::uint64_t, kFindings> by_finding{};
     std::uint64_t mismatches = 0;
 
     /// Undamaged programs that ours refused, by reason: what the generator should not make.

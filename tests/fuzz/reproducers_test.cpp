@@ -25,6 +25,19 @@ class Reproducers : public testing::Test {
             << name_of(judgement.finding) << ": " << judgement.text;
     }
 
+    /// Ours agree with each other, and the kernel with them or with itself when it sees less.
+    void expect_also_where_the_kernel_is_wrong(const Code& code) {
+        ebpf::Program program = program_of(code);
+        program.maps = judges_.maps();
+        std::vector<Packet> packets = make_packets(1);
+        packets.emplace_back(14);
+        packets.emplace_back(64);
+        const Judgement judgement = judges_.judge(program, packets);
+        EXPECT_TRUE(judgement.finding == Finding::none ||
+                    judgement.finding == Finding::kernel_fault)
+            << name_of(judgement.finding) << ": " << judgement.text;
+    }
+
   private:
     Judges judges_{kernel::available()};
 };
@@ -65,6 +78,32 @@ Code lookup_in_inner_map(int key) {
 TEST_F(Reproducers, AConstantIndexInRangeFindsAValueAlsoInAnInnerMap) {
     expect(Finding::none, lookup_in_inner_map(kInnerEntries - 1));
     expect(Finding::refused_by_both, lookup_in_inner_map(kInnerEntries));
+}
+
+/// Enough instructions and jumps for the kernel to keep a state where paths join. r4 > r3: the
+/// packet has fewer than 20 bytes.
+Code before_a_checkpoint() {
+    return {load(op::kW, 2, 1, 0),  load(op::kW, 3, 1, 4),     mov(4, 2),
+            add_k(4, 20),           load(op::kW, 5, 1, 16),    load(op::kW, 6, 1, 16),
+            load(op::kW, 7, 1, 16), jump_k(op::kJeq, 5, 77, 0)};
+}
+
+TEST_F(Reproducers, ABranchOnWhatAnExchangeGaveBackDependsOnWhatWasStored) {
+    // The kernel takes the states with 0 and 7 on the stack for one, and the branch away.
+    expect_also_where_the_kernel_is_wrong(
+        {before_a_checkpoint(), mov_k(0, 7), jump(op::kJgt, 4, 3, 1), mov_k(0, 0),
+         store(op::kDw, 10, -8, 0), mov_k(8, 1),
+         insn(op::kStx | op::kAtomic | op::kW, 10, 8, -8, op::kAtomicXchg),
+         jump_k(op::kJeq, 8, 0, 2), mov_k(0, 1), exit_insn(), mov_k(0, 2), exit_insn()});
+}
+
+TEST_F(Reproducers, AComparedExchangeOfThirtyTwoBitsClearsTheUpperHalf) {
+    // The kernel forgets that where another path was there before.
+    expect_also_where_the_kernel_is_wrong(
+        {before_a_checkpoint(), jump(op::kJle, 4, 3, 2), mov_k(0, 5), go(3), mov_k(0, -33),
+         store(op::kW, 10, -8, 0),
+         insn(op::kStx | op::kAtomic | op::kW, 10, 0, -8, op::kAtomicCmpxchg), mov(1, 0),
+         alu_k(op::kRsh, 0, 32), exit_insn()});
 }
 
 TEST_F(Reproducers, AThirtyTwoBitShiftByAWideConstantIsUnknown) {

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 
 #include "lib/ebpf/program/structure.h"
+#include "tests/fuzz/jumps.h"
 #include "tests/support/asm.h"
 
 namespace crema::test::fuzz {
@@ -19,30 +19,6 @@ bool is_second_half(const ebpf::Program& program, std::size_t slot) {
         at += program.insns[at].code == op::kLdImm64 ? 2 : 1;
     }
     return at != slot;
-}
-
-/// Where the instruction leads besides the next one: as distance from the next, if at all.
-std::optional<std::int32_t> distance(const Insn& insn) {
-    if (insn.code == (op::kJmp32 | op::kJa) ||
-        (insn.code == (op::kJmp | op::kCall) && insn.src == op::kPseudoCall) ||
-        (insn.code == op::kLdImm64 && insn.src == op::kPseudoFunc)) {
-        return insn.imm;
-    }
-    if (insn.code == (op::kJmp | op::kJa) || insn.code == (op::kJmp | op::kJcond) ||
-        ebpf::is_conditional_jump(insn)) {
-        return insn.off;
-    }
-    return std::nullopt;
-}
-
-void set_distance(Insn& insn, std::int32_t to) {
-    const std::uint8_t cls = op::insn_class(insn.code);
-    const bool short_jump = cls == op::kJmp && insn.code != (op::kJmp | op::kCall);
-    if (short_jump || ebpf::is_conditional_jump(insn)) {
-        insn.off = static_cast<std::int16_t>(to);
-    } else {
-        insn.imm = to;
-    }
 }
 
 /// Simpler instructions that may stand for this one.

@@ -16,6 +16,7 @@
 #include "lib/ebpf/verifier/verify.h"
 #include "tests/fuzz/dice.h"
 #include "tests/fuzz/function_types.h"
+#include "tests/fuzz/second_opinion.h"
 #include "tests/support/kernel_bpf.h"
 
 namespace crema::test::fuzz {
@@ -122,6 +123,8 @@ const char* name_of(Finding finding) {
             return "fault";
         case Finding::different:
             return "different";
+        case Finding::kernel_fault:
+            return "fault of the kernel";
         default:
             return "undefined";
     }
@@ -236,6 +239,24 @@ bool Judges::is_defined(const ebpf::Program& program, const std::vector<Packet>&
     return same(zeros) && same(there);
 }
 
+/// Does the kernel agree with the checked interpreter when its verifier sees less?
+bool Judges::kernel_is_wrong(const ebpf::Program& program, const std::vector<Packet>& packets) {
+    ebpf::Program opaque = with_opaque_atomics(program);
+    if (opaque.insns == program.insns) {
+        return false;
+    }
+    add_function_types(opaque);
+    const int fd = kernel::load_xdp(opaque, kernel_->fds(), nullptr);
+    if (fd < 0) {
+        return false;
+    }
+    const Outcome kernel = run_kernel(fd, maps_used(opaque), packets);
+    ::close(fd);
+    const Outcome checked = run_checked(program, packets, 1);
+    return kernel.fault.empty() && checked.fault.empty() && kernel.verdicts == checked.verdicts &&
+           kernel.packets == checked.packets && kernel.maps == checked.maps;
+}
+
 Judgement Judges::compare_runs(const ebpf::Program& program,
                                const ebpf::verifier::Proof& proof,
                                int kernel_fd,
@@ -345,6 +366,14 @@ Judgement Judges::judge(const ebpf::Program& untyped,
         judgement = compare_runs(program, *proof, trust == Trust::acceptance ? -1 : fd, packets);
         if (judgement.finding == Finding::different && !is_defined(program, packets)) {
             judgement.finding = Finding::undefined;
+        }
+        if (judgement.finding == Finding::different && kernel_ != nullptr &&
+            kernel_is_wrong(program, packets)) {
+            // Ours must agree with each other all the same.
+            const Judgement ours = compare_runs(program, *proof, -1, packets);
+            judgement = ours.finding == Finding::none ? judgement : ours;
+            judgement.finding =
+                ours.finding == Finding::none ? Finding::kernel_fault : ours.finding;
         }
     }
     if (fd >= 0) {

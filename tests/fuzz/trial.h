@@ -37,7 +37,10 @@ enum class Finding : std::uint8_t {
     fault,             // the checked interpreter stopped a proved program
     different,         // outcomes differ
     undefined,         // reads what it never wrote, or lets addresses decide: no finding
+    kernel_fault,      // the kernel's verifier proves a wrong thing: see second_opinion.h
 };
+
+inline constexpr std::size_t kFindings = static_cast<std::size_t>(Finding::kernel_fault) + 1;
 
 [[nodiscard]] const char* name_of(Finding finding);
 
@@ -101,6 +104,8 @@ class Judges {
                                       std::uint64_t salt);
     template <typename Run>
     [[nodiscard]] Outcome run_ours(std::uint32_t used, const std::vector<Packet>& packets, Run run);
+    [[nodiscard]] bool kernel_is_wrong(const ebpf::Program& program,
+                                       const std::vector<Packet>& packets);
     [[nodiscard]] bool is_defined(const ebpf::Program& program, const std::vector<Packet>& packets);
     [[nodiscard]] Judgement compare_runs(const ebpf::Program& program,
                                          const ebpf::verifier::Proof& proof,

@@ -37,10 +37,26 @@ int create_map(ebpf::maps::Map& map) {
     // The kernel gives devmaps this flag itself and refuses it from outside.
     const bool devmap =
         spec.type == ebpf::maps::MapType::devmap || spec.type == ebpf::maps::MapType::devmap_hash;
+    attr.map_extra = spec.extra;
+    int inner = -1;
+    if (spec.inner != nullptr) {
+        union bpf_attr form {};
+
+        form.map_type = static_cast<std::uint32_t>(spec.inner->type);
+        form.key_size = spec.inner->key_size;
+        form.value_size = spec.inner->value_size;
+        form.max_entries = spec.inner->max_entries;
+        form.map_flags = spec.inner->flags;
+        inner = static_cast<int>(bpf(BPF_MAP_CREATE, form));
+        attr.inner_map_fd = static_cast<std::uint32_t>(inner);
+    }
     attr.map_flags = devmap ? spec.flags & ~ebpf::maps::kRdonlyProg : spec.flags;
     std::memcpy(attr.map_name, spec.name.data(),
                 std::min(spec.name.size(), sizeof(attr.map_name) - 1));
     const int fd = static_cast<int>(bpf(BPF_MAP_CREATE, attr));
+    if (inner >= 0) {
+        ::close(inner);
+    }
     if (fd < 0 || spec.type != ebpf::maps::MapType::array) {
         return fd;
     }
@@ -132,7 +148,7 @@ KernelVerifier::~KernelVerifier() {
     }
 }
 
-KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
+KernelVerdict KernelVerifier::judge(const ebpf::Program& program, Words words) const {
     std::vector<ebpf::Insn> insns = program.insns;
     for (std::size_t i = 0; i < insns.size(); ++i) {
         if (insns[i].code != 0x18) {
@@ -151,7 +167,7 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
     const int btf = load_btf(program);
     const std::vector<bpf_func_info> functions = function_records(program);
     // Most verdicts need no log; a second load fetches it for refusals.
-    std::vector<char> log(1 << 20);
+    std::vector<char> log;
     const char* licence = program.gpl_compatible ? "GPL" : "Proprietary";
     KernelVerdict verdict;
     for (const bool with_log : {false, true}) {
@@ -171,6 +187,7 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
             attr.func_info_rec_size = sizeof(bpf_func_info);
         }
         if (with_log) {
+            log.resize(1 << 20);
             attr.log_level = 1;
             attr.log_buf = reinterpret_cast<std::uintptr_t>(log.data());
             attr.log_size = static_cast<std::uint32_t>(log.size());
@@ -184,6 +201,9 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program) const {
         }
         if (!with_log) {
             verdict.error = errno;
+        }
+        if (words == Words::no) {
+            break;
         }
     }
     if (btf >= 0) {

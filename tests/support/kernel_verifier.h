@@ -32,7 +32,10 @@ class KernelVerifier {
     KernelVerifier(const KernelVerifier&) = delete;
     KernelVerifier& operator=(const KernelVerifier&) = delete;
 
-    [[nodiscard]] KernelVerdict judge(const ebpf::Program& program) const;
+    /// Whether a refusal needs its reason: that is a second load.
+    enum class Words : std::uint8_t { no, yes };
+
+    [[nodiscard]] KernelVerdict judge(const ebpf::Program& program, Words words = Words::yes) const;
 
   private:
     std::vector<int> fds_;
