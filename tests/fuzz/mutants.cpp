@@ -193,7 +193,9 @@ void Mutants::judge_in(const Family& family,
     KernelVerdict kernel = family.kernel->judge(program, Words::no);
     if (kernel.accepted != refusal.empty() && refusal.empty()) {
         kernel = family.kernel->judge(program, Words::yes);
-        const bool gave_up = takes_too_long(kernel.reason);
+        // Its own fault in its own words (EFAULT) is no verdict on the program either.
+        const bool gave_up = takes_too_long(kernel.reason) ||
+                             kernel.reason.find("verifier bug") != std::string::npos;
         ++(gave_up ? t.kernel_gave_up : t.only_ours);
         if (!gave_up) {
             std::printf("%s seed %llu: accepted here alone, the kernel says: %s (errno %d)\n",

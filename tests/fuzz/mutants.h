@@ -23,11 +23,12 @@ struct MutantTally {
     std::uint64_t mutants = 0;
     std::uint64_t both_accept = 0;
     std::uint64_t both_refuse = 0;
-    std::uint64_t endless = 0;         // takes ours too long: the kernel is not asked
-    std::uint64_t kernel_gave_up = 0;  // accepted here; its limits on effort are no safety
-    std::uint64_t only_ours = 0;       // accepted here alone: a fault
-    std::uint64_t stricter = 0;        // accepted by the kernel alone
-    std::uint64_t unserved = 0;        // the same, and ours says that it is legal
+    std::uint64_t endless = 0;  // takes ours too long: the kernel is not asked
+    // Accepted here; the kernel's limits on effort are no safety, nor are bugs that it reports.
+    std::uint64_t kernel_gave_up = 0;
+    std::uint64_t only_ours = 0;                  // accepted here alone: a fault
+    std::uint64_t stricter = 0;                   // accepted by the kernel alone
+    std::uint64_t unserved = 0;                   // the same, and ours says that it is legal
     std::map<std::string, std::uint64_t> causes;  // of the last two
 
     void add(const MutantTally& other);
