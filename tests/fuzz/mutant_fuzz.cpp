@@ -107,6 +107,7 @@ int run(const Request& request) {
     const Record record(request.record, "mutants", request.commit);
     const bool recorded = !request.record.empty();
     Mutants mutants;
+    std::printf("mutants of %zu programs and families of programs\n", mutants.families());
     std::uint64_t seed =
         recorded && !request.seed_given ? record.next_seed(request.seed) : request.seed;
     const std::uint64_t mutants_max =
