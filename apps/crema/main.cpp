@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // crema: the control command. Everything below `crema xdp` so far works on an object file alone, in
-// this process, without rights: no device, no EAL, no running data path.
+// this process, without rights: no device, no EAL, no running data path. `crema bpf` runs programs
+// of others.
 #include <cstdio>
 #include <string>
 #include <vector>

@@ -28,6 +28,7 @@ struct All {
     DisasmOptions disasm;
     RunOptions run;
     BenchOptions bench;
+    BpfOptions bpf;
     std::vector<std::string> run_settings;
     std::vector<std::string> bench_settings;
 };
@@ -103,6 +104,17 @@ void declare_bench(CLI::App& xdp, BenchOptions& options, std::vector<std::string
         ->check(CLI::Range(0.05, 3600.0))
         ->capture_default_str();
     verb->add_option("--map", settings, kMapHelp)->allow_extra_args(false);
+}
+
+void declare_bpf(CLI::App& app, BpfOptions& options) {
+    CLI::App* verb = app.add_subcommand(
+        "bpf", "Run a command whose bpf(2) calls are served by Crema instead of the kernel");
+    verb->footer(
+        "Example: crema bpf -- bpftool feature probe\n"
+        "Exit code: that of the command; 1 it could not be started, 2 wrong usage.");
+    verb->add_flag("-v,--verbose", options.verbose,
+                   "a line on stderr for each call that asks for what is not served");
+    verb->add_option("COMMAND", options.command, "command and its words, behind --")->required();
 }
 
 tl::unexpected<Early> wrong(const std::string& verb, const std::string& why) {
@@ -185,6 +197,7 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
     declare_disasm(xdp, all.disasm);
     declare_run(xdp, all.run, all.run_settings);
     declare_bench(xdp, all.bench, all.bench_settings);
+    declare_bpf(app, all.bpf);
     if (auto unknown = unknown_command(app, words)) {
         return tl::unexpected(std::move(*unknown));
     }
@@ -199,6 +212,9 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
         return wrong(named(app), error.what());
     }
     const CLI::App& verb = deepest(app);
+    if (verb.get_name() == "bpf") {
+        return all.bpf;
+    }
     const bool is_run = verb.get_name() == "run";
     auto settings = parse_settings(is_run ? all.run_settings : all.bench_settings);
     if (!settings) {

@@ -50,7 +50,13 @@ struct BenchOptions : ObjectOptions {
     std::vector<app::MapSetting> settings;
 };
 
-using Verb = std::variant<VerifyOptions, DisasmOptions, RunOptions, BenchOptions>;
+/// crema bpf
+struct BpfOptions {
+    std::vector<std::string> command;
+    bool verbose = false;
+};
+
+using Verb = std::variant<VerifyOptions, DisasmOptions, RunOptions, BenchOptions, BpfOptions>;
 
 /// What to do instead of running a verb.
 struct Early {

@@ -6,22 +6,11 @@
 #include <cstdio>
 #include <iterator>
 
+#include "apps/crema/stand_in.h"
 #include "lib/xdp/hook.h"
 
 namespace crema::command {
 namespace {
-
-/// A port in name only: maps take it as a target, nothing is ever sent there.
-const xdp::PortOps& stand_in() {
-    static const xdp::PortOps ops = {
-        .mode = "none",
-        .xmit = [](void*, std::uint32_t, const xdp::Frame*, std::uint32_t) { return 0U; },
-        .attach_check = [](void*, bool) -> Status { return fail(ENODEV, "this port is none"); },
-        .frame_bytes_max = [](void*) { return 1518U; },
-        .is_up = [](void*) { return false; },
-    };
-    return ops;
-}
 
 Result<std::uint32_t> interface_of(std::string_view text) {
     const auto number = app::integer_of(text);
@@ -29,12 +18,8 @@ Result<std::uint32_t> interface_of(std::string_view text) {
         return fail(EINVAL, "'{}' is no interface number (1 to {})", text, xdp::kPortsMax);
     }
     const auto ifindex = static_cast<std::uint32_t>(*number);
-    if (xdp::port_by_ifindex(ifindex) == nullptr) {
-        const auto registered =
-            xdp::register_port(static_cast<std::uint16_t>(ifindex - 1), stand_in(), nullptr);
-        if (!registered) {
-            return forward_error(registered);
-        }
+    if (const Status registered = register_stand_in(ifindex); !registered) {
+        return forward_error(registered);
     }
     return ifindex;
 }

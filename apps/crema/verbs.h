@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The verbs of `crema xdp`, a file each. Each prints what it has to say and returns the exit code.
+// The verbs of `crema`, a file each. Each prints what it has to say and returns the exit code.
 #pragma once
 
 #include "apps/crema/options.h"
@@ -11,5 +11,6 @@ namespace crema::command {
 [[nodiscard]] int run_verb(const DisasmOptions& options);  // disasm.cpp
 [[nodiscard]] int run_verb(const RunOptions& options);     // run.cpp
 [[nodiscard]] int run_verb(const BenchOptions& options);   // bench.cpp
+[[nodiscard]] int run_verb(const BpfOptions& options);     // bpf.cpp
 
 }  // namespace crema::command

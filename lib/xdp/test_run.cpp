@@ -115,6 +115,10 @@ Result<TestRunResult> run(const ebpf::LoadedProgram& program,
                          .context = after};
 }
 
+[[gnu::constructor]] void install_runner() {
+    ebpf::set_test_runner(test_run);
+}
+
 }  // namespace
 
 Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,

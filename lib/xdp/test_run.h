@@ -1,40 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Runs a program over one packet outside any port, as BPF_PROG_TEST_RUN does: same geometry (4 KiB
-// page, 256 bytes headroom), same context, same errors. For tests, `crema xdp run` and benchmarks.
+// page, 256 bytes headroom), same context, same errors. For PROG_TEST_RUN of lib/ebpf/syscall,
+// `crema xdp run`, tests and benchmarks.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "lib/base/result.h"
-#include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/syscall/loaded_program.h"
+#include "lib/ebpf/syscall/test_run_hook.h"
 
 namespace crema::xdp {
 
-/// struct xdp_md as user space gives and gets it. Offsets count from the start of the metadata.
-struct TestRunContext {
-    std::uint32_t data;      // bytes of metadata; they lie in front of the packet
-    std::uint32_t data_end;  // bytes of metadata and packet
-    std::uint32_t data_meta;
-    std::uint32_t ingress_ifindex;  // 0: the first port, there or not
-    std::uint32_t rx_queue_index;
-    std::uint32_t egress_ifindex;
-};
-
-struct TestRunResult {
-    std::uint32_t retval;             // low half of r0, as the kernel reports it
-    std::vector<std::uint8_t> bytes;  // metadata and packet after the run
-    std::uint64_t duration_ns;        // mean of one run
-    std::uint32_t meta_bytes;         // of `bytes`, at its start
-    /// What the last run asked for; means something with verdict REDIRECT. Its map lives as long as
-    /// the program.
-    ebpf::RedirectTarget redirect;
-    TestRunContext context;  // afterwards
-};
+using ebpf::TestRunContext;
+using ebpf::TestRunResult;
 
 /// packet: 14..3520 bytes. repeat: runs on the same buffer (0 = 1); each finds the packet as the
 /// one before left it, ends included, as in the kernel.

@@ -145,7 +145,7 @@ int Map::freeze() {
         return -EPERM;
     }
     frozen_ = true;
-    if (memory_fd() >= 0 && fcntl(memory_fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) != 0) {
+    if ((spec_.flags & kMmapable) != 0 && fcntl(memory_fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) != 0) {
         log::warning("map {}: new writable mappings of the frozen map cannot be prevented",
                      spec_.name);
     }

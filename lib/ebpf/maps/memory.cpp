@@ -60,7 +60,7 @@ Result<Memory> Memory::allocate(std::uint64_t bytes, Sharing sharing) {
     int flags =
         MAP_PRIVATE | MAP_ANONYMOUS | (sharing == Sharing::private_reserved ? MAP_NORESERVE : 0);
     if (sharing == Sharing::memfd) {
-        fd = UniqueFd(memfd_create("crema-map", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+        fd = UniqueFd(memfd_create("bpf-map", MFD_CLOEXEC | MFD_ALLOW_SEALING));
         if (fd.get() < 0 || ftruncate(fd.get(), static_cast<off_t>(whole)) != 0) {
             return fail(ENOMEM, "map values of {} bytes: no shared memory, errno {}", bytes, errno);
         }

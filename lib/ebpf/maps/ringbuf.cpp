@@ -3,6 +3,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <utility>
@@ -22,8 +24,11 @@ std::uint64_t page_bytes() {
 Result<std::shared_ptr<Map>> RingBuffer::make(const MapSpec& spec) {
     const std::uint64_t page = page_bytes();
     const std::uint64_t size = spec.max_entries;
-    UniqueFd fd(memfd_create("crema-ringbuf", MFD_CLOEXEC));
-    if (!fd.valid() || ftruncate(fd.get(), static_cast<off_t>(2 * page + size)) != 0) {
+    UniqueFd position(memfd_create("bpf-map", MFD_CLOEXEC));
+    UniqueFd data(memfd_create("bpf-map-data", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!position.valid() || !data.valid() ||
+        ftruncate(position.get(), static_cast<off_t>(page)) != 0 ||
+        ftruncate(data.get(), static_cast<off_t>(page + size)) != 0) {
         return fail(ENOMEM, "map {}: no shared memory of {} bytes, errno {}", spec.name, size,
                     errno);
     }
@@ -34,21 +39,24 @@ Result<std::shared_ptr<Map>> RingBuffer::make(const MapSpec& spec) {
         return fail(ENOMEM, "map {}: no addresses for {} bytes, errno {}", spec.name, size, errno);
     }
     auto* base = static_cast<std::uint8_t*>(all);
-    const auto share = [&](std::uint64_t at, std::uint64_t bytes, std::uint64_t offset) {
-        return mmap(base + at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd.get(),
+    const auto share = [base](int fd, std::uint64_t at, std::uint64_t bytes, std::uint64_t offset) {
+        return mmap(base + at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
                     static_cast<off_t>(offset)) != MAP_FAILED;
     };
-    if (!share(page, 2 * page + size, 0) || !share(3 * page + size, size, 2 * page)) {
+    if (!share(position.get(), page, page, 0) || !share(data.get(), 2 * page, page + size, 0) ||
+        !share(data.get(), 3 * page + size, size, page) ||
+        fcntl(data.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
         const int code = errno;
         munmap(all, 3 * page + 2 * size);
         return fail(ENOMEM, "map {}: mapping of {} bytes, errno {}", spec.name, size, code);
     }
-    return std::make_shared<RingBuffer>(spec, std::move(fd), base);
+    return std::make_shared<RingBuffer>(spec, std::move(position), std::move(data), base);
 }
 
-RingBuffer::RingBuffer(const MapSpec& spec, UniqueFd fd, std::uint8_t* base)
+RingBuffer::RingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, std::uint8_t* base)
     : Map(spec),
-      fd_(std::move(fd)),
+      position_fd_(std::move(position)),
+      data_fd_(std::move(data)),
       base_(base),
       page_(page_bytes()),
       mask_(std::uint64_t{spec.max_entries} - 1) {
@@ -58,6 +66,7 @@ RingBuffer::RingBuffer(const MapSpec& spec, UniqueFd fd, std::uint8_t* base)
 }
 
 RingBuffer::~RingBuffer() {
+    const UniqueFd events(events_fd_.load(std::memory_order_relaxed));
     munmap(base_, 3 * page_ + 2 * (mask_ + 1));
 }
 
@@ -107,7 +116,29 @@ void RingBuffer::commit(std::uint8_t* record, std::uint64_t flags, bool discard)
     const std::uint64_t consumed = ring->consumer().load(std::memory_order_acquire) & ring->mask_;
     const bool caught_up = consumed == static_cast<std::uint64_t>(at - ring->data());
     if ((flags & kForceWakeup) != 0 || (caught_up && (flags & kNoWakeup) == 0)) {
-        ring->wakeups_.fetch_add(1, std::memory_order_release);
+        ring->wake();
+    }
+}
+
+int RingBuffer::events_fd() {
+    int known = events_fd_.load(std::memory_order_acquire);
+    if (known >= 0) {
+        return known;
+    }
+    UniqueFd fresh(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!fresh.valid() ||
+        !events_fd_.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
+        return known;
+    }
+    return fresh.release();
+}
+
+void RingBuffer::wake() {
+    wakeups_.fetch_add(1, std::memory_order_release);
+    // Only for a consumer that waits in another process; one system call, as rare as wakeups are.
+    if (const int events = events_fd_.load(std::memory_order_acquire); events >= 0) {
+        const std::uint64_t one = 1;
+        (void)!write(events, &one, sizeof one);
     }
 }
 

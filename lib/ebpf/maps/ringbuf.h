@@ -10,10 +10,10 @@
 // and its bytes, padded to 8. Producers reserve under a lock (a few instructions) and fill and
 // commit without one, in any order; the consumer stops at a record that is still busy.
 //
-// From the consumer position on it is one memfd, so a consumer may map it: what mmap and epoll of
-// the map's descriptor need beyond that (libbpf maps both copies of the data in one call and waits
-// on the descriptor) is not there yet. A consumer in this process calls consume(); committed
-// records that it should hear of are counted in wakeups().
+// The consumer may be another process: its position is one memfd, which it may write, the
+// producer's page and the data another, which it may only read (a header that it could change would
+// lead commit() astray). events_fd() becomes readable when it should look; a consumer in this
+// process calls consume() and may read wakeups() instead.
 #pragma once
 
 #include <atomic>
@@ -32,7 +32,7 @@ class RingBuffer final : public Map {
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
-    RingBuffer(const MapSpec& spec, UniqueFd fd, std::uint8_t* base);
+    RingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, std::uint8_t* base);
     RingBuffer(const RingBuffer&) = delete;
     RingBuffer& operator=(const RingBuffer&) = delete;
     ~RingBuffer() override;
@@ -57,8 +57,15 @@ class RingBuffer final : public Map {
     /// Changes when a consumer that waits should look: the kernel's rule, with the flags of commit.
     [[nodiscard]] std::uint64_t wakeups() const { return wakeups_.load(std::memory_order_acquire); }
 
-    /// The shared part as a memfd: consumer page, producer page, data once.
-    [[nodiscard]] int shared_fd() const { return fd_.get(); }
+    /// The consumer position's page: what a descriptor of the map offers to mmap.
+    [[nodiscard]] int memory_fd() const override { return position_fd_.get(); }
+
+    /// Producer's page and data, once; it cannot be mapped for writing any more.
+    [[nodiscard]] int data_fd() { return data_fd_.get(); }
+
+    /// An eventfd, made when it is first asked for; -1 without room for one. It is readable at
+    /// first: there may be records already.
+    [[nodiscard]] int events_fd();
 
   private:
     struct Header {
@@ -86,7 +93,11 @@ class RingBuffer final : public Map {
         return ((length & ~(kBusy | kDiscarded)) + sizeof(Header) + 7U) & ~std::uint64_t{7};
     }
 
-    UniqueFd fd_;
+    void wake();
+
+    UniqueFd position_fd_;
+    UniqueFd data_fd_;
+    std::atomic<int> events_fd_{-1};
     std::uint8_t* base_;
     std::uint64_t page_;
     std::uint64_t mask_;

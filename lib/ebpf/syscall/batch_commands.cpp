@@ -16,8 +16,6 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-enum class Access : std::uint8_t { read, write, both };
-
 /// A batch call whose map is open and whose caller may do what it asks for.
 struct Batch {
     Call& call;
@@ -44,8 +42,7 @@ int open_map(Batch& batch, Access access, bool maps::Map::BatchSupport::*wanted)
     if (object == nullptr) {
         return error;
     }
-    if ((access != Access::write && !object->map->user_may_read()) ||
-        (access != Access::read && !object->map->user_may_write())) {
+    if (!allows(*object, access)) {
         return -EPERM;
     }
     if (!(object->map->batch_support().*wanted)) {

@@ -15,6 +15,7 @@
 #include <linux/bpf.h>
 
 #include "lib/base/result.h"
+#include "lib/ebpf/syscall/object_ids.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/session.h"
 
@@ -41,6 +42,44 @@ long prog_load(Call& call);
 long prog_bind_map(Call& call);
 long btf_load(Call& call);
 long object_info(Call& call);
+long prog_next_id(Call& call);
+long map_next_id(Call& call);
+long btf_next_id(Call& call);
+long link_next_id(Call& call);
+long prog_by_id(Call& call);
+long map_by_id(Call& call);
+long btf_by_id(Call& call);
+long link_by_id(Call& call);
+long object_pin(Call& call);
+long object_get(Call& call);
+long prog_test_run(Call& call);
+long link_create(Call& call);
+long link_update(Call& call);
+long link_detach(Call& call);
+
+/// BPF_F_RDONLY and BPF_F_WRONLY of a command that opens a map. 0 or -EINVAL.
+inline int read_access(std::uint32_t flags, Access& access) {
+    switch (flags) {
+        case 0:
+            access = Access::both;
+            return 0;
+        case BPF_F_RDONLY:
+            access = Access::read;
+            return 0;
+        case BPF_F_WRONLY:
+            access = Access::write;
+            return 0;
+        default:
+            return -EINVAL;
+    }
+}
+
+/// What the descriptor and the map together let user space do.
+[[nodiscard]] inline bool allows(const MapObject& object, Access wanted) {
+    const bool may_read = object.access != Access::write && object.map->user_may_read();
+    const bool may_write = object.access != Access::read && object.map->user_may_write();
+    return (wanted == Access::write || may_read) && (wanted == Access::read || may_write);
+}
 
 /// One control thread at a time on the bpf(2) side of maps (maps/map.h).
 std::mutex& element_mutex();
@@ -64,7 +103,8 @@ long refuse(int code, fmt::format_string<Args...> text, Args&&... args) {
 inline long publish(StoredObject object) {
     Session* session = Session::current();
     session->clear_refusal();
-    auto fd = object_store::add(std::move(object), session);
+    object_ids::note(object);
+    auto fd = object_store::add(std::move(object), session->owner());
     return fd ? *fd : refuse(fd.error());
 }
 

@@ -15,20 +15,6 @@ namespace {
 
 constexpr std::uint32_t kRecordBytesMax = 252;
 
-/// struct bpf_func_info
-struct FunctionRecord {
-    std::uint32_t insn;
-    std::uint32_t type;
-};
-
-/// struct bpf_line_info
-struct LineRecord {
-    std::uint32_t insn;
-    std::uint32_t file_name;  // string offsets
-    std::uint32_t line_text;
-    std::uint32_t line_and_column;  // line << 10 | column
-};
-
 static_assert(sizeof(FunctionRecord) == 8 && sizeof(LineRecord) == 16);
 
 /// Where the caller's records are; longer ones than ours must end in zeros.
@@ -57,11 +43,11 @@ Result<std::vector<Record>> copy_records(const Records& from, const char* what) 
     return records;
 }
 
-Status read_functions(const Records& from, Program& program) {
+Status read_functions(const Records& from, Program& program, DebugRecords& kept) {
     if (from.count != program.functions.size()) {
         return fail(EINVAL, "number of funcs in func_info doesn't match number of subprogs");
     }
-    const auto records = copy_records<FunctionRecord>(from, "func info");
+    auto records = copy_records<FunctionRecord>(from, "func info");
     if (!records) {
         return forward_error(records);
     }
@@ -79,16 +65,17 @@ Status read_functions(const Records& from, Program& program) {
         function.name = program.btf->name_of(record.type);
         function.btf_type = record.type;
     }
+    kept.functions = std::move(*records);
     return {};
 }
 
-Status read_lines(const Records& from, Program& program) {
+Status read_lines(const Records& from, Program& program, DebugRecords& kept) {
     constexpr std::uint32_t kLineShift = 10;
     const std::size_t insns = program.insns.size();
     if (from.count > insns) {
         return fail(EINVAL, "{} line records for {} instructions", from.count, insns);
     }
-    const auto records = copy_records<LineRecord>(from, "line info");
+    auto records = copy_records<LineRecord>(from, "line info");
     if (!records) {
         return forward_error(records);
     }
@@ -120,6 +107,7 @@ Status read_lines(const Records& from, Program& program) {
                                  .file = std::string(file),
                                  .text = std::string(text)});
     }
+    kept.lines = std::move(*records);
     return function == program.functions.size()
                ? Status{}
                : fail(EINVAL, "missing bpf_line_info for func#{}", function);
@@ -132,7 +120,7 @@ Status named(const Program& program, const Status& done) {
 
 }  // namespace
 
-Status read_debug_info(const bpf_attr& attr, Program& program) {
+Status read_debug_info(const bpf_attr& attr, Program& program, DebugRecords& kept) {
     if (attr.prog_btf_fd == 0 && attr.func_info_cnt == 0 && attr.line_info_cnt == 0) {
         return {};
     }
@@ -149,7 +137,7 @@ Status read_debug_info(const bpf_attr& attr, Program& program) {
     }
     if (attr.func_info_cnt != 0) {
         const Records records{attr.func_info, attr.func_info_cnt, attr.func_info_rec_size};
-        if (auto done = named(program, read_functions(records, program)); !done) {
+        if (auto done = named(program, read_functions(records, program, kept)); !done) {
             return done;
         }
     }
@@ -157,7 +145,7 @@ Status read_debug_info(const bpf_attr& attr, Program& program) {
         return {};
     }
     const Records records{attr.line_info, attr.line_info_cnt, attr.line_info_rec_size};
-    return named(program, read_lines(records, program));
+    return named(program, read_lines(records, program, kept));
 }
 
 }  // namespace crema::ebpf::syscall

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // A program that was proved, and compiled or prepared for the interpreter: what PROG_LOAD leaves in
-// the object store. Immutable; shared by whoever attaches it, so maps and machine code live as long
-// as the last user.
+// the object store. Shared by whoever attaches it, so maps and machine code live as long as the
+// last user. What runs is immutable; beside it stands what is told about it.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
 
 #include "lib/ebpf/interpreter/interpreter.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/program/program.h"
+#include "lib/ebpf/program/tag.h"
 
 namespace crema::ebpf {
 
@@ -26,12 +30,55 @@ enum class Engine : std::uint8_t {
     return {.expected_attach_type = program.expected_attach_type, .has_frags = program.has_frags};
 }
 
+/// Maps that a program keeps without naming them (PROG_BIND_MAP). Threads: any.
+class BoundMaps {
+  public:
+    void add(std::shared_ptr<maps::Map> map) {
+        const std::lock_guard lock(mutex_);
+        maps_.push_back(std::move(map));
+    }
+
+    [[nodiscard]] std::vector<std::shared_ptr<maps::Map>> all() const {
+        const std::lock_guard lock(mutex_);
+        return maps_;
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    std::vector<std::shared_ptr<maps::Map>> maps_;
+};
+
+/// struct bpf_func_info
+struct FunctionRecord {
+    std::uint32_t insn;
+    std::uint32_t type;
+};
+
+/// struct bpf_line_info
+struct LineRecord {
+    std::uint32_t insn;
+    std::uint32_t file_name;  // string offsets
+    std::uint32_t line_text;
+    std::uint32_t line_and_column;  // line << 10 | column
+};
+
+/// What PROG_LOAD was told beside the instructions, to be told again.
+struct DebugRecords {
+    std::vector<FunctionRecord> functions;
+    std::vector<LineRecord> lines;
+};
+
 struct LoadedProgram {
     std::uint32_t id = 0;  // unique in this process, > 0
     Program program;
     lowering::Code code;                              // empty: interpreted
     std::unique_ptr<const interpreter::Image> image;  // null: compiled
     std::uint64_t verified_insns = 0;
+    std::uint64_t load_time_ns = 0;  // since boot
+    std::uint32_t uid = 0;           // who loaded it
+    ProgramTag tag{};                // of the instructions as they were handed over
+    DebugRecords debug;
+    mutable BoundMaps bound_maps;
 
     /// A run is entry()(&buff, self()).
     [[nodiscard]] EntryPoint entry() const {

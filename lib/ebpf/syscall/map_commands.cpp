@@ -13,9 +13,17 @@
 namespace crema::ebpf::syscall {
 namespace {
 
-std::shared_ptr<maps::Map> map_for(const Call& call, int* error) {
+/// The map of an element command. Null: *error.
+std::shared_ptr<maps::Map> map_for(const Call& call, Access wanted, int* error) {
     const auto object = object_store::find_as<MapObject>(static_cast<int>(call.attr.map_fd), error);
-    return object != nullptr ? object->map : nullptr;
+    if (object == nullptr) {
+        return nullptr;
+    }
+    if (!allows(*object, wanted)) {
+        *error = -EPERM;
+        return nullptr;
+    }
+    return object->map;
 }
 
 /// A key of the caller. Maps without keys take no pointer to one. 0 or a negative errno.
@@ -70,7 +78,7 @@ long map_create(Call& call) {
     if (const char* what = unserved_attribute(attr); what != nullptr) {
         return refuse(EINVAL, "map {}: {} are not served", spec.name, what);
     }
-    MapObject object{.map = nullptr, .btf = nullptr};
+    MapObject object{.map = nullptr, .btf = nullptr, .user = nullptr};
     if (attr.btf_fd != 0 || attr.btf_key_type_id != 0 || attr.btf_value_type_id != 0) {
         int error = 0;
         const auto btf = object_store::find_as<BtfObject>(static_cast<int>(attr.btf_fd), &error);
@@ -108,7 +116,7 @@ long map_lookup(Call& call) {
         return -EINVAL;
     }
     int error = 0;
-    const auto map = map_for(call, &error);
+    const auto map = map_for(call, Access::read, &error);
     if (map == nullptr) {
         return error;
     }
@@ -138,7 +146,7 @@ long map_take(Call& call) {
         return -EINVAL;
     }
     int error = 0;
-    const auto map = map_for(call, &error);
+    const auto map = map_for(call, Access::both, &error);
     if (map == nullptr) {
         return error;
     }
@@ -175,7 +183,7 @@ bool names_refused_program(const maps::Map& map, const void* value) {
 
 long map_update(Call& call) {
     int error = 0;
-    const auto map = map_for(call, &error);
+    const auto map = map_for(call, Access::write, &error);
     if (map == nullptr) {
         return error;
     }
@@ -196,7 +204,7 @@ long map_update(Call& call) {
 
 long map_delete(Call& call) {
     int error = 0;
-    const auto map = map_for(call, &error);
+    const auto map = map_for(call, Access::write, &error);
     if (map == nullptr) {
         return error;
     }
@@ -210,7 +218,7 @@ long map_delete(Call& call) {
 
 long map_next_key(Call& call) {
     int error = 0;
-    const auto map = map_for(call, &error);
+    const auto map = map_for(call, Access::read, &error);
     if (map == nullptr) {
         return error;
     }
@@ -234,7 +242,7 @@ long map_next_key(Call& call) {
 
 long map_freeze(Call& call) {
     int error = 0;
-    const auto map = map_for(call, &error);
+    const auto map = map_for(call, Access::write, &error);
     if (map == nullptr) {
         return error;
     }

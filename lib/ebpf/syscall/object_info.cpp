@@ -1,71 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// OBJ_GET_INFO_BY_FD, BTF_LOAD and PROG_BIND_MAP. Info structures have the sizes of kernel 6.18;
-// the fields behind those of <linux/bpf.h> 6.1 are zero. Instruction and code dumps are not given
-// out (their pointers come back null, as from a kernel that restricts them), and program tags are
-// zero.
+// OBJ_GET_INFO_BY_FD. Structures have the sizes of kernel 6.18; the fields behind those of
+// <linux/bpf.h> 6.1 are zero. What programs tell is in program_info.cpp.
+#include "lib/ebpf/syscall/object_info.h"
+
 #include <algorithm>
-#include <array>
-#include <cstring>
+#include <iterator>
 #include <unistd.h>
-#include <vector>
 
 #include "lib/ebpf/syscall/commands.h"
+#include "lib/ebpf/syscall/info_buffer.h"
 #include "lib/ebpf/syscall/user_memory.h"
 
 namespace crema::ebpf::syscall {
 namespace {
-
-constexpr std::size_t kProgInfoBytes = 232, kMapInfoBytes = 104, kBtfInfoBytes = 32;
-static_assert(sizeof(bpf_prog_info) <= kProgInfoBytes);
-static_assert(sizeof(bpf_map_info) <= kMapInfoBytes);
-static_assert(sizeof(bpf_btf_info) <= kBtfInfoBytes);
-
-/// The caller's buffer of attr.info.info_len bytes, in and out.
-class InfoBuffer {
-  public:
-    explicit InfoBuffer(const Call& call)
-        : call_(call), user_(call.attr.info.info), user_bytes_(call.attr.info.info_len) {}
-
-    /// Reads what the caller put in; `bytes` is the kernel's size of the structure. 0, -E2BIG when
-    /// the caller's is longer and not zero there, -EFAULT.
-    template <typename Info>
-    int read(Info& info, std::size_t bytes) {
-        if (user_bytes_ > static_cast<std::size_t>(getpagesize())) {
-            return -E2BIG;
-        }
-        if (user_bytes_ > bytes) {
-            if (const int err = check_zero(user_ + bytes, user_bytes_ - bytes); err != 0) {
-                return err;
-            }
-        }
-        bytes_ = std::min<std::size_t>(user_bytes_, bytes);
-        return copy_in(&info, user_, std::min(bytes_, sizeof(info)));
-    }
-
-    template <typename Info>
-    int write(const Info& info) {
-        std::array<std::uint8_t, kProgInfoBytes> image{};
-        std::memcpy(image.data(), &info, sizeof(info));
-        if (const int err = copy_out(user_, image.data(), bytes_); err != 0) {
-            return err;
-        }
-        const auto written = static_cast<std::uint32_t>(bytes_);
-        return copy_out(call_.user_attr + offsetof(bpf_attr, info.info_len), &written,
-                        sizeof(written));
-    }
-
-  private:
-    const Call& call_;
-    std::uint64_t user_;
-    std::size_t user_bytes_;
-    std::size_t bytes_ = 0;
-};
-
-template <std::size_t N>
-void set_name(char (&field)[N], const std::string& name) {
-    name.copy(field, N - 1);
-}
 
 long map_info(const MapObject& object, InfoBuffer& buffer) {
     bpf_map_info info{};
@@ -90,46 +38,6 @@ long map_info(const MapObject& object, InfoBuffer& buffer) {
     return buffer.write(info);
 }
 
-std::vector<std::uint32_t> map_ids_of(const ProgramObject& object) {
-    std::vector<std::uint32_t> ids;
-    const auto append = [&ids](const std::shared_ptr<maps::Map>& map) {
-        if (std::find(ids.begin(), ids.end(), map->id()) == ids.end()) {
-            ids.push_back(map->id());
-        }
-    };
-    std::for_each(object.program->program.maps.begin(), object.program->program.maps.end(), append);
-    std::for_each(object.bound_maps.begin(), object.bound_maps.end(), append);
-    return ids;
-}
-
-long program_info(const ProgramObject& object, InfoBuffer& buffer) {
-    bpf_prog_info asked{};
-    if (const int err = buffer.read(asked, kProgInfoBytes); err != 0) {
-        return err;
-    }
-    const LoadedProgram& loaded = *object.program;
-    const std::vector<std::uint32_t> map_ids = map_ids_of(object);
-    const std::size_t wanted_ids = std::min<std::size_t>(asked.nr_map_ids, map_ids.size());
-    if (const int err = copy_out(asked.map_ids, map_ids.data(), wanted_ids * sizeof(std::uint32_t));
-        err != 0) {
-        return err;
-    }
-    bpf_prog_info info{};
-    info.type = BPF_PROG_TYPE_XDP;
-    info.id = loaded.id;
-    info.jited_prog_len = static_cast<std::uint32_t>(loaded.code.bytes());
-    info.xlated_prog_len = static_cast<std::uint32_t>(loaded.program.insns.size() * sizeof(Insn));
-    info.load_time = object.load_time_ns;
-    info.created_by_uid = getuid();
-    info.nr_map_ids = static_cast<std::uint32_t>(map_ids.size());
-    info.map_ids = asked.map_ids;
-    set_name(info.name, loaded.program.name);
-    info.gpl_compatible = loaded.program.gpl_compatible ? 1 : 0;
-    info.btf_id = object.btf != nullptr ? object.btf->id() : 0;
-    info.verified_insns = static_cast<std::uint32_t>(loaded.verified_insns);
-    return buffer.write(info);
-}
-
 long btf_info(const Btf& btf, InfoBuffer& buffer) {
     bpf_btf_info info{};
     if (const int err = buffer.read(info, kBtfInfoBytes); err != 0) {
@@ -138,6 +46,9 @@ long btf_info(const Btf& btf, InfoBuffer& buffer) {
     const std::size_t wanted = std::min<std::size_t>(info.btf_size, btf.bytes().size());
     if (const int err = copy_out(info.btf, btf.bytes().data(), wanted); err != 0) {
         return err;
+    }
+    if ((info.name != 0) != (info.name_len != 0)) {
+        return -EINVAL;
     }
     if (info.name_len != 0) {
         if (const int err = copy_out(info.name, "", 1); err != 0) {
@@ -151,59 +62,66 @@ long btf_info(const Btf& btf, InfoBuffer& buffer) {
     return buffer.write(info);
 }
 
+long link_info(const Link& link, InfoBuffer& buffer) {
+    bpf_link_info info{};
+    if (const int err = buffer.read(info, kLinkInfoBytes); err != 0) {
+        return err;
+    }
+    info = {};
+    info.type = BPF_LINK_TYPE_XDP;
+    info.id = link.id();
+    info.prog_id = link.program()->id;
+    info.xdp.ifindex = link.ifindex();
+    return buffer.write(info);
+}
+
 }  // namespace
+
+std::uint64_t value_bytes_of(const maps::Map& map) {
+    const maps::MapSpec& spec = map.spec();
+    const auto rounded = [](std::uint64_t bytes) { return (bytes + 7) & ~std::uint64_t{7}; };
+    if (spec.type == maps::MapType::ringbuf || spec.type == maps::MapType::user_ringbuf) {
+        return spec.max_entries;
+    }
+    const bool has_index = map.layout().base != nullptr;
+    return spec.max_entries *
+           (rounded(map.user_value_bytes()) + (has_index ? 0 : rounded(spec.key_size)));
+}
+
+std::uint64_t whole_pages(const LoadedProgram& program) {
+    const auto page = static_cast<std::uint64_t>(getpagesize());
+    const std::uint64_t bytes = program.program.insns.size() * sizeof(Insn) + program.code.bytes();
+    return (bytes + page - 1) / page * page;
+}
+
+std::string tag_text(const ProgramTag& tag) {
+    std::string text;
+    for (const std::uint8_t byte : tag) {
+        fmt::format_to(std::back_inserter(text), "{:02x}", byte);
+    }
+    return text;
+}
 
 long object_info(Call& call) {
     int error = 0;
     const auto object = object_store::find(static_cast<int>(call.attr.info.bpf_fd), &error);
     if (object == nullptr) {
-        return error;
+        return error == -EBADF ? -EBADFD : error;  // alone among the commands
     }
     InfoBuffer buffer(call);
     if (const auto* map = std::get_if<MapObject>(object.get()); map != nullptr) {
         return map_info(*map, buffer);
     }
     if (const auto* program = std::get_if<ProgramObject>(object.get()); program != nullptr) {
-        return program_info(*program, buffer);
+        return program_info(*program->program, buffer);
     }
     if (const auto* btf = std::get_if<BtfObject>(object.get()); btf != nullptr) {
         return btf_info(*btf->btf, buffer);
     }
+    if (const auto* link = std::get_if<LinkObject>(object.get()); link != nullptr) {
+        return link_info(*link->link, buffer);
+    }
     return -EINVAL;
-}
-
-long btf_load(Call& call) {
-    constexpr std::uint32_t kBtfBytesMax = 16U << 20;
-    if (call.attr.btf_size > kBtfBytesMax) {
-        return -E2BIG;
-    }
-    std::vector<std::uint8_t> bytes(call.attr.btf_size);
-    if (const int err = copy_in(bytes.data(), call.attr.btf, bytes.size()); err != 0) {
-        return err;
-    }
-    auto btf = Btf::parse(std::move(bytes));
-    return btf ? publish(BtfObject{*btf}) : -btf.error().code;  // libbpf goes on without
-}
-
-long prog_bind_map(Call& call) {
-    const auto& bind = call.attr.prog_bind_map;
-    if (bind.flags != 0) {
-        return -EINVAL;
-    }
-    int error = 0;
-    const auto map = object_store::find_as<MapObject>(static_cast<int>(bind.map_fd), &error);
-    if (map == nullptr) {
-        return error;
-    }
-    const auto object = object_store::find(static_cast<int>(bind.prog_fd), &error);
-    if (object == nullptr) {
-        return error;
-    }
-    if (auto* program = std::get_if<ProgramObject>(object.get()); program != nullptr) {
-        program->bound_maps.push_back(map->map);
-        return 0;
-    }
-    return std::holds_alternative<ProbeProgram>(*object) ? 0 : -EINVAL;
 }
 
 }  // namespace crema::ebpf::syscall

@@ -12,12 +12,14 @@
 #include <atomic>
 #include <chrono>
 #include <ctime>
+#include <unistd.h>
 #include <vector>
 
 #include "lib/ebpf/helpers/prepare.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/lowering/lower.h"
 #include "lib/ebpf/program/structure.h"
+#include "lib/ebpf/program/tag.h"
 #include "lib/ebpf/syscall/commands.h"
 #include "lib/ebpf/syscall/debug_info.h"
 #include "lib/ebpf/syscall/map_references.h"
@@ -81,7 +83,13 @@ const char* unserved_attribute(const bpf_attr& attr) {
     return nullptr;
 }
 
-Result<Program> read_attributes(const bpf_attr& attr) {
+/// What is told of a program beside what it does.
+struct Told {
+    ProgramTag tag{};
+    DebugRecords debug;
+};
+
+Result<Program> read_attributes(const bpf_attr& attr, Told& told) {
     constexpr std::size_t kLicenseBytesMax = 127;
     Program program;
     if (!read_name(attr.prog_name, program.name)) {
@@ -107,11 +115,12 @@ Result<Program> read_attributes(const bpf_attr& attr) {
         return forward_error(insns);
     }
     program.insns = std::move(*insns);
+    told.tag = tag_of(program.insns);
     if (const auto refusal = find_functions(program)) {
         return fail(refusal->code, "program {}: instruction {}: {}", name, refusal->insn,
                     refusal->reason);
     }
-    if (auto read = read_debug_info(attr, program); !read) {
+    if (auto read = read_debug_info(attr, program, told.debug); !read) {
         return forward_error(read);
     }
     if (auto resolved = resolve_maps(program, attr.fd_array); !resolved) {
@@ -180,6 +189,13 @@ Status fits_its_maps(const Program& program) {
     return {};
 }
 
+std::uint64_t now_since_boot_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+           static_cast<std::uint64_t>(now.tv_nsec);
+}
+
 /// Takes `program` when it is accepted. `judgement` gets the figures.
 Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
                                                        Engine engine,
@@ -211,25 +227,20 @@ Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
     loaded->id = next_id.fetch_add(1, std::memory_order_relaxed);
     loaded->program = std::move(program);
     loaded->verified_insns = proof->processed_insns;
+    loaded->load_time_ns = now_since_boot_ns();
+    loaded->uid = getuid();
     judgement.compile_ns = elapsed_ns(proved);
     return loaded;
 }
 
-std::uint64_t now_since_boot_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-           static_cast<std::uint64_t>(now.tv_nsec);
-}
-
 /// Attributes to a program in the form of the store. `judgement` gets all but the verdict.
 Result<ProgramObject> load_xdp(const bpf_attr& attr, Judgement& judgement) {
-    auto program = read_attributes(attr);
+    Told told;
+    auto program = read_attributes(attr, told);
     if (!program) {
         (void)read_name(attr.prog_name, judgement.program.name);
         return forward_error(program);
     }
-    std::shared_ptr<const Btf> btf = program->btf;
     const Session& session = *Session::current();
     const std::uint32_t log_level = attr.log_level != 0 ? attr.log_level : session.log_level();
     auto loaded = prove_and_build(*program, session.engine(), log_level, judgement);
@@ -237,10 +248,9 @@ Result<ProgramObject> load_xdp(const bpf_attr& attr, Judgement& judgement) {
         judgement.program = std::move(*program);
         return forward_error(loaded);
     }
-    return ProgramObject{.program = std::move(*loaded),
-                         .btf = std::move(btf),
-                         .bound_maps = {},
-                         .load_time_ns = now_since_boot_ns()};
+    (*loaded)->tag = told.tag;
+    (*loaded)->debug = std::move(told.debug);
+    return ProgramObject{.program = std::move(*loaded)};
 }
 
 /// Writes the log to the caller's buffer, always ended by NUL. 0, -ENOSPC when it was cut, -EFAULT.

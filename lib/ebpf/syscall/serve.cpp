@@ -16,10 +16,13 @@ struct Command {
     long (*handler)(Call& call);
     std::size_t used_bytes;  // end of the last field the command reads; zeros behind it
     int number;
-    bool creates;  // makes an object: needs a session
+    bool creates;  // a descriptor: needs a session
 };
 
 #define FIELD_END(field) (offsetof(bpf_attr, field) + sizeof(bpf_attr::field))
+
+// path_fd, behind what the headers this is built with know
+constexpr std::size_t kPathFdEnd = FIELD_END(file_flags) + sizeof(std::int32_t);
 
 constexpr Command kCommands[] = {
     {map_create, FIELD_END(map_extra), BPF_MAP_CREATE, true},
@@ -37,7 +40,28 @@ constexpr Command kCommands[] = {
     {prog_bind_map, FIELD_END(prog_bind_map), BPF_PROG_BIND_MAP, false},
     {btf_load, FIELD_END(btf_log_level), BPF_BTF_LOAD, true},
     {object_info, FIELD_END(info), BPF_OBJ_GET_INFO_BY_FD, false},
+    {object_pin, kPathFdEnd, BPF_OBJ_PIN, false},
+    {object_get, kPathFdEnd, BPF_OBJ_GET, true},
+    {prog_next_id, FIELD_END(next_id), BPF_PROG_GET_NEXT_ID, false},
+    {map_next_id, FIELD_END(next_id), BPF_MAP_GET_NEXT_ID, false},
+    {btf_next_id, FIELD_END(next_id), BPF_BTF_GET_NEXT_ID, false},
+    {link_next_id, FIELD_END(next_id), BPF_LINK_GET_NEXT_ID, false},
+    {prog_by_id, FIELD_END(prog_id), BPF_PROG_GET_FD_BY_ID, true},
+    {map_by_id, FIELD_END(open_flags), BPF_MAP_GET_FD_BY_ID, true},
+    {btf_by_id, FIELD_END(btf_id), BPF_BTF_GET_FD_BY_ID, true},
+    {link_by_id, FIELD_END(link_id), BPF_LINK_GET_FD_BY_ID, true},
+    {prog_test_run, FIELD_END(test.batch_size), BPF_PROG_TEST_RUN, false},
+    {link_create, FIELD_END(link_create), BPF_LINK_CREATE, true},
+    {link_update, FIELD_END(link_update), BPF_LINK_UPDATE, false},
+    {link_detach, FIELD_END(link_detach), BPF_LINK_DETACH, false},
 };
+
+const Command* command_of(int number) {
+    const auto* found =
+        std::find_if(std::begin(kCommands), std::end(kCommands),
+                     [number](const Command& entry) { return entry.number == number; });
+    return found != std::end(kCommands) ? found : nullptr;
+}
 
 /// Copies the caller's attributes by the kernel's size rules. 0 or a negative errno.
 int read_attributes(Call& call, std::uint32_t size) {
@@ -66,19 +90,8 @@ long serve(int command, void* attr, std::uint32_t size) {
     if (const int err = read_attributes(call, size); err != 0) {
         return err;
     }
-    if (command == BPF_LINK_CREATE) {
-        // libbpf asks with a bad program descriptor and takes EBADF for "links are known"; links
-        // themselves are not served, and EBADF is also right for those who mean it: attach goes
-        // through lib/xdp.
-        return -EBADF;
-    }
-    if (command == BPF_BTF_GET_NEXT_ID) {
-        return -ENOENT;  // kernel modules, which libbpf looks for, are not there
-    }
-    const auto* found =
-        std::find_if(std::begin(kCommands), std::end(kCommands),
-                     [command](const Command& entry) { return entry.number == command; });
-    if (found == std::end(kCommands)) {
+    const Command* found = command_of(command);
+    if (found == nullptr) {
         return -EINVAL;
     }
     if (!zero_behind(call.attr, found->used_bytes)) {
@@ -89,6 +102,11 @@ long serve(int command, void* attr, std::uint32_t size) {
         return -EPERM;
     }
     return found->handler(call);
+}
+
+bool returns_descriptor(int command) {
+    const Command* found = command_of(command);
+    return found != nullptr && found->creates;
 }
 
 }  // namespace crema::ebpf::syscall

@@ -47,8 +47,8 @@ Engine default_engine() {
                                                             : Engine::automatic;
 }
 
-Session::Session(std::uint32_t log_level, OnRefusal on_refusal, Engine engine)
-    : log_level_(log_level), on_refusal_(on_refusal), engine_(engine) {
+Session::Session(std::uint32_t log_level, OnRefusal on_refusal, Engine engine, Lifetime lifetime)
+    : log_level_(log_level), on_refusal_(on_refusal), engine_(engine), lifetime_(lifetime) {
     CREMA_CHECK(session_of_thread == nullptr);
     session_of_thread = this;
 }
@@ -56,6 +56,10 @@ Session::Session(std::uint32_t log_level, OnRefusal on_refusal, Engine engine)
 Session::~Session() {
     session_of_thread = nullptr;
     object_store::remove_all_of(this);
+}
+
+const void* Session::owner() const {
+    return lifetime_ == Lifetime::session ? this : object_store::kDescriptors;
 }
 
 Session* Session::current() {
@@ -85,8 +89,7 @@ ProgramFd::Handle::~Handle() {
 
 Result<ProgramFd> ProgramFd::open(std::shared_ptr<const LoadedProgram> program) {
     auto handle = std::make_unique<Handle>();
-    auto fd = object_store::add(ProgramObject{.program = std::move(program), .btf = nullptr},
-                                handle.get());
+    auto fd = object_store::add(ProgramObject{.program = std::move(program)}, handle.get());
     if (!fd) {
         return forward_error(fd);
     }

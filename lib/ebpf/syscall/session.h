@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The span in which one thread loads one object. libbpf closes its descriptors by close(2), which
-// the seam does not see, so objects made by bpf(2) calls of this thread belong to the session and
-// leave the store with it. Programs and maps that somebody still shares live on.
+// The span in which one thread makes bpf(2) calls: loads one object, or serves another process.
+// libbpf closes its descriptors by close(2), which the seam does not see, so objects made by bpf(2)
+// calls of this thread belong to the session and leave the store with it, unless it was said that
+// they live as the kernel's do. Programs and maps that somebody still shares live on.
 //
 // Outside of a session nothing can be created (EPERM); element commands need none.
 #pragma once
@@ -46,11 +47,18 @@ class Session {
     /// what became of each.
     enum class OnRefusal : std::uint8_t { fail, go_on };
 
+    /// How long what the session made is known by its descriptors.
+    enum class Lifetime : std::uint8_t {
+        session,      // until the session ends
+        descriptors,  // as in the kernel: until no process has the descriptor, whatever its session
+    };
+
     /// log_level: as in bpf(2), for every program of the session, besides what the caller of
     /// PROG_LOAD asks for. One session per thread at a time.
     explicit Session(std::uint32_t log_level = 0,
                      OnRefusal on_refusal = OnRefusal::fail,
-                     Engine engine = default_engine());
+                     Engine engine = default_engine(),
+                     Lifetime lifetime = Lifetime::session);
     ~Session();
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -78,12 +86,16 @@ class Session {
     /// How the programs of this session run.
     [[nodiscard]] Engine engine() const { return engine_; }
 
+    /// Under which owner new objects are kept in the store.
+    [[nodiscard]] const void* owner() const;
+
     void note(Judgement judgement) { judgements_.push_back(std::move(judgement)); }
 
   private:
     std::uint32_t log_level_;
     OnRefusal on_refusal_;
     Engine engine_;
+    Lifetime lifetime_;
     std::optional<Error> refusal_;
     std::vector<Judgement> judgements_;
 };

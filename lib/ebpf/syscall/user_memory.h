@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Reads and writes memory that a bpf(2) caller points at. The caller is this process, but its
-// pointers are still input: an unmapped address is EFAULT, as in the kernel, and not a crash. The
-// kernel does the checking (process_vm_readv on ourselves); where a sandbox forbids that call the
-// bytes are copied directly.
+// Reads and writes memory that a bpf(2) caller points at. The caller is this process or another
+// (lib/base/caller.h); either way its pointers are input: an unmapped address is EFAULT, as in the
+// kernel, and not a crash. The kernel does the checking (process_vm_readv, also on ourselves);
+// where a sandbox forbids that call the bytes of this process are copied directly.
 #pragma once
 
 #include <cerrno>

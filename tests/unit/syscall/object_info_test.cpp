@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // OBJ_GET_INFO_BY_FD, BTF_LOAD and PROG_BIND_MAP.
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <gtest/gtest.h>
@@ -142,9 +143,51 @@ TEST_F(ObjectInfo, LengthsAreTheKernels) {
     EXPECT_EQ(info_of(map.get(), buffer, &bytes), -E2BIG);
 }
 
+// The tags are those of kernel 6.18.
+TEST_F(ObjectInfo, TagIsOfTheInstructionsWithoutMaps) {
+    constexpr std::array<std::uint8_t, 8> kReturnsPass = {0x61, 0x4b, 0x43, 0x4c,
+                                                          0xd8, 0x32, 0x4e, 0xcc};
+    const UniqueFd pass(static_cast<int>(load(returns(2))));
+    bpf_prog_info info{};
+    ASSERT_EQ(info_of(pass.get(), info), 0);
+    EXPECT_TRUE(std::equal(kReturnsPass.begin(), kReturnsPass.end(), info.tag));
+    const UniqueFd one(new_array(1));
+    const UniqueFd other(new_array(1));
+    const UniqueFd uses_one(
+        static_cast<int>(load(returns_value(op::kPseudoMapValue, one.get(), 0))));
+    const UniqueFd uses_other(
+        static_cast<int>(load(returns_value(op::kPseudoMapValue, other.get(), 0))));
+    info = {};
+    bpf_prog_info second{};
+    ASSERT_EQ(info_of(uses_one.get(), info), 0);
+    ASSERT_EQ(info_of(uses_other.get(), second), 0);
+    EXPECT_EQ(std::memcmp(info.tag, second.tag, sizeof info.tag), 0);
+}
+
+TEST_F(ObjectInfo, InstructionsNameMapsByNumber) {
+    const UniqueFd map(new_array(1));
+    const auto insns = returns_value(op::kPseudoMapValue, map.get(), 4);
+    const UniqueFd fd(static_cast<int>(load(insns)));
+    std::vector<Insn> shown(insns.size());
+    bpf_prog_info info{};
+    info.xlated_prog_insns = address(shown.data());
+    info.xlated_prog_len = static_cast<std::uint32_t>(shown.size() * sizeof(Insn));
+    std::vector<std::uint8_t> code(1 << 16);
+    info.jited_prog_insns = address(code.data());
+    info.jited_prog_len = static_cast<std::uint32_t>(code.size());
+    ASSERT_EQ(info_of(fd.get(), info), 0);
+    EXPECT_EQ(shown[0].imm, static_cast<std::int32_t>(map_of(map.get())->id()));
+    EXPECT_EQ(shown[1].imm, 4);
+    EXPECT_EQ(std::memcmp(&shown[2], &insns[2], 2 * sizeof(Insn)), 0);
+    const auto bytes = program_of(fd.get())->code.bytes();
+    ASSERT_EQ(info.jited_prog_len, bytes);
+    EXPECT_NE(std::count(code.begin(), code.begin() + static_cast<std::ptrdiff_t>(bytes), 0),
+              static_cast<std::ptrdiff_t>(bytes));
+}
+
 TEST_F(ObjectInfo, NeedsOneOfOurDescriptors) {
     bpf_map_info info{};
-    EXPECT_EQ(info_of(-1, info), -EBADF);
+    EXPECT_EQ(info_of(-1, info), -EBADFD);
     EXPECT_EQ(info_of(0, info), -EINVAL);
 }
 

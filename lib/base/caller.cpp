@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/base/caller.h"
+
+#include <array>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace crema::caller {
+namespace {
+
+thread_local pid_t t_other = 0;  // 0: this process
+
+std::string descriptor_path(int fd) {
+    return proc_path("fd/") + std::to_string(fd);
+}
+
+}  // namespace
+
+pid_t current() {
+    return t_other != 0 ? t_other : getpid();
+}
+
+bool is_other_process() {
+    return t_other != 0;
+}
+
+std::string proc_path(const char* what) {
+    return t_other != 0 ? fmt::format("/proc/{}/{}", t_other, what)
+                        : fmt::format("/proc/self/{}", what);
+}
+
+bool stat_descriptor(int fd, struct stat& status) {
+    if (!is_other_process()) {
+        return ::fstat(fd, &status) == 0;
+    }
+    return fd >= 0 && ::stat(descriptor_path(fd).c_str(), &status) == 0;
+}
+
+std::string link_of_descriptor(int fd) {
+    std::array<char, 256> target{};
+    const ssize_t bytes =
+        fd < 0 ? -1 : ::readlink(descriptor_path(fd).c_str(), target.data(), target.size());
+    return bytes > 0 ? std::string(target.data(), static_cast<std::size_t>(bytes)) : std::string();
+}
+
+Scope::Scope(pid_t pid) : outer_(t_other) {
+    t_other = pid;
+}
+
+Scope::~Scope() {
+    t_other = outer_;
+}
+
+}  // namespace crema::caller

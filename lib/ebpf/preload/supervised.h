@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Questions to the supervisor of this process. All calls are plain system calls and safe wherever
+// the libc functions are that they stand behind.
+#pragma once
+
+#include "lib/ebpf/supervise/private_commands.h"
+
+namespace crema::preload {
+
+/// Result of a private command for `fd`, or -1 with errno set: EINVAL also where nobody supervises.
+long ask(ebpf::supervise::PrivateCommand command, int fd);
+
+/// True when `fd` is a descriptor that the supervisor may know: a memfd with its kind of name.
+bool may_be_ours(int fd);
+
+/// The next definition of a libc function, or abort: without it the program cannot go on either.
+void* next_definition(const char* name);
+
+}  // namespace crema::preload

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/ebpf/supervise/private_commands.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/bpf.h>
+
+#include "lib/base/caller.h"
+#include "lib/base/unique_fd.h"
+#include "lib/ebpf/maps/ringbuf.h"
+#include "lib/ebpf/syscall/object_info.h"
+#include "lib/ebpf/syscall/object_store.h"
+#include "lib/ebpf/syscall/pins.h"
+#include "lib/ebpf/syscall/user_memory.h"
+
+namespace crema::ebpf::supervise {
+namespace {
+
+using syscall::object_store::find;
+using syscall::object_store::find_as;
+
+std::string text_of(const syscall::MapObject& object) {
+    const maps::Map& map = *object.map;
+    const maps::MapSpec& spec = map.spec();
+    return fmt::format(
+        "map_type:\t{}\nkey_size:\t{}\nvalue_size:\t{}\nmax_entries:\t{}\nmap_flags:\t{:#x}\n"
+        "map_extra:\t{:#x}\nmemlock:\t{}\nmap_id:\t{}\nfrozen:\t{}\n",
+        static_cast<std::uint32_t>(spec.type), spec.key_size, spec.value_size, spec.max_entries,
+        spec.flags, spec.extra, syscall::value_bytes_of(map), map.id(), map.frozen() ? 1 : 0);
+}
+
+std::string text_of(const syscall::ProgramObject& object) {
+    const LoadedProgram& loaded = *object.program;
+    return fmt::format(
+        "prog_type:\t{}\nprog_jited:\t{}\nprog_tag:\t{}\nmemlock:\t{}\nprog_id:\t{}\n"
+        "run_time_ns:\t0\nrun_cnt:\t0\nrecursion_misses:\t0\nverified_insns:\t{}\n",
+        static_cast<unsigned>(BPF_PROG_TYPE_XDP), loaded.image == nullptr ? 1 : 0,
+        syscall::tag_text(loaded.tag), syscall::whole_pages(loaded), loaded.id,
+        loaded.verified_insns);
+}
+
+std::string text_of(const syscall::BtfObject& object) {
+    return fmt::format("btf_id:\t{}\n", object.btf->id());
+}
+
+std::string text_of(const syscall::ProbeProgram& /*object*/) {
+    return {};
+}
+
+std::string text_of(const syscall::LinkObject& object) {
+    const auto program = object.link->program();
+    return fmt::format("link_type:\txdp\nlink_id:\t{}\nprog_tag:\t{}\nprog_id:\t{}\nifindex:\t{}\n",
+                       object.link->id(), syscall::tag_text(program->tag), program->id,
+                       object.link->ifindex());
+}
+
+/// A file that reads as `text`.
+long readable(std::string_view text) {
+    UniqueFd file(::memfd_create("fdinfo", MFD_CLOEXEC));
+    if (!file.valid()) {
+        return -errno;
+    }
+    if (::pwrite(file.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+        return -EIO;
+    }
+    return file.release();
+}
+
+long fd_info(int fd) {
+    int error = 0;
+    const auto object = find(fd, &error);
+    if (object == nullptr) {
+        return error;
+    }
+    const std::string text = std::visit([](const auto& held) { return text_of(held); }, *object);
+    return readable("pos:\t0\nflags:\t02000002\nmnt_id:\t0\n" + text);
+}
+
+long inside_bpffs(int fd) {
+    const std::string path = caller::proc_path("fd/") + std::to_string(fd);
+    const UniqueFd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return directory.valid() && syscall::pins::is_inside(directory.get()) ? 0 : -EINVAL;
+}
+
+long duplicate(int fd) {
+    const int copy = fd >= 0 ? ::fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+    return copy >= 0 ? copy : -errno;
+}
+
+long ring_descriptor(int fd, int (maps::RingBuffer::*which)()) {
+    int error = 0;
+    const auto object = find_as<syscall::MapObject>(fd, &error);
+    if (object == nullptr) {
+        return error;
+    }
+    if (object->map->spec().type != maps::MapType::ringbuf) {
+        return -EINVAL;
+    }
+    return duplicate((static_cast<maps::RingBuffer&>(*object->map).*which)());
+}
+
+}  // namespace
+
+long serve_private(int command, std::uint64_t attr, std::uint32_t size) {
+    PrivateAttr asked{};
+    if (size != sizeof asked) {
+        return -EINVAL;
+    }
+    if (const int err = syscall::copy_in(&asked, attr, sizeof asked); err != 0) {
+        return err;
+    }
+    switch (command) {
+        case kFdInfo:
+            return fd_info(asked.fd);
+        case kInsideBpffs:
+            return inside_bpffs(asked.fd);
+        case kRingEvents:
+            return ring_descriptor(asked.fd, &maps::RingBuffer::events_fd);
+        case kRingData:
+            return ring_descriptor(asked.fd, &maps::RingBuffer::data_fd);
+        default:
+            return -EINVAL;
+    }
+}
+
+}  // namespace crema::ebpf::supervise

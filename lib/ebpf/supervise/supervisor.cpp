@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lib/ebpf/supervise/supervisor.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <mutex>
+#include <optional>
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <thread>
+
+#include <linux/bpf.h>
+#include <linux/seccomp.h>
+
+#include "lib/base/caller.h"
+#include "lib/ebpf/supervise/private_commands.h"
+#include "lib/ebpf/syscall/object_store.h"
+#include "lib/ebpf/syscall/serve.h"
+#include "lib/ebpf/syscall/session.h"
+
+namespace crema::ebpf::supervise {
+
+/// Shared by the threads; the last one to go frees it.
+struct Supervisor::State {
+    UniqueFd listener;
+    UniqueFd stop;  // an eventfd
+    Options options;
+    std::mutex receive;  // one thread waits for calls, the others for their turn
+    std::atomic<bool> finished{false};
+};
+
+namespace {
+
+using State = Supervisor::State;
+
+constexpr int kThreads = 4;
+
+/// Objects that one command touches may be touched by another: one at a time, whoever asks.
+std::mutex& command_mutex() {
+    static std::mutex the_mutex;
+    return the_mutex;
+}
+
+/// The next call; nothing: stopped, or no process is left.
+std::optional<seccomp_notif> receive(State& state) {
+    constexpr int kTidyAfterMs = 1000;
+    const std::lock_guard lock(state.receive);
+    for (;;) {
+        pollfd waits[] = {{.fd = state.listener.get(), .events = POLLIN, .revents = 0},
+                          {.fd = state.stop.get(), .events = POLLIN, .revents = 0}};
+        const int ready = ::poll(waits, 2, kTidyAfterMs);
+        if (ready < 0 && errno != EINTR) {
+            return std::nullopt;
+        }
+        if (ready == 0) {
+            // Links of processes that ended must go although nobody asks.
+            const std::lock_guard command(command_mutex());
+            syscall::object_store::collect();
+        }
+        if (ready <= 0) {
+            continue;
+        }
+        if (waits[1].revents != 0) {
+            return std::nullopt;
+        }
+        if ((waits[0].revents & POLLIN) != 0) {
+            seccomp_notif call{};
+            if (::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_RECV, &call) == 0) {
+                return call;
+            }
+            continue;  // its process ended meanwhile
+        }
+        state.finished.store(true, std::memory_order_release);
+        return std::nullopt;
+    }
+}
+
+/// Objects that nobody has open any more are looked for when their number has doubled.
+void tidy() {
+    static std::size_t next_look = 64;
+    if (syscall::object_store::size() >= next_look) {
+        syscall::object_store::collect();
+        next_look = std::max<std::size_t>(64, 2 * syscall::object_store::size());
+    }
+}
+
+void tell_refusal(int command) {
+    syscall::Session* session = syscall::Session::current();
+    if (session->refusal()) {
+        (void)std::fprintf(stderr, "crema bpf: bpf(2) command %d: %s\n", command,
+                           session->refusal()->message.c_str());
+    }
+}
+
+/// A program runs where its caller may run: per-CPU values tell.
+void run_where_caller_may(pid_t caller) {
+    cpu_set_t cpus;
+    if (::sched_getaffinity(caller, sizeof cpus, &cpus) == 0) {
+        (void)::sched_setaffinity(0, sizeof cpus, &cpus);
+    }
+}
+
+long serve_call(const State& state, int command, const seccomp_data& data) {
+    auto* attr = reinterpret_cast<void*>(data.args[1]);
+    const auto size = static_cast<std::uint32_t>(data.args[2]);
+    std::unique_lock lock(command_mutex(), std::defer_lock);
+    if (command != BPF_PROG_TEST_RUN) {
+        lock.lock();
+    } else {
+        run_where_caller_may(caller::current());
+    }
+    if (is_private(command)) {
+        return serve_private(command, data.args[1], size);
+    }
+    syscall::Session::current()->clear_refusal();
+    const long result = syscall::serve(command, attr, size);
+    if (result < 0 && state.options.verbose) {
+        tell_refusal(command);
+    }
+    if (result >= 0 && syscall::returns_descriptor(command)) {
+        tidy();
+    }
+    return result;
+}
+
+bool returns_descriptor(int command) {
+    return is_private(command) ? private_returns_descriptor(command)
+                               : syscall::returns_descriptor(command);
+}
+
+void answer(const State& state, const seccomp_notif& call) {
+    const caller::Scope scope(static_cast<pid_t>(call.pid));
+    // From here on its process number cannot mean another process: the call waits for us.
+    if (::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id) != 0) {
+        return;
+    }
+    const int command = static_cast<int>(call.data.args[0]);
+    long result = serve_call(state, command, call.data);
+    if (result >= 0 && returns_descriptor(command)) {
+        const UniqueFd fd(static_cast<int>(result));
+        seccomp_notif_addfd add{};
+        add.id = call.id;
+        add.flags = SECCOMP_ADDFD_FLAG_SEND;
+        add.srcfd = static_cast<std::uint32_t>(fd.get());
+        add.newfd_flags = O_CLOEXEC;
+        if (::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0) {
+            return;
+        }
+        result = -errno;  // the process has no room for another, or is gone
+    }
+    seccomp_notif_resp response{};
+    response.id = call.id;
+    response.val = result >= 0 ? result : 0;
+    response.error = result < 0 ? static_cast<int>(result) : 0;
+    // Fails when the process was killed: then nobody waits.
+    (void)::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+}
+
+void work(const std::shared_ptr<State>& state) {
+    const syscall::Session session(0, syscall::Session::OnRefusal::fail, syscall::default_engine(),
+                                   syscall::Session::Lifetime::descriptors);
+    while (const auto call = receive(*state)) {
+        answer(*state, *call);
+    }
+    const std::lock_guard lock(command_mutex());
+    syscall::object_store::collect();
+}
+
+/// A lease that somebody breaks while it is asked for sends SIGIO, whose default is to end us.
+void survive_broken_leases() {
+    struct sigaction action {};
+
+    if (::sigaction(SIGIO, nullptr, &action) == 0 && action.sa_handler == SIG_DFL) {
+        action.sa_handler = SIG_IGN;
+        (void)::sigaction(SIGIO, &action, nullptr);
+    }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Supervisor>> Supervisor::start(UniqueFd listener, Options options) {
+    survive_broken_leases();
+    auto state = std::make_shared<State>();
+    state->listener = std::move(listener);
+    state->stop.reset(::eventfd(0, EFD_CLOEXEC));
+    state->options = options;
+    if (!state->stop.valid()) {
+        return fail(errno, "no eventfd for the supervisor (errno {})", errno);
+    }
+    // Detached: on old kernels one may be inside of NOTIF_RECV, which nothing interrupts.
+    for (int i = 0; i < kThreads; ++i) {
+        std::thread(work, state).detach();
+    }
+    return std::make_unique<Supervisor>(std::move(state));
+}
+
+Supervisor::~Supervisor() {
+    const std::uint64_t one = 1;
+    (void)!::write(state_->stop.get(), &one, sizeof one);
+}
+
+bool Supervisor::finished() const {
+    return state_->finished.load(std::memory_order_acquire);
+}
+
+}  // namespace crema::ebpf::supervise

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// PROG_TEST_RUN of XDP programs: data and context in, verdict, data, context and time out. What is
+// an error, in which order, and what is written back beside one is the kernel's.
+//
+// BPF_F_TEST_XDP_LIVE_FRAMES is refused: nothing here carries such frames.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "lib/ebpf/syscall/commands.h"
+#include "lib/ebpf/syscall/test_run_hook.h"
+#include "lib/ebpf/syscall/user_memory.h"
+
+namespace crema::ebpf {
+namespace {
+
+TestRunner& installed() {
+    static TestRunner the_runner = nullptr;
+    return the_runner;
+}
+
+}  // namespace
+
+void set_test_runner(TestRunner runner) {
+    installed() = runner;
+}
+
+TestRunner test_runner() {
+    return installed();
+}
+
+}  // namespace crema::ebpf
+
+namespace crema::ebpf::syscall {
+namespace {
+
+constexpr std::uint32_t kLiveFrames = 1U << 1;  // BPF_F_TEST_XDP_LIVE_FRAMES
+constexpr std::uint32_t kLiveBatchMax = 256;
+static_assert(sizeof(TestRunContext) == 24);  // struct xdp_md
+
+/// The caller's xdp_md: shorter is zero behind, longer must be zero there. Without one, all data is
+/// packet. 0 or a negative errno.
+int read_context(const Call& call, TestRunContext& context) {
+    const auto& test = call.attr.test;
+    if (test.ctx_in == 0) {
+        context.data_end = test.data_size_in;
+        return 0;
+    }
+    const std::size_t known = std::min<std::size_t>(test.ctx_size_in, sizeof(context));
+    if (test.ctx_size_in > static_cast<std::uint32_t>(getpagesize())) {
+        return -E2BIG;
+    }
+    if (const int err = check_zero(test.ctx_in + known, test.ctx_size_in - known); err != 0) {
+        return err;
+    }
+    return copy_in(&context, test.ctx_in, known);
+}
+
+int check_request(const Call& call, const Program& program) {
+    const auto& test = call.attr.test;
+    if (program.expected_attach_type == kAttachXdpDevmap ||
+        program.expected_attach_type == kAttachXdpCpumap || (test.flags & ~kLiveFrames) != 0) {
+        return -EINVAL;
+    }
+    const bool live = (test.flags & kLiveFrames) != 0;
+    if (live && test.batch_size > kLiveBatchMax) {
+        return -E2BIG;
+    }
+    return !live && test.batch_size != 0 ? -EINVAL : 0;
+}
+
+/// What the kernel looks at before it copies the data. The rest is judged by the runner.
+int check_context(const Call& call, const TestRunContext& context) {
+    const auto& test = call.attr.test;
+    if (context.data_meta != 0 || context.data_end > test.data_size_in ||
+        context.data > context.data_end) {
+        return -EINVAL;
+    }
+    constexpr std::uint32_t kMetaMax = kXdpHeadroom - kFrameReserve;
+    if (context.data % 4 != 0 || context.data > kMetaMax) {
+        return -EINVAL;
+    }
+    return test.data_size_in - context.data < kFrameBytesMin ? -EINVAL : 0;
+}
+
+/// Copies what the caller has room for. -ENOSPC: it was less than there is.
+int write_bytes(
+    std::uint64_t to, std::uint32_t room, const void* bytes, std::size_t size, bool room_counts) {
+    const bool cut = room_counts && size > room;
+    if (to != 0) {
+        if (const int err = copy_out(to, bytes, cut ? room : size); err != 0) {
+            return err;
+        }
+    }
+    return cut ? -ENOSPC : 0;
+}
+
+int write_word(const Call& call, std::size_t at, std::uint32_t value) {
+    return copy_out(call.user_attr + at, &value, sizeof value);
+}
+
+int write_result(const Call& call, const TestRunResult& result) {
+    const auto& test = call.attr.test;
+    constexpr std::uint64_t kDurationMax = std::numeric_limits<std::uint32_t>::max();
+    const auto duration = static_cast<std::uint32_t>(std::min(result.duration_ns, kDurationMax));
+    const int data = write_bytes(test.data_out, test.data_size_out, result.bytes.data(),
+                                 result.bytes.size(), test.data_size_out != 0);
+    if (data == -EFAULT ||
+        write_word(call, offsetof(bpf_attr, test.data_size_out),
+                   static_cast<std::uint32_t>(result.bytes.size())) != 0 ||
+        write_word(call, offsetof(bpf_attr, test.retval), result.retval) != 0 ||
+        write_word(call, offsetof(bpf_attr, test.duration), duration) != 0) {
+        return -EFAULT;
+    }
+    return data;
+}
+
+int write_context(const Call& call, const TestRunContext& context) {
+    const auto& test = call.attr.test;
+    if (test.ctx_in == 0 || test.ctx_out == 0) {
+        return 0;
+    }
+    const int written =
+        write_bytes(test.ctx_out, test.ctx_size_out, &context, sizeof context, true);
+    if (written == -EFAULT ||
+        write_word(call, offsetof(bpf_attr, test.ctx_size_out), sizeof context) != 0) {
+        return -EFAULT;
+    }
+    return written;
+}
+
+}  // namespace
+
+long prog_test_run(Call& call) {
+    const auto& test = call.attr.test;
+    if ((test.ctx_size_in != 0) != (test.ctx_in != 0) ||
+        (test.ctx_size_out != 0) != (test.ctx_out != 0)) {
+        return -EINVAL;
+    }
+    int error = 0;
+    const auto object = object_store::find(static_cast<int>(test.prog_fd), &error);
+    if (object == nullptr) {
+        return error;
+    }
+    if (std::holds_alternative<ProbeProgram>(*object)) {
+        return -maps::kNotSupported;  // it has no code
+    }
+    const auto* held = std::get_if<ProgramObject>(object.get());
+    if (held == nullptr) {
+        return -EINVAL;
+    }
+    const LoadedProgram& program = *held->program;
+    if (const int err = check_request(call, program.program); err != 0) {
+        return err;
+    }
+    TestRunContext context{};
+    if (const int err = read_context(call, context); err != 0) {
+        return err;
+    }
+    if (const int err = check_context(call, context); err != 0) {
+        return err;
+    }
+    if (test_runner() == nullptr || (test.flags & kLiveFrames) != 0) {
+        return refuse(EOPNOTSUPP, "program {}: test runs with live frames are not served",
+                      program.program.name);
+    }
+    // More than a frame of fragments holds; the runner says no to less than that.
+    constexpr std::uint32_t kDataMax = 1U << 17;
+    if (test.data_size_in > kDataMax) {
+        return -ENOMEM;
+    }
+    std::vector<std::uint8_t> bytes(test.data_size_in);
+    if (copy_in(bytes.data(), test.data_in, bytes.size()) != 0) {
+        return -EFAULT;
+    }
+    const auto result = test_runner()(program, bytes, context, test.repeat);
+    if (!result) {
+        return refuse(result.error());
+    }
+    if (const int err = write_result(call, *result); err != 0) {
+        return err;
+    }
+    return write_context(call, result->context);
+}
+
+}  // namespace crema::ebpf::syscall
