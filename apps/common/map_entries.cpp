@@ -6,8 +6,10 @@
 #include <charconv>
 #include <cstring>
 #include <iterator>
+#include <mutex>
 #include <utility>
 
+#include "lib/ebpf/syscall/element_lock.h"
 #include "lib/ebpf/syscall/session.h"
 
 namespace crema::app {
@@ -87,6 +89,7 @@ Result<ebpf::syscall::ProgramFd> open_program(const ebpf::loader::Object& object
 }
 
 Status put(Map& map, const Bytes& key, const Bytes& value) {
+    const std::lock_guard lock(ebpf::syscall::element_mutex());
     if (const int rc = map.update(key.data(), value.data(), ebpf::maps::kAny); rc != 0) {
         return fail(-rc, "refused: {}", std::strerror(-rc));
     }
@@ -247,6 +250,7 @@ std::vector<MapEntry> entries_of(Map& map) {
     const void* from = nullptr;
     // A map that a program changes could be walked for ever; nobody has more keys than entries.
     for (std::uint64_t n = 0; n < map.spec().max_entries && !key.empty(); ++n) {
+        const std::lock_guard lock(ebpf::syscall::element_mutex());
         if (map.next_key(from, next.data()) != 0) {
             break;
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // crema bpf: runs a command whose bpf(2) calls, and those of everything it starts, are served here
-// instead of by the kernel. The objects live as long as the command. A folder of ours stands for
-// the BPF file system; where the right to mount is there, it lies over /sys/fs/bpf for the command
-// alone.
+// instead of by the kernel: then the objects live as long as the command; with --to by a running
+// data path, which they are part of. A folder of ours stands for the BPF file system; where the
+// right to mount is there, it lies over /sys/fs/bpf for the command alone.
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -23,6 +23,7 @@
 #include "apps/crema/stand_in.h"
 #include "apps/crema/verbs.h"
 #include "lib/base/unique_fd.h"
+#include "lib/ebpf/supervise/control_socket.h"
 #include "lib/ebpf/supervise/supervisor.h"
 #include "lib/ebpf/supervise/trap.h"
 #include "lib/ebpf/syscall/pins.h"
@@ -108,18 +109,32 @@ void set_environment(const std::string& stand_in) {
     ::setenv("CREMA_BPFFS", stand_in.c_str(), 1);
 }
 
-/// In the child: never returns.
-[[noreturn]] void become_command(const BpfOptions& options,
-                                 const std::string& stand_in,
-                                 int channel) {
+[[noreturn]] void give_up(const std::string& why, int code) {
+    say_error(why);
+    ::_exit(code);
+}
+
+/// What is left to do when bpf(2) calls of this process are served: never returns.
+[[noreturn]] void execute(const std::vector<std::string>& command, const std::string& stand_in) {
     set_environment(stand_in);
     if (!cover_bpffs(stand_in)) {
         ::setenv("LIBXDP_BPFFS", stand_in.c_str(), 1);
     }
-    const auto give_up = [](const std::string& why, int code) {
-        say_error(why);
-        ::_exit(code);
-    };
+    std::vector<char*> words;
+    for (const std::string& word : command) {
+        words.push_back(const_cast<char*>(word.c_str()));
+    }
+    words.push_back(nullptr);
+    ::execvp(words[0], words.data());
+    const int code = errno;
+    give_up(fmt::format("{}: cannot be run: {}", command[0], std::strerror(code)),
+            code == ENOENT ? kNotFound : kNotExecutable);
+}
+
+/// In the child: never returns.
+[[noreturn]] void become_command(const BpfOptions& options,
+                                 const std::string& stand_in,
+                                 int channel) {
     {
         const auto listener = ebpf::supervise::trap_bpf_calls();
         if (!listener) {
@@ -134,16 +149,26 @@ void set_environment(const std::string& stand_in) {
     if (::read(channel, &ready, 1) != 1) {
         ::_exit(app::kFailed);
     }
-    std::vector<char*> words;
-    for (const std::string& word : options.command) {
-        words.push_back(const_cast<char*>(word.c_str()));
+    execute(options.command, stand_in);
+}
+
+/// Served by another process: this one becomes the command.
+int run_at(const BpfOptions& options) {
+    std::string stand_in;
+    {
+        const auto listener = ebpf::supervise::trap_bpf_calls();
+        if (!listener) {
+            say_error(listener.error().message);
+            return app::kFailed;
+        }
+        auto taken = ebpf::supervise::hand_over(options.to, *listener);
+        if (!taken) {
+            say_error(taken.error().message);
+            return app::kFailed;
+        }
+        stand_in = std::move(*taken);
     }
-    words.push_back(nullptr);
-    ::execvp(words[0], words.data());
-    const int code = errno;
-    give_up(fmt::format("{}: cannot be run: {}", options.command[0], std::strerror(code)),
-            code == ENOENT ? kNotFound : kNotExecutable);
-    std::abort();
+    execute(options.command, stand_in);
 }
 
 volatile std::sig_atomic_t g_command = 0;  // the child, for the handler
@@ -190,6 +215,9 @@ Result<std::unique_ptr<ebpf::supervise::Supervisor>> supervise(int channel,
 }  // namespace
 
 int run_verb(const BpfOptions& options) {
+    if (!options.to.empty()) {
+        return run_at(options);
+    }
     const auto stand_in = StandIn::make();
     if (!stand_in) {
         say_error(stand_in.error().message);

@@ -112,8 +112,11 @@ void declare_bpf(CLI::App& app, BpfOptions& options) {
     verb->footer(
         "Example: crema bpf -- bpftool feature probe\n"
         "Exit code: that of the command; 1 it could not be started, 2 wrong usage.");
+    CLI::Option* to =
+        verb->add_option("--to", options.to, "socket of a running data path that serves the calls");
     verb->add_flag("-v,--verbose", options.verbose,
-                   "a line on stderr for each call that asks for what is not served");
+                   "a line on stderr for each call that asks for what is not served")
+        ->excludes(to);
     verb->add_option("COMMAND", options.command, "command and its words, behind --")->required();
 }
 

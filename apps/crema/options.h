@@ -53,6 +53,7 @@ struct BenchOptions : ObjectOptions {
 /// crema bpf
 struct BpfOptions {
     std::vector<std::string> command;
+    std::string to;  // socket of a running data path; empty: served here
     bool verbose = false;
 };
 

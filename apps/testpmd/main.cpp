@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <poll.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "apps/testpmd/commands.h"
 #include "apps/testpmd/options.h"
 #include "apps/testpmd/session.h"
+#include "lib/ebpf/supervise/control_socket.h"
 
 namespace crema::testpmd {
 namespace {
@@ -222,7 +224,22 @@ int run(const Options& options) {
         say_error(session.error().message);
         return app::kFailed;
     }
-    const Status status = forward(**session, options);
+    Status status;
+    {
+        // Before the ports go, nobody may use them from outside any more.
+        std::unique_ptr<ebpf::supervise::ControlSocket> socket;
+        if (!options.bpf_socket.empty()) {
+            auto listening = ebpf::supervise::ControlSocket::listen(options.bpf_socket);
+            if (listening) {
+                socket = std::move(*listening);
+            } else {
+                status = forward_error(listening);
+            }
+        }
+        if (status) {
+            status = forward(**session, options);
+        }
+    }
     return finish(**session, options, status);
 }
 

@@ -269,6 +269,10 @@ app::Snapshot Session::snapshot() const {
     for (const auto& each : ports_) {
         app::PortSnapshot own = app::snapshot_of_port(each->port_id(), each->generic());
         own.program = programs_.name_on(each->port_id());
+        if (const auto linked = xdp::attached(each->port_id());
+            own.program.empty() && linked != nullptr) {
+            own.program = linked->program.name;  // by a link of another process
+        }
         all.ports.push_back(std::move(own));
     }
     for (const auto& worker : workers_) {

@@ -492,6 +492,17 @@ void ask_maps() {
         ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, array, 0) == MAP_FAILED ? -1 : 0);
     say("freeze: read mapping",
         ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, array, 0) == MAP_FAILED ? -1 : 0);
+    const int constants = new_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG);
+    attr.map_fd = static_cast<std::uint32_t>(constants);
+    std::printf("constants: writable mapping %d\n", ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE,
+                                                           MAP_SHARED, constants, 0) == MAP_FAILED);
+    say("constants: read mapping",
+        ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, constants, 0) == MAP_FAILED ? -1 : 0);
+    say("constants: update", touch(BPF_MAP_UPDATE_ELEM, constants, 0));
+    say("constants: freeze", call(BPF_MAP_FREEZE, attr));
+    say("constants: update later", touch(BPF_MAP_UPDATE_ELEM, constants, 0));
+    say("constants: lookup", touch(BPF_MAP_LOOKUP_ELEM, constants, 0));
+    ::close(constants);
     say("take: array", touch(BPF_MAP_LOOKUP_AND_DELETE_ELEM, array, 1));
     say("take: hash without key", touch(BPF_MAP_LOOKUP_AND_DELETE_ELEM, hash, 1));
     say("lookup: flags", touch(BPF_MAP_LOOKUP_ELEM, hash, 1, 1));

@@ -194,7 +194,34 @@ void dump_taken(const bpf_map* map) {
     std::printf("  taken: errno %d\n", errno);
 }
 
-void dump(const bpf_map* map) {
+int print_record(void* /*state*/, void* data, std::size_t bytes) {
+    std::printf("  record %s\n", hex(static_cast<const std::uint8_t*>(data), bytes).c_str());
+    return 0;
+}
+
+void run_one(const bpf_program* program, std::size_t number, const Bytes& packet);
+
+/// What a consumer sees that sleeps until there is something, of `object`'s programs run once more
+/// each time it has seen all.
+void consume(const bpf_map* map, const bpf_object* object) {
+    ring_buffer* ring = ring_buffer__new(bpf_map__fd(map), print_record, nullptr, nullptr);
+    if (ring == nullptr) {
+        std::printf("  no consumer: errno %d\n", errno);
+        return;
+    }
+    constexpr int kWaitMs = 2000;
+    for (int round = 0; round < 3; ++round) {
+        std::printf("  consumed %d\n", ring_buffer__poll(ring, kWaitMs));
+        std::printf("  then %d\n", ring_buffer__poll(ring, 0));
+        bpf_program* program = nullptr;
+        bpf_object__for_each_program(program, object) {
+            run_one(program, 0, packets()[1]);
+        }
+    }
+    ring_buffer__free(ring);
+}
+
+void dump(const bpf_map* map, const bpf_object* object) {
     const bpf_map_type type = bpf_map__type(map);
     std::printf("map %s type %u key %u value %u entries %u flags %#x\n", bpf_map__name(map), type,
                 bpf_map__key_size(map), bpf_map__value_size(map), bpf_map__max_entries(map),
@@ -202,6 +229,9 @@ void dump(const bpf_map* map) {
     if (type == BPF_MAP_TYPE_QUEUE || type == BPF_MAP_TYPE_STACK) {
         dump_taken(map);
         return;
+    }
+    if (type == BPF_MAP_TYPE_RINGBUF) {
+        consume(map, object);
     }
     if (bpf_map__key_size(map) == 0) {
         return;
@@ -276,7 +306,7 @@ int show(const char* path) {
             run(program);
         }
         bpf_object__for_each_map(map, object) {
-            dump(map);
+            dump(map, object);
         }
     }
     bpf_object__close(object);

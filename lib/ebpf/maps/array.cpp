@@ -4,6 +4,7 @@
 #include "lib/ebpf/maps/array.h"
 
 #include <cerrno>
+#include <fcntl.h>
 #include <utility>
 
 #include "lib/ebpf/maps/spin_lock.h"
@@ -17,6 +18,13 @@ Result<std::shared_ptr<Map>> ArrayMap::make(const MapSpec& spec) {
         (spec.flags & kMmapable) != 0 ? Memory::Sharing::memfd : Memory::Sharing::private_pages);
     if (!memory) {
         return forward_error(memory);
+    }
+    // The verifier takes what is in there for constants once the map is frozen: user space may map
+    // it for reading only, from the start, as in the kernel.
+    const bool constants = (spec.flags & kRdonlyProg) != 0 && memory->fd() >= 0;
+    if (constants && fcntl(memory->fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) != 0) {
+        return fail(ENOMEM, "map {}: its memory cannot be kept from being written, errno {}",
+                    spec.name, errno);
     }
     return std::make_shared<ArrayMap>(spec, std::move(*memory));
 }

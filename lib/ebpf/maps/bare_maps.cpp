@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lib/ebpf/maps/bare_maps.h"
 
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
-#include <string>
-#include <string_view>
-#include <unistd.h>
+
+#include "lib/base/caller.h"
 
 namespace crema::ebpf::maps {
 
 namespace {
 
 bool is_perf_event(int fd) {
-    const std::string link = "/proc/self/fd/" + std::to_string(fd);
-    std::array<char, 64> target{};
-    const ssize_t bytes = readlink(link.c_str(), target.data(), target.size());
-    return bytes > 0 && std::string_view(target.data(), static_cast<std::size_t>(bytes)) ==
-                            "anon_inode:[perf_event]";
+    return caller::link_of_descriptor(fd) == "anon_inode:[perf_event]";
 }
 
 }  // namespace

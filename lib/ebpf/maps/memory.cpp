@@ -5,6 +5,7 @@
 #include "lib/ebpf/maps/memory.h"
 
 #include <cerrno>
+#include <fcntl.h>
 #include <fstream>
 #include <limits>
 #include <string>
@@ -61,7 +62,9 @@ Result<Memory> Memory::allocate(std::uint64_t bytes, Sharing sharing) {
         MAP_PRIVATE | MAP_ANONYMOUS | (sharing == Sharing::private_reserved ? MAP_NORESERVE : 0);
     if (sharing == Sharing::memfd) {
         fd = UniqueFd(memfd_create("bpf-map", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-        if (fd.get() < 0 || ftruncate(fd.get(), static_cast<off_t>(whole)) != 0) {
+        // Whoever may map it must not take pages away from under us.
+        if (fd.get() < 0 || ftruncate(fd.get(), static_cast<off_t>(whole)) != 0 ||
+            fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
             return fail(ENOMEM, "map values of {} bytes: no shared memory, errno {}", bytes, errno);
         }
         flags = MAP_SHARED;

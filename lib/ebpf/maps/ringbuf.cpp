@@ -24,7 +24,7 @@ std::uint64_t page_bytes() {
 Result<std::shared_ptr<Map>> RingBuffer::make(const MapSpec& spec) {
     const std::uint64_t page = page_bytes();
     const std::uint64_t size = spec.max_entries;
-    UniqueFd position(memfd_create("bpf-map", MFD_CLOEXEC));
+    UniqueFd position(memfd_create("bpf-map", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     UniqueFd data(memfd_create("bpf-map-data", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (!position.valid() || !data.valid() ||
         ftruncate(position.get(), static_cast<off_t>(page)) != 0 ||
@@ -45,6 +45,7 @@ Result<std::shared_ptr<Map>> RingBuffer::make(const MapSpec& spec) {
     };
     if (!share(position.get(), page, page, 0) || !share(data.get(), 2 * page, page + size, 0) ||
         !share(data.get(), 3 * page + size, size, page) ||
+        fcntl(position.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0 ||
         fcntl(data.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
         const int code = errno;
         munmap(all, 3 * page + 2 * size);

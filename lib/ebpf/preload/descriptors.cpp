@@ -79,7 +79,8 @@ void* map_object(void* at, std::size_t bytes, int rights, int flags, int fd, std
         return MAP_FAILED;
     }
     const int saved = errno;
-    const int data_fd = offset > 0 ? static_cast<int>(ask(ebpf::supervise::kRingData, fd)) : -1;
+    const int data_fd =
+        offset > 0 ? static_cast<int>(ask(ebpf::supervise::PrivateCommand::ring_data, fd)) : -1;
     errno = saved;
     if (data_fd < 0) {
         return real_mmap(at, bytes, rights, flags, fd, offset);
@@ -117,8 +118,8 @@ extern "C" {
         !crema::preload::may_be_ours(fd)) {
         return static_cast<int>(plain);
     }
-    const auto events =
-        static_cast<int>(crema::preload::ask(crema::ebpf::supervise::kRingEvents, fd));
+    const auto events = static_cast<int>(
+        crema::preload::ask(crema::ebpf::supervise::PrivateCommand::ring_events, fd));
     if (events < 0) {
         errno = EPERM;
         return -1;

@@ -53,14 +53,14 @@ int open_fdinfo(const char* path) {
         return -1;
     }
     const int saved = errno;
-    const auto text = static_cast<int>(ask(ebpf::supervise::kFdInfo, fd));
+    const auto text = static_cast<int>(ask(ebpf::supervise::PrivateCommand::fd_info, fd));
     errno = saved;
     return text;
 }
 
 bool is_inside_bpffs(int directory) {
     const int saved = errno;
-    const bool inside = ask(ebpf::supervise::kInsideBpffs, directory) == 0;
+    const bool inside = ask(ebpf::supervise::PrivateCommand::inside_bpffs, directory) == 0;
     errno = saved;
     return inside;
 }
@@ -182,8 +182,11 @@ extern "C" {
     if (shown == nullptr) {
         return bytes;
     }
-    const size_t length = std::strlen(shown) < size ? std::strlen(shown) : size;
-    std::memcpy(buffer, shown, length);
+    // readlink(2) ends nothing with NUL.
+    size_t length = 0;
+    for (; length < size && shown[length] != '\0'; ++length) {
+        buffer[length] = shown[length];
+    }
     return static_cast<ssize_t>(length);
 }
 

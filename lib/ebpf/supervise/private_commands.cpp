@@ -116,14 +116,14 @@ long serve_private(int command, std::uint64_t attr, std::uint32_t size) {
     if (const int err = syscall::copy_in(&asked, attr, sizeof asked); err != 0) {
         return err;
     }
-    switch (command) {
-        case kFdInfo:
+    switch (static_cast<PrivateCommand>(command)) {
+        case PrivateCommand::fd_info:
             return fd_info(asked.fd);
-        case kInsideBpffs:
+        case PrivateCommand::inside_bpffs:
             return inside_bpffs(asked.fd);
-        case kRingEvents:
+        case PrivateCommand::ring_events:
             return ring_descriptor(asked.fd, &maps::RingBuffer::events_fd);
-        case kRingData:
+        case PrivateCommand::ring_data:
             return ring_descriptor(asked.fd, &maps::RingBuffer::data_fd);
         default:
             return -EINVAL;

@@ -12,17 +12,17 @@ namespace crema::ebpf::supervise {
 inline constexpr int kFirstPrivate = 0x43524d00;
 
 /// attr: an address of PrivateAttr.
-enum PrivateCommand : int {
+enum class PrivateCommand : int {
     /// The text of /proc/PID/fdinfo/FD, as a new descriptor to read from. EINVAL: not one of ours.
-    kFdInfo = kFirstPrivate,
+    fd_info = kFirstPrivate,
     /// 0 when the directory `fd` lies in what stands for the BPF file system, else -EINVAL.
-    kInsideBpffs,
+    inside_bpffs,
     /// An eventfd that becomes readable when a ring buffer has new records. EINVAL: not one.
-    kRingEvents,
+    ring_events,
     /// The producer's page and the data of a ring buffer, to be mapped for reading. EINVAL: not
     /// one.
-    kRingData,
-    kPrivateEnd,
+    ring_data,
+    end,
 };
 
 struct PrivateAttr {
@@ -30,11 +30,13 @@ struct PrivateAttr {
 };
 
 [[nodiscard]] constexpr bool is_private(int command) {
-    return command >= kFirstPrivate && command < kPrivateEnd;
+    return command >= kFirstPrivate && command < static_cast<int>(PrivateCommand::end);
 }
 
 [[nodiscard]] constexpr bool private_returns_descriptor(int command) {
-    return command == kFdInfo || command == kRingEvents || command == kRingData;
+    const auto asked = static_cast<PrivateCommand>(command);
+    return asked == PrivateCommand::fd_info || asked == PrivateCommand::ring_events ||
+           asked == PrivateCommand::ring_data;
 }
 
 /// Result or negative errno, for the process of caller::current().

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
@@ -33,6 +35,9 @@ struct Supervisor::State {
     Options options;
     std::mutex receive;  // one thread waits for calls, the others for their turn
     std::atomic<bool> finished{false};
+    std::mutex threads;
+    std::condition_variable left;
+    int running = 0;  // under `threads`
 };
 
 namespace {
@@ -134,7 +139,20 @@ bool returns_descriptor(int command) {
                                : syscall::returns_descriptor(command);
 }
 
+void respond(const State& state, const seccomp_notif& call, long result) {
+    seccomp_notif_resp response{};
+    response.id = call.id;
+    response.val = result >= 0 ? result : 0;
+    response.error = result < 0 ? static_cast<int>(result) : 0;
+    // Fails when the process was killed: then nobody waits.
+    (void)::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+}
+
 void answer(const State& state, const seccomp_notif& call) {
+    if (call.pid == 0) {  // of a namespace that we do not see into
+        respond(state, call, -ESRCH);
+        return;
+    }
     const caller::Scope scope(static_cast<pid_t>(call.pid));
     // From here on its process number cannot mean another process: the call waits for us.
     if (::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id) != 0) {
@@ -154,12 +172,7 @@ void answer(const State& state, const seccomp_notif& call) {
         }
         result = -errno;  // the process has no room for another, or is gone
     }
-    seccomp_notif_resp response{};
-    response.id = call.id;
-    response.val = result >= 0 ? result : 0;
-    response.error = result < 0 ? static_cast<int>(result) : 0;
-    // Fails when the process was killed: then nobody waits.
-    (void)::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+    respond(state, call, result);
 }
 
 void work(const std::shared_ptr<State>& state) {
@@ -168,8 +181,14 @@ void work(const std::shared_ptr<State>& state) {
     while (const auto call = receive(*state)) {
         answer(*state, *call);
     }
-    const std::lock_guard lock(command_mutex());
-    syscall::object_store::collect();
+    {
+        const std::lock_guard lock(command_mutex());
+        syscall::object_store::collect();
+    }
+    const std::lock_guard lock(state->threads);
+    if (--state->running == 0) {
+        state->left.notify_all();
+    }
 }
 
 /// A lease that somebody breaks while it is asked for sends SIGIO, whose default is to end us.
@@ -182,11 +201,19 @@ void survive_broken_leases() {
     }
 }
 
+/// Both sides take turns, so the kernel may run them on one CPU (6.6 and later; else nothing).
+void take_turns(int listener) {
+    constexpr unsigned long kSetFlags = SECCOMP_IOW(4, std::uint64_t);
+    constexpr std::uint64_t kSyncWakeUp = 1;
+    (void)::ioctl(listener, kSetFlags, kSyncWakeUp);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Supervisor>> Supervisor::start(UniqueFd listener, Options options) {
     survive_broken_leases();
     auto state = std::make_shared<State>();
+    take_turns(listener.get());
     state->listener = std::move(listener);
     state->stop.reset(::eventfd(0, EFD_CLOEXEC));
     state->options = options;
@@ -194,6 +221,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::start(UniqueFd listener, Options
         return fail(errno, "no eventfd for the supervisor (errno {})", errno);
     }
     // Detached: on old kernels one may be inside of NOTIF_RECV, which nothing interrupts.
+    state->running = kThreads;
     for (int i = 0; i < kThreads; ++i) {
         std::thread(work, state).detach();
     }
@@ -203,6 +231,9 @@ Result<std::unique_ptr<Supervisor>> Supervisor::start(UniqueFd listener, Options
 Supervisor::~Supervisor() {
     const std::uint64_t one = 1;
     (void)!::write(state_->stop.get(), &one, sizeof one);
+    constexpr std::chrono::seconds kPatience(5);  // of one that is in the middle of a test run
+    std::unique_lock lock(state_->threads);
+    (void)state_->left.wait_for(lock, kPatience, [this] { return state_->running == 0; });
 }
 
 bool Supervisor::finished() const {

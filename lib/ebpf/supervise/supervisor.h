@@ -29,7 +29,7 @@ class Supervisor {
 
     explicit Supervisor(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-    /// Calls that come later fail with ENOSYS.
+    /// Calls that come later fail with ENOSYS. Waits for those that are being served, some seconds.
     ~Supervisor();
     Supervisor(const Supervisor&) = delete;
     Supervisor& operator=(const Supervisor&) = delete;

@@ -8,13 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <fmt/format.h>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include <linux/bpf.h>
 
 #include "lib/base/result.h"
+#include "lib/ebpf/syscall/element_lock.h"
 #include "lib/ebpf/syscall/object_ids.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/session.h"
@@ -80,9 +80,6 @@ inline int read_access(std::uint32_t flags, Access& access) {
     const bool may_write = object.access != Access::read && object.map->user_may_write();
     return (wanted == Access::write || may_read) && (wanted == Access::read || may_write);
 }
-
-/// One control thread at a time on the bpf(2) side of maps (maps/map.h).
-std::mutex& element_mutex();
 
 /// Leaves the reason with the session, for the loader's message, and returns the negative errno.
 inline long refuse(Error why) {

@@ -44,21 +44,20 @@ __u64 packets;
 static __u8 last[32];
 
 SEC("xdp")
-int array_write(struct xdp_md *ctx)
-{
+
+int array_write(struct xdp_md* ctx) {
     __u32 key = byte_at(ctx, KEY_OFFSET) & 31;
-    struct five_words *value = bpf_map_lookup_elem(&plain, &key);
+    struct five_words* value = bpf_map_lookup_elem(&plain, &key);
 
     if (!value)
         return XDP_DROP;
-    for (int i = 0; i < 5; i++)
-        value->word[i] += byte_at(ctx, KEY_OFFSET + i);
+    for (int i = 0; i < 5; i++) value->word[i] += byte_at(ctx, KEY_OFFSET + i);
     return XDP_PASS;
 }
 
 SEC("xdp")
-int array_update(struct xdp_md *ctx)
-{
+
+int array_update(struct xdp_md* ctx) {
     __u32 key = byte_at(ctx, KEY_OFFSET) & 31;
     struct five_words value = {{1, 2, 3, 4, key}};
 
@@ -66,10 +65,10 @@ int array_update(struct xdp_md *ctx)
 }
 
 SEC("xdp")
-int array_mappable(struct xdp_md *ctx)
-{
+
+int array_mappable(struct xdp_md* ctx) {
     __u32 key = byte_at(ctx, KEY_OFFSET) & 15;
-    __u64 *value = bpf_map_lookup_elem(&mappable, &key);
+    __u64* value = bpf_map_lookup_elem(&mappable, &key);
 
     if (value)
         __sync_fetch_and_add(value, factor);
@@ -77,10 +76,10 @@ int array_mappable(struct xdp_md *ctx)
 }
 
 SEC("xdp")
-int array_per_cpu(struct xdp_md *ctx)
-{
+
+int array_per_cpu(struct xdp_md* ctx) {
     __u32 key = byte_at(ctx, KEY_OFFSET) & 7;
-    __u64 *value = bpf_map_lookup_elem(&per_cpu, &key);
+    __u64* value = bpf_map_lookup_elem(&per_cpu, &key);
 
     if (value)
         *value += byte_at(ctx, KEY_OFFSET + 1);
@@ -88,10 +87,10 @@ int array_per_cpu(struct xdp_md *ctx)
 }
 
 SEC("xdp")
-int array_locked(struct xdp_md *ctx)
-{
+
+int array_locked(struct xdp_md* ctx) {
     __u32 key = byte_at(ctx, KEY_OFFSET) & 3;
-    struct locked *value = bpf_map_lookup_elem(&locks, &key);
+    struct locked* value = bpf_map_lookup_elem(&locks, &key);
 
     if (!value)
         return XDP_ABORTED;
@@ -103,8 +102,8 @@ int array_locked(struct xdp_md *ctx)
 }
 
 SEC("xdp")
-int global_data(struct xdp_md *ctx)
-{
+
+int global_data(struct xdp_md* ctx) {
     __u32 at = byte_at(ctx, KEY_OFFSET) & 31;
 
     packets++;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only
 //
-// What the programs of this folder share. Each is small, asks one thing of its runtime, and gives an
-// answer that depends on nothing but packets and maps: no time, no addresses, no chance.
+// What the programs of this folder share. Each is small, asks one thing of its runtime, and gives
+// an answer that depends on nothing but packets and maps: no time, no addresses, no chance.
 #ifndef CREMA_FACE_H
 #define CREMA_FACE_H
 
@@ -16,10 +16,9 @@ struct five_words {
 };
 
 /// A byte of the packet, 0 behind its end.
-static __always_inline __u32 byte_at(struct xdp_md *ctx, __u32 offset)
-{
-    __u8 *data = (void *)(long)ctx->data;
-    __u8 *end = (void *)(long)ctx->data_end;
+static __always_inline __u32 byte_at(struct xdp_md* ctx, __u32 offset) {
+    __u8* data = (void*)(long)ctx->data;
+    __u8* end = (void*)(long)ctx->data_end;
 
     return data + offset + 1 <= end ? data[offset] : 0;
 }

@@ -3,13 +3,13 @@
 // Hash maps of every kind: lookup, update with each flag, delete, counting in place.
 #include "face.h"
 
-#define HASH(name_, type_, flags_)      \
-    struct {                            \
-        __uint(type, type_);            \
-        __uint(max_entries, 64);        \
-        __uint(map_flags, flags_);      \
-        __type(key, __u32);             \
-        __type(value, __u64);           \
+#define HASH(name_, type_, flags_) \
+    struct {                       \
+        __uint(type, type_);       \
+        __uint(max_entries, 64);   \
+        __uint(map_flags, flags_); \
+        __type(key, __u32);        \
+        __type(value, __u64);      \
     } name_ SEC(".maps")
 
 HASH(plain, BPF_MAP_TYPE_HASH, 0);
@@ -29,10 +29,9 @@ struct {
     __type(value, struct five_words);
 } wide SEC(".maps");
 
-static __always_inline int count_in(void *map, __u32 key)
-{
+static __always_inline int count_in(void* map, __u32 key) {
     __u64 one = 1;
-    __u64 *seen = bpf_map_lookup_elem(map, &key);
+    __u64* seen = bpf_map_lookup_elem(map, &key);
 
     if (seen) {
         *seen += 1;
@@ -42,39 +41,39 @@ static __always_inline int count_in(void *map, __u32 key)
 }
 
 SEC("xdp")
-int hash_count(struct xdp_md *ctx)
-{
+
+int hash_count(struct xdp_md* ctx) {
     return count_in(&plain, byte_at(ctx, KEY_OFFSET));
 }
 
 SEC("xdp")
-int hash_allocated(struct xdp_md *ctx)
-{
+
+int hash_allocated(struct xdp_md* ctx) {
     return count_in(&allocated, byte_at(ctx, KEY_OFFSET) << 8);
 }
 
 SEC("xdp")
-int hash_per_cpu(struct xdp_md *ctx)
-{
+
+int hash_per_cpu(struct xdp_md* ctx) {
     return count_in(&per_cpu, byte_at(ctx, KEY_OFFSET));
 }
 
 SEC("xdp")
-int hash_lru(struct xdp_md *ctx)
-{
+
+int hash_lru(struct xdp_md* ctx) {
     return count_in(&recent, byte_at(ctx, KEY_OFFSET));
 }
 
 SEC("xdp")
-int hash_lru_per_cpu(struct xdp_md *ctx)
-{
+
+int hash_lru_per_cpu(struct xdp_md* ctx) {
     return count_in(&recent_per_cpu, byte_at(ctx, KEY_OFFSET));
 }
 
 // The verdict is the error of the call.
 SEC("xdp")
-int hash_flags(struct xdp_md *ctx)
-{
+
+int hash_flags(struct xdp_md* ctx) {
     __u32 key = byte_at(ctx, KEY_OFFSET);
     __u64 value = key * 3;
 
@@ -82,23 +81,21 @@ int hash_flags(struct xdp_md *ctx)
 }
 
 SEC("xdp")
-int hash_delete(struct xdp_md *ctx)
-{
+
+int hash_delete(struct xdp_md* ctx) {
     __u32 key = byte_at(ctx, KEY_OFFSET);
 
     return -bpf_map_delete_elem(&plain, &key);
 }
 
 SEC("xdp")
-int hash_wide(struct xdp_md *ctx)
-{
+
+int hash_wide(struct xdp_md* ctx) {
     struct wide_key key = {};
     struct five_words value = {};
 
-    for (int i = 0; i < 20; i++)
-        key.bytes[i] = byte_at(ctx, KEY_OFFSET + i % 4);
-    for (int i = 0; i < 5; i++)
-        value.word[i] = byte_at(ctx, KEY_OFFSET + i) * 0x01010101;
+    for (int i = 0; i < 20; i++) key.bytes[i] = byte_at(ctx, KEY_OFFSET + i % 4);
+    for (int i = 0; i < 5; i++) value.word[i] = byte_at(ctx, KEY_OFFSET + i) * 0x01010101;
     return -bpf_map_update_elem(&wide, &key, &value, BPF_ANY);
 }
 

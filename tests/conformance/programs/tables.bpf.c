@@ -64,40 +64,37 @@ struct {
 } records SEC(".maps");
 
 SEC("xdp")
-int trie_lookup(struct xdp_md *ctx)
-{
+
+int trie_lookup(struct xdp_md* ctx) {
     struct prefix key = {.length = 32};
 
-    for (int i = 0; i < 4; i++)
-        key.address[i] = byte_at(ctx, KEY_OFFSET + i);
+    for (int i = 0; i < 4; i++) key.address[i] = byte_at(ctx, KEY_OFFSET + i);
 
-    __u32 *found = bpf_map_lookup_elem(&routes, &key);
+    __u32* found = bpf_map_lookup_elem(&routes, &key);
 
     return found ? *found : XDP_DROP;
 }
 
 SEC("xdp")
-int trie_update(struct xdp_md *ctx)
-{
+
+int trie_update(struct xdp_md* ctx) {
     struct prefix key = {.length = byte_at(ctx, KEY_OFFSET + 4) & 63};
     __u32 value = byte_at(ctx, KEY_OFFSET + 5);
 
-    for (int i = 0; i < 4; i++)
-        key.address[i] = byte_at(ctx, KEY_OFFSET + i);
+    for (int i = 0; i < 4; i++) key.address[i] = byte_at(ctx, KEY_OFFSET + i);
     return -bpf_map_update_elem(&routes, &key, &value, BPF_ANY);
 }
 
 SEC("xdp")
-int trie_delete(struct xdp_md *ctx)
-{
+
+int trie_delete(struct xdp_md* ctx) {
     struct prefix key = {.length = 8, .address = {byte_at(ctx, KEY_OFFSET)}};
 
     return -bpf_map_delete_elem(&routes, &key);
 }
 
-static __always_inline int count_in(void *inner, __u32 key)
-{
-    __u64 *value = inner ? bpf_map_lookup_elem(inner, &key) : 0;
+static __always_inline int count_in(void* inner, __u32 key) {
+    __u64* value = inner ? bpf_map_lookup_elem(inner, &key) : 0;
 
     if (!value)
         return XDP_DROP;
@@ -106,32 +103,32 @@ static __always_inline int count_in(void *inner, __u32 key)
 }
 
 SEC("xdp")
-int nested_array(struct xdp_md *ctx)
-{
+
+int nested_array(struct xdp_md* ctx) {
     __u32 outer = byte_at(ctx, KEY_OFFSET) & 3;
 
     return count_in(bpf_map_lookup_elem(&by_index, &outer), byte_at(ctx, KEY_OFFSET + 1) & 7);
 }
 
 SEC("xdp")
-int nested_hash(struct xdp_md *ctx)
-{
+
+int nested_hash(struct xdp_md* ctx) {
     __u32 outer = byte_at(ctx, KEY_OFFSET) & 3;
 
     return count_in(bpf_map_lookup_elem(&by_key, &outer), byte_at(ctx, KEY_OFFSET + 1) & 3);
 }
 
 SEC("xdp")
-int queue_push(struct xdp_md *ctx)
-{
+
+int queue_push(struct xdp_md* ctx) {
     __u32 value = byte_at(ctx, KEY_OFFSET);
 
     return -bpf_map_push_elem(&queue, &value, value & 1 ? BPF_EXIST : 0);
 }
 
 SEC("xdp")
-int queue_pop(struct xdp_md *ctx)
-{
+
+int queue_pop(struct xdp_md* ctx) {
     __u32 value = 0;
 
     if (bpf_map_pop_elem(&queue, &value))
@@ -140,8 +137,8 @@ int queue_pop(struct xdp_md *ctx)
 }
 
 SEC("xdp")
-int stack_push_peek(struct xdp_md *ctx)
-{
+
+int stack_push_peek(struct xdp_md* ctx) {
     __u32 value = byte_at(ctx, KEY_OFFSET);
     __u32 top = 0;
 
@@ -151,8 +148,8 @@ int stack_push_peek(struct xdp_md *ctx)
 }
 
 SEC("xdp")
-int bloom(struct xdp_md *ctx)
-{
+
+int bloom(struct xdp_md* ctx) {
     __u32 value = byte_at(ctx, KEY_OFFSET);
 
     if (!bpf_map_peek_elem(&seen, &value))
@@ -161,17 +158,17 @@ int bloom(struct xdp_md *ctx)
 }
 
 SEC("xdp")
-int ring_output(struct xdp_md *ctx)
-{
+
+int ring_output(struct xdp_md* ctx) {
     struct five_words record = {{1, 2, 3, 4, byte_at(ctx, KEY_OFFSET)}};
 
     return -bpf_ringbuf_output(&records, &record, sizeof(record), 0);
 }
 
 SEC("xdp")
-int ring_reserve(struct xdp_md *ctx)
-{
-    __u64 *record = bpf_ringbuf_reserve(&records, 8, 0);
+
+int ring_reserve(struct xdp_md* ctx) {
+    __u64* record = bpf_ringbuf_reserve(&records, 8, 0);
 
     if (!record)
         return XDP_DROP;

@@ -157,27 +157,29 @@ TEST(Supervisor, ClosedDescriptorsDoNotPileUp) {
 }
 
 TEST(Supervisor, BadPointersAndCommandsAreErrors) {
-    EXPECT_EQ(supervised([] {
-                  if (::syscall(SYS_bpf, BPF_MAP_CREATE, 4096, 64) != -1 || errno != EFAULT) {
-                      return 1;
-                  }
-                  bpf_attr attr{};
-                  if (bpf(4711, attr) != -1 || errno != EINVAL) {
-                      return 2;
-                  }
-                  PrivateAttr asked{.fd = 0};
-                  if (::syscall(SYS_bpf, kFdInfo, &asked, sizeof asked) != -1 || errno != EINVAL) {
-                      return 3;
-                  }
-                  if (::syscall(SYS_bpf, kFdInfo, &asked, 3) != -1 || errno != EINVAL) {
-                      return 4;
-                  }
-                  return ::syscall(SYS_bpf, kPrivateEnd, &asked, sizeof asked) == -1 &&
-                                 errno == EINVAL
-                             ? 0
-                             : 5;
-              }),
-              0);
+    EXPECT_EQ(
+        supervised([] {
+            if (::syscall(SYS_bpf, BPF_MAP_CREATE, 4096, 64) != -1 || errno != EFAULT) {
+                return 1;
+            }
+            bpf_attr attr{};
+            if (bpf(4711, attr) != -1 || errno != EINVAL) {
+                return 2;
+            }
+            PrivateAttr asked{.fd = 0};
+            if (::syscall(SYS_bpf, kFirstPrivate, &asked, sizeof asked) != -1 || errno != EINVAL) {
+                return 3;
+            }
+            if (::syscall(SYS_bpf, kFirstPrivate, &asked, 3) != -1 || errno != EINVAL) {
+                return 4;
+            }
+            return ::syscall(SYS_bpf, static_cast<int>(PrivateCommand::end), &asked,
+                             sizeof asked) == -1 &&
+                           errno == EINVAL
+                       ? 0
+                       : 5;
+        }),
+        0);
 }
 
 TEST(Supervisor, ACallOfAKilledProcessIsForgotten) {
