@@ -45,7 +45,7 @@ bpftool map update pinned $B/h key hex ff 00 00 00 value hex 01 02 03 04 05 06 0
 bpftool map lookup pinned $B/h key 1 0 0 0
 bpftool -j map lookup pinned $B/h key 1 0 0 0
 bpftool map lookup pinned $B/h key 2 0 0 0
-bpftool -j map dump pinned $B/h | tr '{' '\\n' | sort
+bpftool -j map dump pinned $B/h | tr '{' '\\n' | tr -d ',]' | sort
 bpftool map dump pinned $B/h | sort
 bpftool map getnext pinned $B/h | head -1
 bpftool map delete pinned $B/h key 1 0 0 0
