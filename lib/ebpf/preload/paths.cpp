@@ -46,14 +46,18 @@ int own_descriptor_in(const char* path, const char* what) {
     return end != at && *end == '\0' && fd >= 0 && fd <= INT32_MAX ? static_cast<int>(fd) : -1;
 }
 
-/// A descriptor that reads as the fdinfo of one of our objects; -1: `path` is another.
-int open_fdinfo(const char* path) {
-    const int fd = own_descriptor_in(path, "fdinfo");
-    if (fd < 0 || !may_be_ours(fd)) {
+/// A descriptor that reads as what stands for `path` here: the fdinfo of one of our objects, the
+/// types of the kernel. -1: nothing does.
+int open_ours(const char* path) {
+    const bool types = path != nullptr && std::strcmp(path, "/sys/kernel/btf/vmlinux") == 0;
+    const int fd = types ? 0 : own_descriptor_in(path, "fdinfo");
+    if (!types && (fd < 0 || !may_be_ours(fd))) {
         return -1;
     }
     const int saved = errno;
-    const auto text = static_cast<int>(ask(ebpf::supervise::PrivateCommand::fd_info, fd));
+    const auto text = static_cast<int>(ask(types ? ebpf::supervise::PrivateCommand::kernel_types
+                                                 : ebpf::supervise::PrivateCommand::fd_info,
+                                           fd));
     errno = saved;
     return text;
 }
@@ -128,7 +132,7 @@ int statfs_of_fd(const char* name, int fd, Statfs* buffer) {
 }
 
 FILE* open_stream(const char* name, const char* path, const char* mode) {
-    const int text = open_fdinfo(path);
+    const int text = open_ours(path);
     if (text >= 0) {
         return ::fdopen(text, mode);
     }
@@ -145,7 +149,7 @@ extern "C" {
     va_start(rest, flags);
     const mode_t mode = crema::preload::mode_of(flags, rest);
     va_end(rest);
-    const int text = crema::preload::open_fdinfo(path);
+    const int text = crema::preload::open_ours(path);
     return text >= 0 ? text : static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, flags, mode));
 }
 
@@ -154,7 +158,7 @@ extern "C" {
     va_start(rest, flags);
     const mode_t mode = crema::preload::mode_of(flags, rest);
     va_end(rest);
-    const int text = crema::preload::open_fdinfo(path);
+    const int text = crema::preload::open_ours(path);
     return text >= 0
                ? text
                : static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, flags | O_LARGEFILE, mode));

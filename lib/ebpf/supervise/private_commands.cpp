@@ -4,16 +4,19 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <vector>
 
 #include <linux/bpf.h>
 
 #include "lib/base/caller.h"
 #include "lib/base/unique_fd.h"
+#include "lib/ebpf/kfuncs/host_types.h"
 #include "lib/ebpf/maps/ringbuf.h"
 #include "lib/ebpf/syscall/object_info.h"
 #include "lib/ebpf/syscall/object_store.h"
@@ -63,7 +66,7 @@ std::string text_of(const syscall::LinkObject& object) {
 
 /// A file that reads as `text`.
 long readable(std::string_view text) {
-    UniqueFd file(::memfd_create("fdinfo", MFD_CLOEXEC));
+    UniqueFd file(::memfd_create("text", MFD_CLOEXEC));
     if (!file.valid()) {
         return -errno;
     }
@@ -71,6 +74,24 @@ long readable(std::string_view text) {
         return -EIO;
     }
     return file.release();
+}
+
+/// Made once; empty where the host shows no types.
+const std::vector<std::uint8_t>& kernel_types_here() {
+    static const std::vector<std::uint8_t> types = [] {
+        std::ifstream file("/sys/kernel/btf/vmlinux", std::ios::binary);
+        const std::vector<std::uint8_t> host((std::istreambuf_iterator<char>(file)),
+                                             std::istreambuf_iterator<char>());
+        auto merged = kfuncs::with_host_types(host);
+        return merged ? std::move(*merged) : std::vector<std::uint8_t>();
+    }();
+    return types;
+}
+
+long kernel_types() {
+    const std::vector<std::uint8_t>& types = kernel_types_here();
+    return types.empty() ? -ENOENT
+                         : readable({reinterpret_cast<const char*>(types.data()), types.size()});
 }
 
 long fd_info(int fd) {
@@ -125,6 +146,8 @@ long serve_private(int command, std::uint64_t attr, std::uint32_t size) {
             return ring_descriptor(asked.fd, &maps::RingBuffer::events_fd);
         case PrivateCommand::ring_data:
             return ring_descriptor(asked.fd, &maps::RingBuffer::data_fd);
+        case PrivateCommand::kernel_types:
+            return kernel_types();
         default:
             return -EINVAL;
     }

@@ -22,6 +22,9 @@ enum class PrivateCommand : int {
     /// The producer's page and the data of a ring buffer, to be mapped for reading. EINVAL: not
     /// one.
     ring_data,
+    /// What stands for /sys/kernel/btf/vmlinux (kfuncs/host_types.h), to read from; `fd` means
+    /// nothing.
+    kernel_types,
     end,
 };
 
@@ -36,7 +39,7 @@ struct PrivateAttr {
 [[nodiscard]] constexpr bool private_returns_descriptor(int command) {
     const auto asked = static_cast<PrivateCommand>(command);
     return asked == PrivateCommand::fd_info || asked == PrivateCommand::ring_events ||
-           asked == PrivateCommand::ring_data;
+           asked == PrivateCommand::ring_data || asked == PrivateCommand::kernel_types;
 }
 
 /// Result or negative errno, for the process of caller::current().
