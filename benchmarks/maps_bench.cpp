@@ -1,34 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Map operations of a program, ours beside the running kernel's, in one process and in turns: ns
-// per call net of the loop around it, smallest of some rounds, and their ratio. Keys are random
-// numbers below (hit) or above (miss) the number of elements, in keys of 4 to 64 bytes.
-//
-// Kernel: eight calls in an XDP program under BPF_PROG_TEST_RUN, less the same program without
-// them. Ours: the native function of the map type, called as compiled code calls it, in the same
-// loop.
+// Map operations of a program, ours beside the running kernel's: the same instructions on both
+// sides, eight operations per run on random keys below (hit) or above (miss) the number of
+// elements, net of the same program without them. CPU time, so that others on the core do not
+// count; short rounds in turns, so that what slows the machine down meets both sides; per call the
+// median of the rounds, and of the rounds' ratios the median, the least and the largest.
 #include <algorithm>
 #include <array>
-#include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <unistd.h>
 #include <vector>
 
+#include <linux/bpf.h>
+
 #include "benchmarks/common/machine.h"
-#include "lib/ebpf/helpers/map_natives.h"
-#include "lib/ebpf/helpers/prototypes.h"
+#include "lib/base/unique_fd.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/syscall/serve.h"
+#include "lib/ebpf/syscall/session.h"
+#include "lib/xdp/test_run.h"
 #include "tests/support/asm.h"
 #include "tests/support/kernel_bpf.h"
 
 namespace {
 
-namespace helpers = crema::ebpf::helpers;
 namespace kernel = crema::test::kernel;
 namespace op = crema::ebpf::op;
 using crema::ebpf::maps::MapSpec;
@@ -40,25 +42,27 @@ constexpr std::uint32_t kValueBytes = 16;
 
 enum class Operation { none, lookup_hit, lookup_miss, update, insert_delete };
 
+constexpr std::size_t kOperations = 5;
+constexpr std::array kNames = {"", "lookup hit", "lookup miss", "update", "delete and insert"};
+
 struct Settings {
     std::uint32_t rounds;
-    std::uint32_t runs;  // per round
+    double round_ns;  // about, of each program
 };
 
 std::uint64_t address(const void* at) {
     return reinterpret_cast<std::uintptr_t>(at);
 }
 
-double nanoseconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start)
-        .count();
+bool is_trie(const MapSpec& spec) {
+    return spec.type == MapType::lpm_trie;
 }
 
 /// The key of a number: LPM keys are whole-length prefixes.
 std::vector<std::uint8_t> key_of(const MapSpec& spec, std::uint32_t number) {
     std::vector<std::uint8_t> key(spec.key_size);
     std::size_t at = 0;
-    if (spec.type == MapType::lpm_trie) {
+    if (is_trie(spec)) {
         const std::uint32_t bits = (spec.key_size - 4) * 8;
         std::memcpy(key.data(), &bits, 4);
         at = 4;
@@ -67,20 +71,24 @@ std::vector<std::uint8_t> key_of(const MapSpec& spec, std::uint32_t number) {
     return key;
 }
 
-// --- kernel ------------------------------------------------------------------------------------
+/// Elements of arrays are there from the start, and stay.
+bool is_measured(const MapSpec& spec, Operation operation) {
+    const bool is_array = spec.type == MapType::array || spec.type == MapType::percpu_array;
+    return !is_array || operation != Operation::insert_delete;
+}
 
 crema::ebpf::Program program_for(const MapSpec& spec, Operation operation) {
     namespace t = crema::test;
     constexpr int kKeyAt = -64;
     constexpr int kValueAt = -96;
-    const int number_at = kKeyAt + (spec.type == MapType::lpm_trie ? 4 : 0);
+    const int number_at = kKeyAt + (is_trie(spec) ? 4 : 0);
     crema::ebpf::Program program;
     program.name = "bench";
     auto& code = program.insns;
     for (int at = kValueAt; at < 0; at += 8) {
         code.push_back(t::store_k(op::kDw, 10, at, 0));
     }
-    if (spec.type == MapType::lpm_trie) {
+    if (is_trie(spec)) {
         code.push_back(t::store_k(op::kW, 10, kKeyAt, (spec.key_size - 4) * 8));
     }
     const auto call = [&](int helper) {
@@ -124,205 +132,279 @@ crema::ebpf::Program program_for(const MapSpec& spec, Operation operation) {
     return program;
 }
 
-class KernelSide {
+class Side {
   public:
-    explicit KernelSide(const MapSpec& spec) : spec_(spec), map_(kernel::create_map(spec)) {
-        std::vector<std::uint8_t> value(kValueBytes * crema::ebpf::maps::possible_cpus());
-        for (std::uint32_t number = 0; number < spec.max_entries; number++) {
-            if (kernel::update(map_, key_of(spec, number).data(), value.data(), 0) != 0) {
-                std::fprintf(stderr, "kernel map cannot be filled\n");
-                std::exit(1);
-            }
-        }
-    }
+    Side() = default;
+    Side(const Side&) = delete;
+    Side& operator=(const Side&) = delete;
+    virtual ~Side() = default;
 
-    KernelSide(const KernelSide&) = delete;
-    KernelSide& operator=(const KernelSide&) = delete;
+    /// False: not filled.
+    [[nodiscard]] virtual bool put(const void* key, const void* value) = 0;
+    [[nodiscard]] virtual bool load(Operation operation, crema::ebpf::Program program) = 0;
+    virtual void run(Operation operation, std::uint32_t runs) = 0;
+};
 
-    ~KernelSide() {
+const std::array<std::uint8_t, 64> kFrame{};
+
+// --- kernel ------------------------------------------------------------------------------------
+
+class KernelSide final : public Side {
+  public:
+    explicit KernelSide(const MapSpec& spec) : map_(kernel::create_map(spec)) {}
+
+    ~KernelSide() override {
         for (const int program : programs_) {
             ::close(program);
         }
         ::close(map_);
     }
 
-    /// ns per run.
-    double measure(Operation operation, std::uint32_t runs) {
-        int& program = programs_[static_cast<std::size_t>(operation)];
-        if (program < 0) {
-            std::string log;
-            const std::array<int, 1> maps = {map_};
-            program = kernel::load_xdp(program_for(spec_, operation), maps, &log);
-            if (program < 0) {
-                std::fprintf(stderr, "kernel refuses the program: %s\n", log.c_str());
-                std::exit(1);
-            }
+    bool put(const void* key, const void* value) override {
+        return kernel::update(map_, key, value, 0) == 0;
+    }
+
+    bool load(Operation operation, crema::ebpf::Program program) override {
+        std::string log;
+        const std::array<int, 1> maps = {map_};
+        int& loaded = programs_[static_cast<std::size_t>(operation)];
+        loaded = kernel::load_xdp(program, maps, &log);
+        if (loaded < 0) {
+            std::fprintf(stderr, "the kernel refuses the program: %s\n", log.c_str());
         }
-        const std::array<std::uint8_t, 64> frame{};
-        return kernel::test_run(program, frame, runs).duration_ns;
+        return loaded >= 0;
+    }
+
+    void run(Operation operation, std::uint32_t runs) override {
+        static_cast<void>(
+            kernel::test_run(programs_[static_cast<std::size_t>(operation)], kFrame, runs));
     }
 
   private:
-    MapSpec spec_;
     int map_;
-    std::array<int, 5> programs_ = {-1, -1, -1, -1, -1};
+    std::array<int, kOperations> programs_ = {-1, -1, -1, -1, -1};
 };
 
 // --- ours --------------------------------------------------------------------------------------
 
-class OurSide {
+class OurSide final : public Side {
   public:
-    explicit OurSide(const MapSpec& spec) : spec_(spec) {
-        auto map = crema::ebpf::maps::create(spec);
-        if (!map) {
-            std::fprintf(stderr, "%s\n", map.error().message.c_str());
-            std::exit(1);
-        }
-        map_ = *map;
-        const std::vector<std::uint8_t> value(map_->user_value_bytes());
-        for (std::uint32_t number = 0; number < spec.max_entries; number++) {
-            if (map_->update(key_of(spec, number).data(), value.data(), 0) != 0) {
-                std::fprintf(stderr, "our map cannot be filled\n");
-                std::exit(1);
-            }
-        }
-        for (std::uint32_t id = 1; id <= 3; id++) {
-            natives_[id] = helpers::native_for(id, spec.type);
-        }
+    explicit OurSide(const MapSpec& spec) {
+        bpf_attr create{};
+        create.map_type = static_cast<std::uint32_t>(spec.type);
+        create.key_size = spec.key_size;
+        create.value_size = spec.value_size;
+        create.max_entries = spec.max_entries;
+        create.map_flags = spec.flags;
+        fd_ = crema::UniqueFd(
+            static_cast<int>(crema::ebpf::syscall::serve(BPF_MAP_CREATE, &create, sizeof create)));
+        map_ = crema::ebpf::syscall::map_of(fd_.get());
     }
 
-    /// ns per run.
-    double measure(Operation operation, std::uint32_t runs) {
-        const auto start = std::chrono::steady_clock::now();
-        for (std::uint32_t run = 0; run < runs; run++) {
-            for (std::uint32_t i = 0; i < kCallsPerRun; i++) {
-                call(operation);
+    bool put(const void* key, const void* value) override {
+        return map_ != nullptr && map_->update(key, value, 0) == 0;
+    }
+
+    bool load(Operation operation, crema::ebpf::Program program) override {
+        for (std::size_t at = 0; at < program.insns.size(); at++) {
+            if (program.insns[at].code == op::kLdImm64) {
+                program.insns[at].imm = fd_.get();
+                at++;
             }
         }
-        return nanoseconds_since(start) / runs;
+        bpf_attr load{};
+        load.prog_type = BPF_PROG_TYPE_XDP;
+        load.expected_attach_type = BPF_XDP;
+        load.insns = address(program.insns.data());
+        load.insn_cnt = static_cast<std::uint32_t>(program.insns.size());
+        load.license = address("GPL");
+        const crema::UniqueFd fd(
+            static_cast<int>(crema::ebpf::syscall::serve(BPF_PROG_LOAD, &load, sizeof load)));
+        if (!fd.valid()) {
+            std::fprintf(stderr, "%s\n", session_.refusal()->message.c_str());
+            return false;
+        }
+        programs_[static_cast<std::size_t>(operation)] = crema::ebpf::syscall::program_of(fd.get());
+        return true;
+    }
+
+    void run(Operation operation, std::uint32_t runs) override {
+        static_cast<void>(
+            crema::xdp::test_run(*programs_[static_cast<std::size_t>(operation)], kFrame, 1, runs));
     }
 
   private:
-    std::uint32_t random() {
-        state_ ^= state_ << 13U;
-        state_ ^= state_ >> 7U;
-        state_ ^= state_ << 17U;
-        return static_cast<std::uint32_t>(state_ >> 32U);
-    }
-
-    void call(Operation operation) {
-        auto number =
-            static_cast<std::uint32_t>(std::uint64_t{random()} * spec_.max_entries >> 32U);
-        if (operation == Operation::lookup_miss) {
-            number += spec_.max_entries;
-        }
-        std::uint8_t* const at = key_.data() + (spec_.type == MapType::lpm_trie ? 4 : 0);
-        std::memcpy(at, &number, sizeof number);
-        asm volatile("" ::: "memory");  // the key is written in every case, also without a call
-        const std::uint64_t map = helpers::map_argument(*map_);
-        switch (operation) {
-            case Operation::none:
-                break;
-            case Operation::lookup_hit:
-            case Operation::lookup_miss:
-                natives_[1](map, address(key_.data()), 0, 0, address(&context_));
-                break;
-            case Operation::update:
-                natives_[2](map, address(key_.data()), address(value_.data()), 0,
-                            address(&context_));
-                break;
-            case Operation::insert_delete:
-                natives_[3](map, address(key_.data()), 0, 0, address(&context_));
-                natives_[2](map, address(key_.data()), address(value_.data()), 0,
-                            address(&context_));
-                break;
-        }
-    }
-
-    MapSpec spec_;
+    crema::ebpf::syscall::Session session_;
+    crema::UniqueFd fd_;
     std::shared_ptr<crema::ebpf::maps::Map> map_;
-    std::array<helpers::Native, 4> natives_{};
-    crema::ebpf::XdpBuff context_{};
-    std::vector<std::uint8_t> key_ = key_of(spec_, 0);
-    std::array<std::uint8_t, kValueBytes> value_{};
-    std::uint64_t state_ = 0x2545f4914f6cdd1d;
+    std::array<std::shared_ptr<const crema::ebpf::LoadedProgram>, kOperations> programs_;
 };
 
-/// The smallest of some rounds, both sides in turns: others on this machine only ever add time.
-template <typename Side>
-double smallest(Side& side, Operation operation, double best, std::uint32_t runs) {
-    return std::min(best, side.measure(operation, runs));
+// --- both --------------------------------------------------------------------------------------
+
+/// ns per run.
+double measure(Side& side, Operation operation, std::uint32_t runs) {
+    const std::uint64_t start = crema::bench::cpu_time_ns();
+    side.run(operation, runs);
+    return static_cast<double>(crema::bench::cpu_time_ns() - start) / runs;
 }
 
-void compare(const char* type_name, const MapSpec& spec, const Settings& settings) {
-    constexpr std::array kOperations = {Operation::none, Operation::lookup_hit,
-                                        Operation::lookup_miss, Operation::update,
-                                        Operation::insert_delete};
-    constexpr std::array kNames = {"", "lookup hit", "lookup miss", "update", "delete and insert"};
-    KernelSide theirs(spec);
-    OurSide ours(spec);
-    std::array<double, 5> their_ns{};
-    std::array<double, 5> our_ns{};
-    their_ns.fill(1e12);
-    our_ns.fill(1e12);
-    for (std::uint32_t round = 0; round < settings.rounds; round++) {
-        for (const Operation operation : kOperations) {
-            const auto at = static_cast<std::size_t>(operation);
-            our_ns[at] = smallest(ours, operation, our_ns[at], settings.runs);
-            their_ns[at] = smallest(theirs, operation, their_ns[at], settings.runs);
+bool prepare(Side& side, const MapSpec& spec) {
+    const std::vector<std::uint8_t> value(std::size_t{kValueBytes} *
+                                          crema::ebpf::maps::possible_cpus());
+    for (std::uint32_t number = 0; number < spec.max_entries; number++) {
+        if (!side.put(key_of(spec, number).data(), value.data())) {
+            std::fprintf(stderr, "a map cannot be filled\n");
+            return false;
         }
     }
-    for (std::size_t at = 1; at < kOperations.size(); at++) {
-        const double own = (our_ns[at] - our_ns[0]) / kCallsPerRun;
-        const double kernels = (their_ns[at] - their_ns[0]) / kCallsPerRun;
-        std::printf("%-12s %8u %4u  %-18s %8.1f %8.1f  %5.2f\n", type_name, spec.max_entries,
-                    spec.key_size, kNames[at], own, kernels, own / kernels);
+    for (std::size_t i = 0; i < kOperations; i++) {
+        const auto operation = static_cast<Operation>(i);
+        if (is_measured(spec, operation) && !side.load(operation, program_for(spec, operation))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
+
+/// Per round.
+struct Rounds {
+    std::vector<double> ours, theirs;
+};
+
+/// Logarithms of the ratios of one line of the summary.
+using Summary = std::map<std::string, std::vector<double>>;
+
+void report(const char* type_name,
+            const MapSpec& spec,
+            Operation operation,
+            const Rounds& rounds,
+            Summary& summary) {
+    std::vector<double> ratios;
+    for (std::size_t i = 0; i < rounds.ours.size(); i++) {
+        if (rounds.theirs[i] > 0) {
+            ratios.push_back(rounds.ours[i] / rounds.theirs[i]);
+        }
+    }
+    if (ratios.empty()) {
+        return;
+    }
+    const char* const name = kNames[static_cast<std::size_t>(operation)];
+    const double ratio = median(ratios);
+    std::printf("%-12s %8u %4u  %-18s %8.1f %8.1f  %5.2f (%.2f..%.2f)\n", type_name,
+                spec.max_entries, spec.key_size, name, median(rounds.ours), median(rounds.theirs),
+                ratio, *std::min_element(ratios.begin(), ratios.end()),
+                *std::max_element(ratios.begin(), ratios.end()));
+    if (ratio > 0) {
+        summary[std::string(type_name) + ", " + name].push_back(std::log(ratio));
+    }
+}
+
+bool compare(const char* type_name,
+             const MapSpec& spec,
+             const Settings& settings,
+             Summary& summary) {
+    KernelSide theirs(spec);
+    OurSide ours(spec);
+    if (!prepare(theirs, spec) || !prepare(ours, spec)) {
+        return false;
+    }
+    std::array<Rounds, kOperations> all;
+    std::array<std::uint32_t, kOperations> our_runs{};
+    std::array<std::uint32_t, kOperations> their_runs{};
+    const auto runs_of = [&](Side& side, Operation operation) {
+        constexpr std::uint32_t kFirst = 200;
+        static_cast<void>(measure(side, operation, kFirst));
+        const double ns = std::max(1.0, measure(side, operation, kFirst));
+        return std::max<std::uint32_t>(kFirst, static_cast<std::uint32_t>(settings.round_ns / ns));
+    };
+    for (std::size_t i = 0; i < kOperations; i++) {
+        if (is_measured(spec, static_cast<Operation>(i))) {
+            our_runs[i] = runs_of(ours, static_cast<Operation>(i));
+            their_runs[i] = runs_of(theirs, static_cast<Operation>(i));
+        }
+    }
+    for (std::uint32_t round = 0; round < settings.rounds; round++) {
+        for (std::size_t i = 0; i < kOperations; i++) {
+            const auto operation = static_cast<Operation>(i);
+            if (is_measured(spec, operation)) {
+                all[i].ours.push_back(measure(ours, operation, our_runs[i]));
+                all[i].theirs.push_back(measure(theirs, operation, their_runs[i]));
+            }
+        }
+    }
+    for (std::size_t i = 1; i < kOperations; i++) {
+        Rounds net;
+        for (std::size_t round = 0; round < all[i].ours.size(); round++) {
+            net.ours.push_back((all[i].ours[round] - all[0].ours[round]) / kCallsPerRun);
+            net.theirs.push_back((all[i].theirs[round] - all[0].theirs[round]) / kCallsPerRun);
+        }
+        report(type_name, spec, static_cast<Operation>(i), net, summary);
     }
     std::fflush(stdout);
+    return true;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
     if (!kernel::available()) {
-        std::printf("bpf(2) is not permitted here: no kernel to compare with\n");
+        std::printf("maps_bench: bpf(2) is not permitted here: no kernel to compare with\n");
         return 0;
     }
     const bool smoke = argc > 1 && std::strcmp(argv[1], "--smoke") == 0;
     const Settings settings =
-        smoke ? Settings{.rounds = 1, .runs = 100} : Settings{.rounds = 12, .runs = 40000};
+        smoke ? Settings{.rounds = 1, .round_ns = 1e4} : Settings{.rounds = 15, .round_ns = 2e6};
     static_cast<void>(crema::bench::pin_this_thread(crema::bench::allowed_cpus().back()));
-    std::printf("map          elements  key  operation            ours ns  kernel ns  ratio\n");
+    std::printf("clock ratio %.2f; ns per call, net of the program without calls\n",
+                crema::bench::clock_ratio());
+    std::printf("map          elements  key  operation             crema   kernel  ratio\n");
 
     struct Type {
         const char* name;
         MapType type;
         std::uint32_t flags;
+        std::vector<std::uint32_t> keys;
     };
 
-    constexpr std::array kTypes = {
-        Type{"hash", MapType::hash, 0}, Type{"percpu_hash", MapType::percpu_hash, 0},
-        Type{"lru_hash", MapType::lru_hash, 0},
-        Type{"lpm_trie", MapType::lpm_trie, crema::ebpf::maps::kNoPrealloc}};
-    for (const Type& type : kTypes) {
-        const bool trie = type.type == MapType::lpm_trie;
-        for (const std::uint32_t elements : {100U, 10000U, 1000000U}) {
-            for (const std::uint32_t key : {4U, 8U, 16U, 40U, 64U}) {
-                const bool chosen =
-                    smoke ? elements == 100 && key == 16 : key == 16 || elements == 10000;
-                if (!chosen || (trie && (key == 4 || key > 16))) {
-                    continue;
+    const std::vector<Type> types = {
+        {"array", MapType::array, 0, {4}},
+        {"percpu_array", MapType::percpu_array, 0, {4}},
+        {"hash", MapType::hash, 0, {4, 8, 16, 40, 64}},
+        {"percpu_hash", MapType::percpu_hash, 0, {4, 8, 16, 40, 64}},
+        {"lru_hash", MapType::lru_hash, 0, {4, 8, 16, 40, 64}},
+        {"lpm_trie", MapType::lpm_trie, crema::ebpf::maps::kNoPrealloc, {8, 20}}};
+    Summary summary;
+    for (const Type& type : types) {
+        for (const std::uint32_t elements : {100U, 10'000U, 1'000'000U}) {
+            for (const std::uint32_t key : type.keys) {
+                const bool every_size = type.keys.size() <= 2 || key == 16;
+                const bool chosen = smoke ? elements == 100 : every_size || elements == 10'000;
+                const MapSpec spec = {.type = type.type,
+                                      .key_size = key,
+                                      .value_size = kValueBytes,
+                                      .max_entries = elements,
+                                      .flags = type.flags,
+                                      .name = "bench"};
+                if (chosen && !compare(type.name, spec, settings, summary)) {
+                    return 1;
                 }
-                compare(type.name,
-                        {.type = type.type,
-                         .key_size = key,
-                         .value_size = kValueBytes,
-                         .max_entries = elements,
-                         .flags = type.flags,
-                         .name = "bench"},
-                        settings);
             }
         }
+    }
+    std::printf("\ngeometric means of the ratios\n");
+    for (const auto& [name, logs] : summary) {
+        double sum = 0;
+        for (const double one : logs) {
+            sum += one;
+        }
+        std::printf("%-32s %5.2f\n", name.c_str(),
+                    std::exp(sum / static_cast<double>(logs.size())));
     }
     return 0;
 }

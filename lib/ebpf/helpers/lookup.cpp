@@ -3,6 +3,7 @@
 // bpf_map_lookup_elem, one function per map type. Arrays are inlined by lowering where it can; the
 // functions here serve the rest. The value stays valid until the run ends.
 #include <cstring>
+#include <type_traits>
 
 #include "lib/base/check.h"
 #include "lib/ebpf/helpers/map_natives.h"
@@ -57,14 +58,76 @@ std::uint64_t lookup_devmap_hash(
     return value_of(map_of<maps::Devmap>(r1).find_hashed(key_at(r2)));
 }
 
-std::uint64_t lookup_hash(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
-    return address_of(map_of<maps::HashMap>(r1).value(memory_at(r2)));
+template <typename Concrete, typename Piece>
+std::uint64_t lookup_by_pieces(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
+    const auto& map = map_of<Concrete>(r1);
+    const auto key = map.core().template in_memory<Piece>(memory_at(r2));
+    const std::uint32_t element = map.core().find_key_and_mark(key);
+    if (element == 0) {
+        return 0;
+    }
+    if constexpr (std::is_same_v<Concrete, maps::HashMap>) {
+        return address_of(map.core().cells().value(element));
+    } else {
+        return address_of(map.value_at(context_of(r5).cpu, element));
+    }
 }
 
-std::uint64_t lookup_percpu_hash(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
-    return address_of(map_of<maps::PercpuHashMap>(r1).value(context_of(r5).cpu, memory_at(r2)));
+template NativeFunction lookup_by_pieces<maps::HashMap, std::uint32_t>;
+template NativeFunction lookup_by_pieces<maps::HashMap, std::uint16_t>;
+template NativeFunction lookup_by_pieces<maps::HashMap, std::uint8_t>;
+template NativeFunction lookup_by_pieces<maps::PercpuHashMap, std::uint32_t>;
+template NativeFunction lookup_by_pieces<maps::PercpuHashMap, std::uint16_t>;
+template NativeFunction lookup_by_pieces<maps::PercpuHashMap, std::uint8_t>;
+
+namespace {
+
+template <std::uint32_t kWords>
+maps::RegisterKey<kWords> key_of(std::uint64_t first, std::uint64_t second) {
+    if constexpr (kWords == 1) {
+        return {{first}};
+    } else {
+        return {{first, second}};
+    }
+}
+
+template <std::uint32_t kWords>
+std::uint64_t lookup_hash_words(
+    std::uint64_t r1, std::uint64_t, std::uint64_t r3, std::uint64_t r4, std::uint64_t) {
+    const auto& core = *reinterpret_cast<const maps::HashCore*>(r1);
+    const std::uint32_t element = core.find_key_and_mark(key_of<kWords>(r3, r4));
+    return element != 0 ? address_of(core.cells().value(element)) : 0;
+}
+
+template <std::uint32_t kWords>
+std::uint64_t lookup_percpu_hash_words(
+    std::uint64_t r1, std::uint64_t, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
+    const auto& map = *reinterpret_cast<const maps::PercpuHashMap*>(r1);
+    return address_of(map.value_of(context_of(r5).cpu, key_of<kWords>(r3, r4)));
+}
+
+}  // namespace
+
+RegisterLookup register_lookup(const maps::Map& map) {
+    constexpr std::uint32_t kBytesMax = 16;
+    if (map.spec().key_size > kBytesMax) {
+        return {};
+    }
+    const bool one_word = map.spec().key_size <= 8;
+    switch (map.spec().type) {
+        case maps::MapType::hash:
+        case maps::MapType::lru_hash:
+            return {.native = one_word ? lookup_hash_words<1> : lookup_hash_words<2>,
+                    .argument = address_of(&static_cast<const maps::HashMap&>(map).core())};
+        case maps::MapType::percpu_hash:
+        case maps::MapType::lru_percpu_hash:
+            return {.native = one_word ? lookup_percpu_hash_words<1> : lookup_percpu_hash_words<2>,
+                    .argument = address_of(&static_cast<const maps::PercpuHashMap&>(map)),
+                    .wants_context = true};
+        default:
+            return {};
+    }
 }
 
 std::uint64_t lookup_lpm_trie(

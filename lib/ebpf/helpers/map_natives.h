@@ -10,15 +10,21 @@
 namespace crema::ebpf::helpers {
 
 // lookup.cpp; r1 map, r2 key, r5 context. Result: address of the value, or 0.
-NativeFunction lookup_hash;
-NativeFunction lookup_percpu_hash;
-
 NativeFunction lookup_lpm_trie;
 // Result: what a map helper takes as r1, the inner map.
 NativeFunction lookup_array_of_maps;
 NativeFunction lookup_hash_of_maps;
 // Result: 0, no slot has a socket.
 NativeFunction lookup_xskmap;
+
+// lookup.cpp and write.cpp, as the others of their names. Concrete: HashMap or PercpuHashMap;
+// Piece: unsigned number of 32, 16 or 8 bits, how the key is read (maps::KeyInMemory).
+template <typename Concrete, typename Piece>
+NativeFunction lookup_by_pieces;
+template <typename Concrete, typename Piece>
+NativeFunction update_by_pieces;
+template <typename Concrete, typename Piece>
+NativeFunction delete_by_pieces;
 
 // lookup.cpp; r1 map, r2 key, r3 CPU. Result: address of that CPU's value, or 0.
 NativeFunction lookup_percpu_elem;
@@ -27,14 +33,10 @@ NativeFunction lookup_percpu_elem;
 NativeFunction update_any;
 NativeFunction update_array;
 NativeFunction update_percpu_array;
-NativeFunction update_hash;
-NativeFunction update_percpu_hash;
 NativeFunction update_lpm_trie;
 
 // write.cpp; r1 map, r2 key, r5 context. Result: 0 or a negative errno.
 NativeFunction delete_any;
-NativeFunction delete_hash;
-NativeFunction delete_percpu_hash;
 NativeFunction delete_lpm_trie;
 
 // iterate.cpp; r1 map, r2 callback, r3 the callback's context, r4 flags, r5 context. Result: number
@@ -60,6 +62,23 @@ NativeFunction perf_event_output;
 // locks.cpp; r1 lock.
 NativeFunction spin_lock;
 NativeFunction spin_unlock;
+
+/// How compiled code calls a lookup with the key in registers: native(argument, -, first word,
+/// second word, context). Null where the map has no such form: keys of more than 16 bytes, types
+/// that are no hash tables. A word is 8 bytes of the key, the last one filled up with zeros.
+struct RegisterLookup {
+    Native native = nullptr;
+    std::uint64_t argument = 0;
+    bool wants_context = false;
+};
+
+[[nodiscard]] RegisterLookup register_lookup(const maps::Map& map);
+
+/// The native function that serves `id` on maps of one type when the key was written in pieces of
+/// `piece_bytes` bytes (1, 2 or 4): maps::KeyInMemory. Null as map_native().
+[[nodiscard]] Native map_native_for_pieces(std::uint32_t id,
+                                           maps::MapType type,
+                                           std::uint32_t piece_bytes);
 
 /// The map behind r1, for helpers that change more of it than memory it points to.
 template <typename Concrete>

@@ -39,16 +39,11 @@ std::uint64_t update_percpu_array(
         map_of<maps::PercpuArrayMap>(r1).put(context_of(r5).cpu, index_at(r2), memory_at(r3), r4));
 }
 
-std::uint64_t update_hash(
+template <typename Concrete, typename Piece>
+std::uint64_t update_by_pieces(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
-    return result_of(
-        map_of<maps::HashMap>(r1).put(context_of(r5).cpu, memory_at(r2), memory_at(r3), r4));
-}
-
-std::uint64_t update_percpu_hash(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
-    return result_of(
-        map_of<maps::PercpuHashMap>(r1).put(context_of(r5).cpu, memory_at(r2), memory_at(r3), r4));
+    return result_of(map_of<Concrete>(r1).template put<Piece>(context_of(r5).cpu, memory_at(r2),
+                                                              memory_at(r3), r4));
 }
 
 std::uint64_t update_lpm_trie(
@@ -62,15 +57,25 @@ std::uint64_t update_any(
     return native != nullptr ? native(r1, r2, r3, r4, r5) : error_result(EINVAL);
 }
 
-std::uint64_t delete_hash(
+template <typename Concrete, typename Piece>
+std::uint64_t delete_by_pieces(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
-    return result_of(map_of<maps::HashMap>(r1).remove(context_of(r5).cpu, memory_at(r2)));
+    return result_of(
+        map_of<Concrete>(r1).template remove<Piece>(context_of(r5).cpu, memory_at(r2)));
 }
 
-std::uint64_t delete_percpu_hash(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
-    return result_of(map_of<maps::PercpuHashMap>(r1).remove(context_of(r5).cpu, memory_at(r2)));
-}
+template NativeFunction update_by_pieces<maps::HashMap, std::uint32_t>;
+template NativeFunction update_by_pieces<maps::HashMap, std::uint16_t>;
+template NativeFunction update_by_pieces<maps::HashMap, std::uint8_t>;
+template NativeFunction update_by_pieces<maps::PercpuHashMap, std::uint32_t>;
+template NativeFunction update_by_pieces<maps::PercpuHashMap, std::uint16_t>;
+template NativeFunction update_by_pieces<maps::PercpuHashMap, std::uint8_t>;
+template NativeFunction delete_by_pieces<maps::HashMap, std::uint32_t>;
+template NativeFunction delete_by_pieces<maps::HashMap, std::uint16_t>;
+template NativeFunction delete_by_pieces<maps::HashMap, std::uint8_t>;
+template NativeFunction delete_by_pieces<maps::PercpuHashMap, std::uint32_t>;
+template NativeFunction delete_by_pieces<maps::PercpuHashMap, std::uint16_t>;
+template NativeFunction delete_by_pieces<maps::PercpuHashMap, std::uint8_t>;
 
 std::uint64_t delete_lpm_trie(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {

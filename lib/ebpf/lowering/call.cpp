@@ -62,34 +62,49 @@ void Rewriter::call_function(std::int32_t function) {
     call_index(index);
 }
 
-// r2 = map, r3 = index (32 bits). A target that is there, and not more than 33 in this run: it runs
-// as a nested call, and what it returns this function returns. Else on with the next instruction.
-// What the target does to the packet stays; nothing else of this frame is read again.
-void Rewriter::tail_call() {
-    const Label failed = out_.new_label();
+// r2 = the slot's content, when r3 (32 bits) is an index of the map.
+void Rewriter::load_tail_target(const maps::ProgArray& map,
+                                std::optional<std::uint32_t> key,
+                                Label failed) {
+    const std::uint32_t entries = map.spec().max_entries;
+    if (key) {
+        out_.load_constant(kR2, reinterpret_cast<std::uintptr_t>(map.slots() + *key));
+        out_.emit(load(op::kDw, kR2, kR2, 0));
+        return;
+    }
     out_.emit(mov32(kR3, kR3));
+    if (entries <= INT32_MAX) {
+        out_.jump(jump_k(op::kJge, kR3, static_cast<std::int32_t>(entries)), failed);
+    } else {
+        out_.emit(mov32_k(kR0, static_cast<std::int32_t>(entries)));
+        out_.jump(jump_x(op::kJge, kR3, kR0), failed);
+    }
+    out_.emit(alu64_k(op::kLsh, kR3, 3));
+    out_.load_constant(kR2, reinterpret_cast<std::uintptr_t>(map.slots()));
+    out_.emit(alu64_x(op::kAdd, kR2, kR3));
+    out_.emit(load(op::kDw, kR2, kR2, 0));
+}
+
+// r1 = context, r2 = map, r3 = index (32 bits). A target that is there, and not more than 33 in
+// this run: it runs as a nested call, and what it returns this function returns. Else on with the
+// next instruction. What the target does to the packet stays; nothing else of this frame is read
+// again.
+void Rewriter::tail_call(std::optional<std::uint32_t> key) {
+    const Label failed = out_.new_label();
     if (facts_->map >= 0) {
         const maps::Map& map = *program_.maps[static_cast<std::size_t>(facts_->map)];
-        const std::uint32_t entries = map.spec().max_entries;
-        if (entries <= INT32_MAX) {
-            out_.jump(jump_k(op::kJge, kR3, static_cast<std::int32_t>(entries)), failed);
-        } else {
-            out_.emit(mov32_k(kR0, static_cast<std::int32_t>(entries)));
-            out_.jump(jump_x(op::kJge, kR3, kR0), failed);
+        if (key && *key >= map.spec().max_entries) {
+            return;  // fails each time
         }
-        out_.emit(alu64_k(op::kLsh, kR3, 3));
-        out_.load_constant(kR2, reinterpret_cast<std::uintptr_t>(
-                                    static_cast<const maps::ProgArray&>(map).slots()));
-        out_.emit(alu64_x(op::kAdd, kR2, kR3));
-        out_.emit(load(op::kDw, kR2, kR2, 0));
+        load_tail_target(static_cast<const maps::ProgArray&>(map), key, failed);
     } else {
         out_.emit(mov64(kR1, kR2));
         out_.emit(mov64(kR2, kR3));
         call_native(find_tail_target, false);
         out_.emit(mov64(kR2, kR0));
+        load_context(kR1);
     }
     out_.jump(jump_k(op::kJeq, kR2, 0), failed);
-    load_context(kR1);
     out_.emit(load(op::kW, kR0, kR1, offsetof(XdpBuff, tail_calls)));
     out_.jump(jump_k(op::kJge, kR0, kTailCallsMax), failed);
     out_.emit(alu64_k(op::kAdd, kR0, 1));
@@ -151,6 +166,26 @@ void Rewriter::lookup_inline(const maps::Map& map, bool percpu) {
     out_.bind(done);
 }
 
+// r3, r4 = the key's words, put together from pieces; r0 is free until the call.
+void Rewriter::lookup_by_registers(const KeyLoad& key) {
+    const Reg base = key.frame_offset ? kFrame : kR2;
+    const std::int32_t start = key.frame_offset.value_or(0);
+    for (const KeyLoad::Piece& piece : key.pieces) {
+        const Reg word = piece.at < 8 ? kR3 : kR4;
+        const std::uint8_t size = size_of_access(piece.bytes);
+        const std::int32_t shift = 8 * (piece.at % 8);
+        if (shift == 0) {
+            out_.emit(load(size, word, base, start + piece.at));
+            continue;
+        }
+        out_.emit(load(size, kR0, base, start + piece.at));
+        out_.emit(alu64_k(op::kLsh, kR0, shift));
+        out_.emit(alu64_x(op::kOr, word, kR0));
+    }
+    out_.load_constant(kR1, key.lookup.argument);
+    call_native(key.lookup.native, key.lookup.wants_context);
+}
+
 void Rewriter::rewrite_call(const Insn& insn, std::size_t at) {
     if (insn.src == op::kPseudoCall) {
         call_function(facts_->function);
@@ -161,13 +196,17 @@ void Rewriter::rewrite_call(const Insn& insn, std::size_t at) {
         return;
     }
     if (insn.imm == kTailCall) {
-        tail_call();
+        tail_call(plan_.calls[at].key);
         return;
     }
     const CallPlan& plan = plan_.calls[at];
     if (plan.kind == CallPlan::Kind::processor_id) {
         load_context(kR0);
         out_.emit(load(op::kW, kR0, kR0, offsetof(XdpBuff, cpu)));
+        return;
+    }
+    if (plan.kind == CallPlan::Kind::register_lookup) {
+        lookup_by_registers(plan_.key_loads.at(at));
         return;
     }
     if (plan.kind != CallPlan::Kind::native) {
@@ -185,7 +224,8 @@ void Rewriter::rewrite_call(const Insn& insn, std::size_t at) {
     helpers::Native native = prototype.native;
     if (facts_->map >= 0) {
         const maps::Map& map = *program_.maps[static_cast<std::size_t>(facts_->map)];
-        native = helpers::native_for(id, map.spec().type);
+        native = helpers::map_native_for_pieces(id, map.spec().type, plan.piece_bytes);
+        native = native != nullptr ? native : prototype.native;
     }
     call_native(native, prototype.wants_context);
 }

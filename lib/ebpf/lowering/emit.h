@@ -68,6 +68,20 @@ inline constexpr std::int32_t kTailCall = 12;  // helper
     return make_insn(opcode(op::kStx | op::kMem | size), base, src, off, 0);
 }
 
+/// The size field of an access of 1, 2, 4 or 8 bytes.
+[[nodiscard]] constexpr std::uint8_t size_of_access(std::uint32_t bytes) {
+    switch (bytes) {
+        case 1:
+            return op::kB;
+        case 2:
+            return op::kH;
+        case 4:
+            return op::kW;
+        default:
+            return op::kDw;
+    }
+}
+
 /// 64-bit compare and jump; the offset is set when the target is known.
 [[nodiscard]] constexpr Insn jump_k(std::uint8_t operation, Reg dst, std::int32_t imm) {
     return make_insn(opcode(op::kJmp | op::kK | operation), dst, 0, 0, imm);

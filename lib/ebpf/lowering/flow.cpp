@@ -142,6 +142,7 @@ void find_liveness(const Program& program,
                    Flow* flow) {
     const std::size_t n = program.insns.size();
     std::vector<RegSet>& live_in = flow->live_in;
+    live_in.assign(n, 0);
     // Backward in program order first; later rounds only where a successor changed. live_in only
     // grows, so a slot comes up at most as often as there are registers.
     std::vector<std::vector<std::uint32_t>> sources(n);  // of taken jumps

@@ -153,6 +153,9 @@ void Rewriter::rewrite_jump(const Insn& insn, std::size_t at) {
     if (branch == verifier::Branch::never_taken) {
         return;
     }
+    if (operation == op::kJa && jump_offset(insn) == 0) {
+        return;  // also what joined accesses leave behind, where no label is
+    }
     const Label target =
         label_at(static_cast<std::size_t>(static_cast<std::int64_t>(at) + 1 + jump_offset(insn)));
     if (branch == verifier::Branch::always_taken) {

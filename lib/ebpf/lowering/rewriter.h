@@ -15,6 +15,10 @@
 #include "lib/ebpf/lowering/lower.h"
 #include "lib/ebpf/lowering/plan.h"
 
+namespace crema::ebpf::maps {
+class ProgArray;
+}
+
 namespace crema::ebpf::lowering {
 
 /// A C call that stands for one instruction (intrinsics.h).
@@ -84,10 +88,14 @@ class Rewriter {
     void rewrite_call(const Insn& insn, std::size_t at);
     void call_native(helpers::Native native, bool wants_context);
     void lookup_constant_key(const maps::Map& map, bool percpu, std::uint32_t key);
+    void lookup_by_registers(const KeyLoad& key);
     void lookup_inline(const maps::Map& map, bool percpu);
     void load_cpu_offset(Reg dst, const maps::Map& map);
     void scale(Reg reg, std::uint32_t factor);
-    void tail_call();
+    void tail_call(std::optional<std::uint32_t> key);
+    void load_tail_target(const maps::ProgArray& map,
+                          std::optional<std::uint32_t> key,
+                          Label failed);
     void call_function(std::int32_t function);
     std::uint32_t native_index(helpers::Native native);
     void call_index(std::uint32_t native);

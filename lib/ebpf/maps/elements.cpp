@@ -71,18 +71,6 @@ Elements::Elements(const ElementLayout& layout, const Options& options, Memory m
     }
 }
 
-void Cells::set_key(std::uint32_t index, const std::uint8_t* key) const {
-    std::atomic<std::uint64_t>* words = key_words(index);
-    // Release: who sees a new word of a reused cell also sees that its old bucket has changed.
-    std::uint32_t left = layout_.key_size;
-    for (; left >= 8; left -= 8, key += 8) {
-        (words++)->store(load_word(key), std::memory_order_release);
-    }
-    if (left != 0) {
-        words->store(load_partial_word(key, left), std::memory_order_release);
-    }
-}
-
 void Cells::copy_key(std::uint32_t index, void* to) const {
     const std::atomic<std::uint64_t>* words = key_words(index);
     for (std::uint32_t at = 0; at < layout_.key_size; at += 8) {

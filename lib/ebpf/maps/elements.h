@@ -65,25 +65,30 @@ class Cells {
         return cell(index) + layout_.value_offset;
     }
 
-    [[nodiscard]] bool key_equals(std::uint32_t index, const std::uint8_t* key) const {
+    template <typename Key>
+    [[nodiscard, gnu::always_inline]] bool key_equals(std::uint32_t index, const Key& key) const {
         const std::atomic<std::uint64_t>* words = key_words(index);
         // Acquire: what is read here comes before the reader's last look at the bucket's version.
-        std::uint32_t left = layout_.key_size;
-        while (left >= 8) {
-            if (words->load(std::memory_order_acquire) != load_word(key)) {
+        for (std::uint32_t at = 0; at < key.count(); at++) {
+            if (words[at].load(std::memory_order_acquire) != key.word(at)) {
                 return false;
             }
-            words++;
-            key += 8;
-            left -= 8;
         }
-        return left == 0 || words->load(std::memory_order_acquire) == load_partial_word(key, left);
+        return true;
     }
 
     /// Where the key lies, for who may look at it while it is reused (callbacks of programs).
     [[nodiscard]] const void* key(std::uint32_t index) const { return key_words(index); }
 
-    void set_key(std::uint32_t index, const std::uint8_t* key) const;
+    template <typename Key>
+    void set_key(std::uint32_t index, const Key& key) const {
+        std::atomic<std::uint64_t>* words = key_words(index);
+        // Release: who sees a new word of a reused cell also sees that its old bucket has changed.
+        for (std::uint32_t at = 0; at < key.count(); at++) {
+            words[at].store(key.word(at), std::memory_order_release);
+        }
+    }
+
     void copy_key(std::uint32_t index, void* to) const;
 
   private:

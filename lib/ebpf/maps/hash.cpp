@@ -36,6 +36,7 @@ void HashMap::read(std::uint32_t element, void* value_out) const {
     }
 }
 
+template <typename Piece>
 int HashMap::put(std::uint32_t list,
                  const void* key,
                  const void* value,
@@ -51,7 +52,8 @@ int HashMap::put(std::uint32_t list,
         flags &= ~kLock;
     }
     return core().put<HashCore::Existing::replace>(
-        list, key, flags, [&](std::uint32_t element, bool) { write_new(element, value); });
+        list, core().in_memory<Piece>(key), flags,
+        [&](std::uint32_t element, bool) { write_new(element, value); });
 }
 
 // BPF_F_LOCK writes into the element that is there. 1: there is none.
@@ -90,7 +92,7 @@ int HashMap::do_update(const void* key, const void* value, std::uint64_t flags) 
 }
 
 int HashMap::do_take(const void* key, void* value_out) {
-    return core().take(core().control(), key,
+    return core().take(core().control(), core().in_memory(key),
                        [&](std::uint32_t element) { read(element, value_out); });
 }
 
@@ -98,5 +100,18 @@ bool HashMap::read_bucket(std::uint32_t at, std::uint32_t count_max, bool remove
     return core().read_bucket(at, count_max, remove, spec().value_size, out,
                               [this](std::uint32_t element, void* to) { read(element, to); });
 }
+
+template int HashMap::put<std::uint32_t>(std::uint32_t,
+                                         const void*,
+                                         const void*,
+                                         std::uint64_t) const;
+template int HashMap::put<std::uint16_t>(std::uint32_t,
+                                         const void*,
+                                         const void*,
+                                         std::uint64_t) const;
+template int HashMap::put<std::uint8_t>(std::uint32_t,
+                                        const void*,
+                                        const void*,
+                                        std::uint64_t) const;
 
 }  // namespace crema::ebpf::maps

@@ -24,7 +24,9 @@ class HashMap final : public HashedMap {
         return element != 0 ? core().cells().value(element) : nullptr;
     }
 
-    /// Program side; cpu: that of the run. 0 or the kernel's negative errno.
+    /// Program side; cpu: that of the run. 0 or the kernel's negative errno. Piece: 32, 16 or 8
+    /// bits, as of KeyInMemory.
+    template <typename Piece = std::uint32_t>
     [[nodiscard]] int put(std::uint32_t cpu,
                           const void* key,
                           const void* value,

@@ -36,7 +36,7 @@ std::uint32_t HashCore::control() const {
 }
 
 int HashCore::next_key(const void* key, void* next_out) const {
-    const std::uint32_t element = table_.next(static_cast<const std::uint8_t*>(key));
+    const std::uint32_t element = key != nullptr ? table_.next(in_memory(key)) : table_.first();
     if (element == 0) {
         return -ENOENT;
     }

@@ -33,13 +33,22 @@ class HashCore {
 
     [[nodiscard]] const HashTable& table() const { return table_; }
 
-    [[nodiscard]] std::uint32_t find(const void* key) const {
-        return table_.find(static_cast<const std::uint8_t*>(key));
+    /// The key at an address, as the other operations take it.
+    template <typename Piece = std::uint32_t>
+    [[nodiscard]] KeyInMemory<Piece> in_memory(const void* key) const {
+        return {key, cells().layout().key_size};
     }
+
+    [[nodiscard]] std::uint32_t find(const void* key) const { return table_.find(in_memory(key)); }
 
     /// For programs: notes the use in LRU maps.
     [[nodiscard]] std::uint32_t find_and_mark(const void* key) const {
-        const std::uint32_t element = find(key);
+        return find_key_and_mark(in_memory(key));
+    }
+
+    template <typename Key>
+    [[nodiscard, gnu::always_inline]] std::uint32_t find_key_and_mark(const Key& key) const {
+        const std::uint32_t element = table_.find(key);
         if (lru_ && element != 0) {
             std::atomic<std::uint32_t>& mark = cells().header(element).referenced;
             if (mark.load(std::memory_order_relaxed) == 0) {
@@ -55,14 +64,16 @@ class HashCore {
 
     /// write(element, is_new) fills the value. flags: kAny, kNoExist or kExist.
     /// -EEXIST, -ENOENT; -E2BIG no room, with LRU -ENOMEM when every element is being written.
-    template <Existing kExisting, typename Write>
-    [[nodiscard]] int put(std::uint32_t list, const void* key, std::uint64_t flags, Write&& write);
+    /// Key: a type of key_hash.h.
+    template <Existing kExisting, typename Key, typename Write>
+    [[nodiscard]] int put(std::uint32_t list, const Key& key, std::uint64_t flags, Write&& write);
 
     /// read(element) sees the value before it goes. -ENOENT.
-    template <typename Read>
-    [[nodiscard]] int take(std::uint32_t list, const void* key, Read&& read);
+    template <typename Key, typename Read>
+    [[nodiscard]] int take(std::uint32_t list, const Key& key, Read&& read);
 
-    [[nodiscard]] int remove(std::uint32_t list, const void* key) {
+    template <typename Key>
+    [[nodiscard]] int remove(std::uint32_t list, const Key& key) {
         return take(list, key, [](std::uint32_t) {});
     }
 
@@ -88,9 +99,9 @@ class HashCore {
           lru_(lru),
           partitioned_(partitioned) {}
 
-    template <Existing kExisting, typename Write>
+    template <Existing kExisting, typename Key, typename Write>
     [[nodiscard]] int put_evicting(std::uint32_t list,
-                                   const std::uint8_t* key,
+                                   const Key& key,
                                    std::uint64_t flags,
                                    Write&& write);
 
@@ -117,9 +128,8 @@ class HashCore {
     bool partitioned_;
 };
 
-template <HashCore::Existing kExisting, typename Write>
-int HashCore::put(std::uint32_t list, const void* key_in, std::uint64_t flags, Write&& write) {
-    const auto* key = static_cast<const std::uint8_t*>(key_in);
+template <HashCore::Existing kExisting, typename Key, typename Write>
+int HashCore::put(std::uint32_t list, const Key& key, std::uint64_t flags, Write&& write) {
     if (lru_) {
         return put_evicting<kExisting>(list, key, flags, write);
     }
@@ -150,11 +160,8 @@ int HashCore::put(std::uint32_t list, const void* key_in, std::uint64_t flags, W
     return 0;
 }
 
-template <HashCore::Existing kExisting, typename Write>
-int HashCore::put_evicting(std::uint32_t list,
-                           const std::uint8_t* key,
-                           std::uint64_t flags,
-                           Write&& write) {
+template <HashCore::Existing kExisting, typename Key, typename Write>
+int HashCore::put_evicting(std::uint32_t list, const Key& key, std::uint64_t flags, Write&& write) {
     const std::uint64_t hash = table_.hash(key);
     std::uint32_t room = 0;
     for (;;) {
@@ -229,9 +236,8 @@ bool HashCore::read_bucket(std::uint32_t at,
     return true;
 }
 
-template <typename Read>
-int HashCore::take(std::uint32_t list, const void* key_in, Read&& read) {
-    const auto* key = static_cast<const std::uint8_t*>(key_in);
+template <typename Key, typename Read>
+int HashCore::take(std::uint32_t list, const Key& key, Read&& read) {
     HashTable::Locked bucket(table_, table_.hash(key));
     const HashTable::Place place = bucket.find(key);
     if (place.element == 0) {

@@ -48,51 +48,8 @@ Result<HashTable> HashTable::make(const Cells& cells,
     return HashTable(cells, secret, static_cast<std::uint32_t>(buckets - 1), std::move(*memory));
 }
 
-std::uint32_t HashTable::find_in_chain(const Bucket& in,
-                                       const std::uint8_t* key,
-                                       std::uint64_t hash,
-                                       std::uint32_t version) const {
-    constexpr std::uint32_t kStepsBetweenLooks = 64;
-    std::uint32_t element = in.chain.load(std::memory_order_acquire);
-    for (std::uint32_t steps = 1; element != 0; steps++) {
-        const ElementHeader& header = cells_.header(element);
-        if (header.hash_high.load(std::memory_order_acquire) == hash >> 32U &&
-            cells_.key_equals(element, key)) {
-            return element;
-        }
-        element = header.next.load(std::memory_order_acquire);
-        // A recycled element leads into other chains; the version says that this has happened.
-        if (steps % kStepsBetweenLooks == 0 &&
-            in.state.load(std::memory_order_acquire) >> 1U != version) {
-            return 0;
-        }
-    }
-    return 0;
-}
-
-std::uint32_t HashTable::next(const std::uint8_t* key) const {
+std::uint32_t HashTable::first(std::uint32_t first_bucket) const {
     std::uint32_t found = 0;
-    std::uint32_t first_bucket = 0;
-    if (key != nullptr) {
-        const std::uint32_t holder = find(key);
-        if (holder != 0) {
-            const std::uint32_t at = static_cast<std::uint32_t>(hash(key)) & mask_;
-            bool passed = false;
-            visit_bucket(at, [&](std::uint32_t element) {
-                if (passed) {
-                    found = element;
-                    return false;
-                }
-                passed = element == holder;
-                return true;
-            });
-            if (found != 0) {
-                return found;
-            }
-            // A holder that went away meanwhile: its bucket is done, as if it had been the last.
-            first_bucket = at + 1;
-        }
-    }
     for (std::uint32_t at = first_bucket; at < buckets() && found == 0; at++) {
         visit_bucket(at, [&](std::uint32_t element) {
             found = element;
@@ -107,27 +64,6 @@ HashTable::Locked::Locked(const HashTable& table, std::uint64_t hash)
 
 HashTable::Locked::~Locked() {
     bucket_.state.store(state_, std::memory_order_release);
-}
-
-HashTable::Place HashTable::Locked::find(const std::uint8_t* key) const {
-    const Cells& cells = table_.cells_;
-    for (std::atomic<std::uint64_t>& at : bucket_.entries) {
-        const std::uint64_t entry = at.load(std::memory_order_relaxed);
-        const auto element = static_cast<std::uint32_t>(entry);
-        if ((entry ^ hash_) >> 32U == 0 && element != 0 && cells.key_equals(element, key)) {
-            return {.entry = &at, .element = element};
-        }
-    }
-    std::atomic<std::uint32_t>* link = &bucket_.chain;
-    while (const std::uint32_t element = link->load(std::memory_order_relaxed)) {
-        ElementHeader& header = cells.header(element);
-        if (header.hash_high.load(std::memory_order_relaxed) == hash_ >> 32U &&
-            cells.key_equals(element, key)) {
-            return {.link = link, .element = element};
-        }
-        link = &header.next;
-    }
-    return {};
 }
 
 HashTable::Place HashTable::Locked::find_element(std::uint32_t element) const {

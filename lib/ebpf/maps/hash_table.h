@@ -17,7 +17,11 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #include "lib/base/result.h"
 #include "lib/ebpf/maps/elements.h"
@@ -30,10 +34,18 @@ class HashTable {
   public:
     struct alignas(64) Bucket {
         static constexpr std::uint32_t kEntries = 6;
-        std::atomic<std::uint32_t> state{0};  // version << 1 | locked
-        std::atomic<std::uint32_t> chain{0};  // first element that found no entry free
         std::atomic<std::uint64_t> entries[kEntries] = {};  // hash_high << 32 | element
+        std::atomic<std::uint32_t> state{0};                // version << 1 | locked
+        std::atomic<std::uint32_t> chain{0};  // first element that found no entry free
         std::uint64_t unused = 0;
+
+        /// Bit n: entry n has the hash's upper half; an empty one may, too. All entries are looked
+        /// at, so that no branch depends on where in the bucket a key is.
+        [[nodiscard]] std::uint32_t candidates(std::uint64_t hash) const;
+
+        [[nodiscard]] std::uint32_t element(std::uint32_t n) const {
+            return static_cast<std::uint32_t>(entries[n].load(std::memory_order_acquire));
+        }
     };
 
     static_assert(sizeof(Bucket) == 64);
@@ -53,7 +65,8 @@ class HashTable {
         Locked& operator=(const Locked&) = delete;
         ~Locked();
 
-        [[nodiscard]] Place find(const std::uint8_t* key) const;
+        template <typename Key>
+        [[nodiscard]] Place find(const Key& key) const;
         [[nodiscard]] Place find_element(std::uint32_t element) const;
         /// The element's key and value are complete.
         void insert(std::uint32_t element);
@@ -73,12 +86,16 @@ class HashTable {
                                                 const HashSecret& secret,
                                                 bool preallocate);
 
-    [[nodiscard]] std::uint64_t hash(const std::uint8_t* key) const {
-        return hash_key(key, key_size_, secret_);
+    // Key: a type of key_hash.h.
+
+    template <typename Key>
+    [[nodiscard]] std::uint64_t hash(const Key& key) const {
+        return hash_words(key, secret_);
     }
 
     /// The element that holds `key`, or 0.
-    [[nodiscard]] std::uint32_t find(const std::uint8_t* key) const;
+    template <typename Key>
+    [[nodiscard, gnu::always_inline]] std::uint32_t find(const Key& key) const;
 
     [[nodiscard]] std::uint32_t buckets() const { return mask_ + 1; }
 
@@ -97,17 +114,17 @@ class HashTable {
         }
     }
 
-    /// The element behind the one that holds `key` in the table's order, the first one when there
-    /// is no such key (or it is null); 0 at the end. Control threads.
-    [[nodiscard]] std::uint32_t next(const std::uint8_t* key) const;
+    /// The first element in the table's order; 0: none.
+    [[nodiscard]] std::uint32_t first(std::uint32_t first_bucket = 0) const;
+
+    /// The element behind the one that holds `key`, the first one when there is no such key; 0 at
+    /// the end. Control threads.
+    template <typename Key>
+    [[nodiscard]] std::uint32_t next(const Key& key) const;
 
   private:
     HashTable(const Cells& cells, const HashSecret& secret, std::uint32_t mask, Memory memory)
-        : cells_(cells),
-          secret_(secret),
-          key_size_(cells.layout().key_size),
-          mask_(mask),
-          memory_(std::move(memory)) {}
+        : cells_(cells), secret_(secret), mask_(mask), memory_(std::move(memory)) {}
 
     [[nodiscard]] Bucket& bucket(std::uint64_t hash) const {
         return reinterpret_cast<Bucket*>(memory_.data())[static_cast<std::uint32_t>(hash) & mask_];
@@ -117,43 +134,138 @@ class HashTable {
         return (hash & 0xffffffff00000000) | element;
     }
 
+    /// find() where its first look does not decide.
+    template <typename Key>
+    [[nodiscard, gnu::noinline, gnu::cold]] std::uint32_t find_all(const Key& key,
+                                                                   std::uint64_t hash) const;
+    template <typename Key>
     [[nodiscard]] std::uint32_t find_in_chain(const Bucket& in,
-                                              const std::uint8_t* key,
+                                              const Key& key,
                                               std::uint64_t hash,
                                               std::uint32_t version) const;
 
     Cells cells_;
     HashSecret secret_;
-    std::uint32_t key_size_;
     std::uint32_t mask_;
     Memory memory_;
 };
 
-inline std::uint32_t HashTable::find(const std::uint8_t* key) const {
+inline std::uint32_t HashTable::Bucket::candidates(std::uint64_t hash) const {
+    const auto tag = static_cast<std::uint32_t>(hash >> 32U);
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    // Each entry is read as a whole: an aligned load of 16 bytes within a cache line never splits
+    // an aligned word. TSan knows atomics only.
+    static_assert(kEntries == 6);
+    const auto* const from = reinterpret_cast<const float*>(entries);
+    const __m128 first = _mm_load_ps(from);
+    const __m128 second = _mm_load_ps(from + 4);
+    const __m128 third = _mm_load_ps(from + 8);
+    std::atomic_signal_fence(std::memory_order_acquire);
+    constexpr int kUpperHalves = _MM_SHUFFLE(3, 1, 3, 1);
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+    const auto equal = [&wanted](__m128 tags) {
+        return static_cast<std::uint32_t>(
+            _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(_mm_castps_si128(tags), wanted))));
+    };
+    return equal(_mm_shuffle_ps(first, second, kUpperHalves)) |
+           (equal(_mm_shuffle_ps(third, third, kUpperHalves)) & 3U) << 4U;
+#else
+    std::uint32_t set = 0;
+    for (std::uint32_t n = 0; n < kEntries; n++) {
+        const std::uint64_t entry = entries[n].load(std::memory_order_acquire);
+        set |= static_cast<std::uint32_t>(entry >> 32U == tag) << n;
+    }
+    return set;
+#endif
+}
+
+template <typename Key>
+inline std::uint32_t HashTable::find(const Key& key) const {
     const std::uint64_t key_hash = hash(key);
+    const Bucket& in = bucket(key_hash);
+    const std::uint32_t version = in.state.load(std::memory_order_acquire) >> 1U;
+    if (const std::uint32_t candidates = in.candidates(key_hash); candidates != 0) {
+        const std::uint32_t element =
+            in.element(static_cast<std::uint32_t>(std::countr_zero(candidates)));
+        if (element != 0 && cells_.key_equals(element, key)) [[likely]] {
+            return element;
+        }
+    } else if (in.chain.load(std::memory_order_acquire) == 0 &&
+               in.state.load(std::memory_order_acquire) >> 1U == version) [[likely]] {
+        return 0;
+    }
+    return find_all(key, key_hash);
+}
+
+template <typename Key>
+std::uint32_t HashTable::find_all(const Key& key, std::uint64_t key_hash) const {
     const Bucket& in = bucket(key_hash);
     for (;;) {
         const std::uint32_t version = in.state.load(std::memory_order_acquire) >> 1U;
-        for (const std::atomic<std::uint64_t>& at : in.entries) {
-            const std::uint64_t entry = at.load(std::memory_order_acquire);
-            if ((entry ^ key_hash) >> 32U == 0 && static_cast<std::uint32_t>(entry) != 0) {
-                const auto element = static_cast<std::uint32_t>(entry);
-                if (cells_.key_equals(element, key)) [[likely]] {
-                    return element;
-                }
+        std::uint32_t candidates = in.candidates(key_hash);
+        for (; candidates != 0; candidates &= candidates - 1) {
+            const std::uint32_t element =
+                in.element(static_cast<std::uint32_t>(std::countr_zero(candidates)));
+            if (element != 0 && cells_.key_equals(element, key)) {
+                return element;
             }
         }
-        if (in.chain.load(std::memory_order_acquire) != 0) [[unlikely]] {
+        if (in.chain.load(std::memory_order_acquire) != 0) {
             const std::uint32_t element = find_in_chain(in, key, key_hash, version);
             if (element != 0) {
                 return element;
             }
         }
         // All loads above are acquire loads, so this one comes last.
-        if (in.state.load(std::memory_order_acquire) >> 1U == version) [[likely]] {
+        if (in.state.load(std::memory_order_acquire) >> 1U == version) {
             return 0;
         }
     }
+}
+
+template <typename Key>
+std::uint32_t HashTable::find_in_chain(const Bucket& in,
+                                       const Key& key,
+                                       std::uint64_t hash,
+                                       std::uint32_t version) const {
+    constexpr std::uint32_t kStepsBetweenLooks = 64;
+    std::uint32_t element = in.chain.load(std::memory_order_acquire);
+    for (std::uint32_t steps = 1; element != 0; steps++) {
+        const ElementHeader& header = cells_.header(element);
+        if (header.hash_high.load(std::memory_order_acquire) == hash >> 32U &&
+            cells_.key_equals(element, key)) {
+            return element;
+        }
+        element = header.next.load(std::memory_order_acquire);
+        // A recycled element leads into other chains; the version says that this has happened.
+        if (steps % kStepsBetweenLooks == 0 &&
+            in.state.load(std::memory_order_acquire) >> 1U != version) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+template <typename Key>
+HashTable::Place HashTable::Locked::find(const Key& key) const {
+    const Cells& cells = table_.cells_;
+    for (std::atomic<std::uint64_t>& at : bucket_.entries) {
+        const std::uint64_t entry = at.load(std::memory_order_relaxed);
+        const auto element = static_cast<std::uint32_t>(entry);
+        if ((entry ^ hash_) >> 32U == 0 && element != 0 && cells.key_equals(element, key)) {
+            return {.entry = &at, .element = element};
+        }
+    }
+    std::atomic<std::uint32_t>* link = &bucket_.chain;
+    while (const std::uint32_t element = link->load(std::memory_order_relaxed)) {
+        ElementHeader& header = cells.header(element);
+        if (header.hash_high.load(std::memory_order_relaxed) == hash_ >> 32U &&
+            cells.key_equals(element, key)) {
+            return {.link = link, .element = element};
+        }
+        link = &header.next;
+    }
+    return {};
 }
 
 template <typename Visit>
@@ -179,6 +291,27 @@ bool HashTable::visit_bucket(std::uint32_t at, Visit&& visit) const {
         element = after;
     }
     return true;
+}
+
+template <typename Key>
+std::uint32_t HashTable::next(const Key& key) const {
+    const std::uint32_t holder = find(key);
+    if (holder == 0) {
+        return first();
+    }
+    const std::uint32_t at = static_cast<std::uint32_t>(hash(key)) & mask_;
+    std::uint32_t found = 0;
+    bool passed = false;
+    visit_bucket(at, [&](std::uint32_t element) {
+        if (passed) {
+            found = element;
+            return false;
+        }
+        passed = element == holder;
+        return true;
+    });
+    // A holder that went away meanwhile: its bucket is done, as if it had been the last.
+    return found != 0 ? found : first(at + 1);
 }
 
 }  // namespace crema::ebpf::maps

@@ -20,8 +20,9 @@ class HashedMap : public Map {
     [[nodiscard]] HashCore& core() const { return *core_; }
 
     /// Program side, any thread; cpu: that of the run. 0 or -ENOENT.
+    template <typename Piece = std::uint32_t>
     [[nodiscard]] int remove(std::uint32_t cpu, const void* key) const {
-        return core_->remove(cpu, key);
+        return core_->remove(cpu, core_->in_memory<Piece>(key));
     }
 
     [[nodiscard]] BatchSupport batch_support() const final {
@@ -32,7 +33,7 @@ class HashedMap : public Map {
 
   private:
     [[nodiscard]] int do_erase(const void* key) override {
-        return core_->remove(core_->control(), key);
+        return core_->remove(core_->control(), core_->in_memory(key));
     }
 
     [[nodiscard]] int do_next_key(const void* key, void* next_out) final {

@@ -45,7 +45,83 @@ struct HashSecret {
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
 }
 
-/// Low and high half are both good: tables use them for different things. bytes > 0.
+// Keys of hash maps are hashed and compared as whole words, the last one filled up with zeros. Code
+// that works on keys takes any type with count() and word(n), n < count().
+
+/// A key of one or two words in registers.
+template <std::uint32_t kWords>
+struct RegisterKey {
+    std::uint64_t words[kWords];
+
+    [[nodiscard]] static constexpr std::uint32_t count() { return kWords; }
+
+    [[nodiscard]] std::uint64_t word(std::uint32_t n) const { return words[n]; }
+};
+
+/// A key in memory, read in pieces. A program has just written it, field by field: a load that
+/// spans two stores waits until both have left the store buffer, which takes longer than all the
+/// rest of a lookup. Addresses and ports are what keys are made of, so pieces of four bytes are
+/// right unless lowering has seen smaller stores.
+template <typename Piece>
+class KeyInMemory {
+  public:
+    KeyInMemory(const void* key, std::uint32_t bytes)
+        : at_(static_cast<const std::uint8_t*>(key)), bytes_(bytes) {}
+
+    [[nodiscard]] std::uint32_t count() const { return (bytes_ + 7) / 8; }
+
+    [[nodiscard, gnu::always_inline]] std::uint64_t word(std::uint32_t n) const {
+        const std::uint8_t* const from = at_ + std::size_t{n} * 8;
+        const std::uint32_t left = bytes_ - n * 8;
+        std::uint64_t word = 0;
+        std::uint32_t at = 0;
+        if (left >= 8) [[likely]] {
+            for (; at < 8; at += sizeof(Piece)) {
+                word |= piece(from + at) << (8 * at);
+            }
+            return word;
+        }
+        for (; at + sizeof(Piece) <= left; at += sizeof(Piece)) {
+            word |= piece(from + at) << (8 * at);
+        }
+        for (; at < left; at++) {
+            word |= std::uint64_t{from[at]} << (8 * at);
+        }
+        return word;
+    }
+
+  private:
+    [[nodiscard]] static std::uint64_t piece(const std::uint8_t* from) {
+        Piece value = 0;
+        std::memcpy(&value, from, sizeof value);
+        return value;
+    }
+
+    const std::uint8_t* at_;
+    std::uint32_t bytes_;
+};
+
+/// Low and high half are both good: tables use them for different things.
+template <typename Key>
+[[nodiscard, gnu::always_inline]] inline std::uint64_t hash_words(const Key& key, const HashSecret& secret) {
+    const std::uint32_t count = key.count();
+    if (count == 1) {
+        return folded_product(key.word(0) ^ secret.first, secret.second);
+    }
+    std::uint64_t state = secret.third;
+    std::uint32_t at = 0;
+    for (; at + 1 < count; at += 2) {
+        state =
+            folded_product(key.word(at) ^ secret.first ^ state, key.word(at + 1) ^ secret.second);
+    }
+    if (at < count) {
+        state = folded_product(key.word(at) ^ secret.first ^ state, secret.second);
+    }
+    return folded_product(state, secret.second);
+}
+
+/// Bytes of any number: what a bloom filter's values are. bytes > 0; low and high half are both
+/// good.
 [[nodiscard]] inline std::uint64_t hash_key(const std::uint8_t* key,
                                             std::size_t bytes,
                                             const HashSecret& secret) {

@@ -30,12 +30,17 @@ Result<std::shared_ptr<Map>> LpmTrie::make(const MapSpec& spec) {
     if (!memory) {
         return forward_error(memory);
     }
-    return std::make_shared<LpmTrie>(spec, std::move(*memory), stride);
+    auto index = PrefixIndex::make(spec.max_entries);
+    if (!index) {
+        return forward_error(index);
+    }
+    return std::make_shared<LpmTrie>(spec, std::move(*memory), std::move(*index), stride);
 }
 
-LpmTrie::LpmTrie(const MapSpec& spec, Memory memory, std::uint32_t stride)
+LpmTrie::LpmTrie(const MapSpec& spec, Memory memory, PrefixIndex index, std::uint32_t stride)
     : Map(spec),
       memory_(std::move(memory)),
+      index_(std::move(index)),
       stride_(stride),
       data_bytes_(spec.key_size - kLengthBytes),
       data_words_(stored_bytes(data_bytes_) / 8),
@@ -46,11 +51,9 @@ LpmTrie::LpmTrie(const MapSpec& spec, Memory memory, std::uint32_t stride)
 void LpmTrie::read_key(const void* from, Key& key) const {
     const auto* bytes = static_cast<const std::uint8_t*>(from);
     std::memcpy(&key.length, bytes, kLengthBytes);
-    bytes += kLengthBytes;
+    const KeyInMemory<std::uint32_t> data(bytes + kLengthBytes, data_bytes_);
     for (std::uint32_t word = 0; word < data_words_; word++) {
-        std::uint64_t raw = 0;
-        std::memcpy(&raw, bytes + std::size_t{word} * 8, std::min(8U, data_bytes_ - word * 8));
-        key.words[word] = __builtin_bswap64(raw);
+        key.words[word] = __builtin_bswap64(data.word(word));
     }
 }
 
@@ -102,6 +105,95 @@ std::uint32_t LpmTrie::walk(const Key& key) const {
     return best;
 }
 
+std::uint32_t LpmTrie::find_in_chain(const PrefixIndex::Prefix& prefix,
+                                     std::uint32_t version) const {
+    constexpr std::uint32_t kStepsBetweenLooks = 64;
+    std::uint32_t index = index_.chain(prefix).load(std::memory_order_acquire);
+    for (std::uint32_t steps = 1; index != 0; steps++) {
+        const Node& at = node(index);
+        const std::atomic<std::uint64_t>* own = words(index);
+        // A node's data goes on behind its prefix as it was given.
+        std::uint64_t differ =
+            (own[0].load(std::memory_order_acquire) ^ prefix.words[0]) & prefix.masks[0];
+        if (data_words_ == 2) {
+            differ |= (own[1].load(std::memory_order_acquire) ^ prefix.words[1]) & prefix.masks[1];
+        }
+        const bool equal =
+            differ == 0 && at.prefix_length.load(std::memory_order_acquire) == prefix.length;
+        if (equal && at.has_value.load(std::memory_order_acquire) != 0) {
+            return index;
+        }
+        index = at.chain.load(std::memory_order_acquire);
+        // A recycled node leads into other chains; the version says that this has happened.
+        if (steps % kStepsBetweenLooks == 0 &&
+            version_.load(std::memory_order_acquire) != version) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+std::uint32_t LpmTrie::find_indexed(const Key& key,
+                                    PrefixIndex::Lengths lengths,
+                                    std::uint32_t version) const {
+    const std::uint64_t second = data_words_ == 1 ? 0 : key.words[1];
+    for (std::uint32_t length = 0; lengths.next(&length);) {
+        if (length > key.length) {
+            continue;
+        }
+        const std::uint32_t found =
+            find_in_chain(PrefixIndex::cut(key.words[0], second, length), version);
+        if (found != 0) {
+            return found;
+        }
+    }
+    return 0;
+}
+
+PrefixIndex::Prefix LpmTrie::prefix_of(std::uint32_t index) const {
+    const std::atomic<std::uint64_t>* own = words(index);
+    return PrefixIndex::cut(own[0].load(std::memory_order_relaxed),
+                            data_words_ == 1 ? 0 : own[1].load(std::memory_order_relaxed),
+                            node(index).prefix_length.load(std::memory_order_relaxed));
+}
+
+std::atomic<std::uint32_t>& LpmTrie::link_of(std::uint32_t index) const {
+    std::atomic<std::uint32_t>* link = &index_.chain(prefix_of(index));
+    while (link->load(std::memory_order_relaxed) != index) {
+        link = &node(link->load(std::memory_order_relaxed)).chain;
+    }
+    return *link;
+}
+
+void LpmTrie::index_node(std::uint32_t index) {
+    if (!is_indexed()) {
+        return;
+    }
+    std::atomic<std::uint32_t>& head = index_.chain(prefix_of(index));
+    node(index).chain.store(head.load(std::memory_order_relaxed), std::memory_order_release);
+    head.store(index, std::memory_order_release);
+    index_.count(node(index).prefix_length.load(std::memory_order_relaxed), 1);
+}
+
+void LpmTrie::unindex_node(std::uint32_t index) {
+    if (!is_indexed()) {
+        return;
+    }
+    link_of(index).store(node(index).chain.load(std::memory_order_relaxed),
+                         std::memory_order_release);
+    index_.count(node(index).prefix_length.load(std::memory_order_relaxed), -1);
+}
+
+// In one step: a reader finds the one or the other.
+void LpmTrie::reindex_node(std::uint32_t from, std::uint32_t to) const {
+    if (!is_indexed()) {
+        return;
+    }
+    node(to).chain.store(node(from).chain.load(std::memory_order_relaxed),
+                         std::memory_order_release);
+    link_of(from).store(to, std::memory_order_release);
+}
+
 std::uint8_t* LpmTrie::value(const void* key_in) const {
     Key key;
     read_key(key_in, key);
@@ -111,7 +203,9 @@ std::uint8_t* LpmTrie::value(const void* key_in) const {
     constexpr std::uint32_t kTries = 32;
     for (std::uint32_t tried = 0; tried < kTries; tried++) {
         const std::uint32_t version = version_.load(std::memory_order_acquire);
-        const std::uint32_t found = walk(key);
+        const PrefixIndex::Lengths lengths = index_.lengths();
+        const std::uint32_t found =
+            is_indexed() && lengths.usable() ? find_indexed(key, lengths, version) : walk(key);
         if (version_.load(std::memory_order_acquire) == version) [[likely]] {
             return found != 0 ? value_of(found) : nullptr;
         }
@@ -202,6 +296,11 @@ int LpmTrie::insert(const Key& key, const void* value, std::uint64_t flags) {
     }
     link->store(added, std::memory_order_release);
     entries_ += replaces ? 0 : 1;
+    if (replaces) {
+        reindex_node(at, added);
+    } else {
+        index_node(added);
+    }
     if (exact) {
         give_node(at);
     }
@@ -227,6 +326,7 @@ int LpmTrie::split(std::atomic<std::uint32_t>& link,
     if (common == key.length) {
         node(added).child[side].store(below, std::memory_order_release);
         link.store(added, std::memory_order_release);
+        index_node(added);
         return 0;
     }
     const std::uint32_t joint = new_node(fork, nullptr);
@@ -237,6 +337,7 @@ int LpmTrie::split(std::atomic<std::uint32_t>& link,
     node(joint).child[side].store(below, std::memory_order_release);
     node(joint).child[1 - side].store(added, std::memory_order_release);
     link.store(joint, std::memory_order_release);
+    index_node(added);
     return 0;
 }
 
@@ -260,6 +361,7 @@ int LpmTrie::remove_exact(const Key& key) {
         return -ENOENT;
     }
     entries_--;
+    unindex_node(at);
     const std::uint32_t zero = node(at).child[0].load(std::memory_order_relaxed);
     const std::uint32_t one = node(at).child[1].load(std::memory_order_relaxed);
     if (zero != 0 && one != 0) {

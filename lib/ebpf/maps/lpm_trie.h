@@ -5,6 +5,8 @@
 // 1 bit; a node without a value only joins two. Depth is bounded by the bits of a key, in routing
 // tables it is about the logarithm of their number.
 //
+// Programs look in an index of the prefixes first (prefix_index.h), where it serves.
+//
 // Readers take no lock. Nodes are recycled in place (type-stable memory, like hash elements), so
 // a walk may stray into a node that is being reused; every write raises the trie's version before
 // a node can be reused, and a walk counts when the version has not moved. Node fields are atomic.
@@ -18,6 +20,7 @@
 
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/maps/memory.h"
+#include "lib/ebpf/maps/prefix_index.h"
 
 namespace crema::ebpf::maps {
 
@@ -26,7 +29,7 @@ class LpmTrie final : public Map {
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
-    LpmTrie(const MapSpec& spec, Memory memory, std::uint32_t stride);
+    LpmTrie(const MapSpec& spec, Memory memory, PrefixIndex index, std::uint32_t stride);
 
     /// Program side, any thread. Null when no prefix matches. Valid until the run ends.
     [[nodiscard]] std::uint8_t* value(const void* key) const;
@@ -47,6 +50,8 @@ class LpmTrie final : public Map {
         std::atomic<std::uint32_t> child[2];
         std::atomic<std::uint32_t> prefix_length;
         std::atomic<std::uint32_t> has_value;
+        std::atomic<std::uint32_t> chain;  // next one of the index
+        std::uint32_t unused;
         // data bytes in whole words, then the value
     };
 
@@ -85,6 +90,24 @@ class LpmTrie final : public Map {
     /// The node with the longest prefix of `key`, 0: none. Under the lock, or to be checked.
     [[nodiscard]] std::uint32_t walk(const Key& key) const;
 
+    /// The same by the index, without the lock. version: before anything was read; a changed one
+    /// may end the search early.
+    [[nodiscard]] std::uint32_t find_indexed(const Key& key,
+                                             PrefixIndex::Lengths lengths,
+                                             std::uint32_t version) const;
+    [[nodiscard]] std::uint32_t find_in_chain(const PrefixIndex::Prefix& prefix,
+                                              std::uint32_t version) const;
+
+    [[nodiscard]] bool is_indexed() const { return data_bits_ <= PrefixIndex::kBitsMax; }
+
+    [[nodiscard]] PrefixIndex::Prefix prefix_of(std::uint32_t index) const;
+    /// Where the index refers to the node.
+    [[nodiscard]] std::atomic<std::uint32_t>& link_of(std::uint32_t index) const;
+    // Under the lock. The node has its value, or still has it.
+    void index_node(std::uint32_t index);
+    void unindex_node(std::uint32_t index);
+    void reindex_node(std::uint32_t from, std::uint32_t to) const;
+
     [[nodiscard]] std::uint32_t take_node();
     /// No link leads to the node any more.
     void give_node(std::uint32_t index);
@@ -108,6 +131,7 @@ class LpmTrie final : public Map {
     [[nodiscard]] int do_next_key(const void* key, void* next_out) override;
 
     Memory memory_;
+    PrefixIndex index_;
     std::uint32_t stride_;
     std::uint32_t data_bytes_;
     std::uint32_t data_words_;

@@ -133,7 +133,7 @@ int HashOfMaps::do_update(const void* key, const void* value, std::uint64_t flag
     }
     // In place: one pointer, so a run sees the old map or the new one.
     const int rc = core().put<HashCore::Existing::rewrite>(
-        core().control(), key, flags, [&](std::uint32_t element, bool) {
+        core().control(), core().in_memory(key), flags, [&](std::uint32_t element, bool) {
             inner_of(element).store(map.get(), std::memory_order_release);
             if (element >= owned_.size()) {
                 owned_.resize(std::size_t{element} + 1);
@@ -148,7 +148,7 @@ int HashOfMaps::do_update(const void* key, const void* value, std::uint64_t flag
 
 int HashOfMaps::do_erase(const void* key) {
     std::shared_ptr<Map> old;
-    const int rc = core().take(core().control(), key,
+    const int rc = core().take(core().control(), core().in_memory(key),
                                [&](std::uint32_t element) { owned_[element].swap(old); });
     retired_.add(std::move(old));
     return rc;

@@ -42,6 +42,7 @@ PercpuHashMap::PercpuHashMap(const MapSpec& spec, std::unique_ptr<HashCore> core
       stride_(stored_bytes(spec.value_size)),
       percpu_stride_(percpu_stride_of(spec, this->core())) {}
 
+template <typename Piece>
 int PercpuHashMap::put(std::uint32_t cpu,
                        const void* key,
                        const void* value,
@@ -50,7 +51,7 @@ int PercpuHashMap::put(std::uint32_t cpu,
         return -EINVAL;
     }
     return core().put<HashCore::Existing::rewrite>(
-        cpu, key, flags, [&](std::uint32_t element, bool is_new) {
+        cpu, core().in_memory<Piece>(key), flags, [&](std::uint32_t element, bool is_new) {
             if (is_new) {
                 for (const std::uint32_t other : possible_cpu_ids()) {
                     if (other != cpu) {
@@ -84,7 +85,7 @@ int PercpuHashMap::do_update(const void* key, const void* value, std::uint64_t f
         return -EINVAL;
     }
     return core().put<HashCore::Existing::rewrite>(
-        core().control(), key, flags, [&](std::uint32_t element, bool) {
+        core().control(), core().in_memory(key), flags, [&](std::uint32_t element, bool) {
             const auto* in = static_cast<const std::uint8_t*>(value);
             for (const std::uint32_t cpu : possible_cpu_ids()) {
                 write_value(value_at(cpu, element), in, stride_);
@@ -94,7 +95,7 @@ int PercpuHashMap::do_update(const void* key, const void* value, std::uint64_t f
 }
 
 int PercpuHashMap::do_take(const void* key, void* value_out) {
-    return core().take(core().control(), key,
+    return core().take(core().control(), core().in_memory(key),
                        [&](std::uint32_t element) { read(element, value_out); });
 }
 
@@ -105,5 +106,18 @@ bool PercpuHashMap::read_bucket(std::uint32_t at,
     return core().read_bucket(at, count_max, remove, user_value_bytes(), out,
                               [this](std::uint32_t element, void* to) { read(element, to); });
 }
+
+template int PercpuHashMap::put<std::uint32_t>(std::uint32_t,
+                                               const void*,
+                                               const void*,
+                                               std::uint64_t) const;
+template int PercpuHashMap::put<std::uint16_t>(std::uint32_t,
+                                               const void*,
+                                               const void*,
+                                               std::uint64_t) const;
+template int PercpuHashMap::put<std::uint8_t>(std::uint32_t,
+                                              const void*,
+                                              const void*,
+                                              std::uint64_t) const;
 
 }  // namespace crema::ebpf::maps

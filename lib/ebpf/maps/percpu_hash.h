@@ -26,11 +26,19 @@ class PercpuHashMap final : public HashedMap {
         return element != 0 ? value_at(cpu, element) : nullptr;
     }
 
+    template <typename Key>
+    [[nodiscard]] std::uint8_t* value_of(std::uint32_t cpu, const Key& key) const {
+        const std::uint32_t element = core().find_key_and_mark(key);
+        return element != 0 ? value_at(cpu, element) : nullptr;
+    }
+
     [[nodiscard]] std::uint8_t* value_at(std::uint32_t cpu, std::uint32_t element) const {
         return values_.data() + cpu * percpu_stride_ + std::uint64_t{element} * stride_;
     }
 
-    /// Program side; cpu: that of the run. 0 or the kernel's negative errno.
+    /// Program side; cpu: that of the run. 0 or the kernel's negative errno. Piece: 32, 16 or 8
+    /// bits, as of KeyInMemory.
+    template <typename Piece = std::uint32_t>
     [[nodiscard]] int put(std::uint32_t cpu,
                           const void* key,
                           const void* value,

@@ -33,8 +33,12 @@ inline void write_value(std::uint8_t* to, const void* from, std::uint32_t bytes)
     const auto* in = static_cast<const std::uint8_t*>(from);
     std::uint32_t at = 0;
     for (; at + 8 <= bytes; at += 8) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, in + at, 8);
+        // In halves: a program has just written them, often one by one (key_hash.h).
+        std::uint32_t low = 0;
+        std::uint32_t high = 0;
+        std::memcpy(&low, in + at, 4);
+        std::memcpy(&high, in + at + 4, 4);
+        const std::uint64_t word = low | std::uint64_t{high} << 32U;
         detail::shared_word(to + at).store(word, std::memory_order_relaxed);
     }
     if (at < bytes) {

@@ -41,6 +41,18 @@ bool is_socket_field(RegType type, std::int32_t off, std::uint32_t size) {
     return bytes == 4 || !whole_only;
 }
 
+std::uint8_t region_of(RegType type) {
+    switch (type) {
+        case RegType::packet:
+        case RegType::packet_meta:
+            return kPacket;
+        case RegType::stack:
+            return kStack;
+        default:
+            return kOtherMemory;
+    }
+}
+
 bool programs_may_not_write(const maps::MapSpec& spec) {
     // The kernel makes devmaps read-only for programs, whatever the creator asked for.
     return (spec.flags & maps::kRdonlyProg) != 0 || spec.type == maps::MapType::devmap ||
@@ -263,7 +275,11 @@ Status Machine::check_access(
             }
             return ok ? fail(EACCES, "R{} invalid mem access '{}'", regno, type_name(reg)) : ok;
     }
-    return ok ? note_access(Access::memory) : ok;
+    if (!ok) {
+        return ok;
+    }
+    proof_.insns[insn_].regions |= region_of(reg.type);
+    return note_access(Access::memory);
 }
 
 /// Keys, memory that calls gave, and sockets.

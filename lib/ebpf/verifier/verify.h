@@ -22,6 +22,10 @@ namespace crema::ebpf::verifier {
 /// may mix, then `memory`.
 enum class Access : std::uint8_t { none, ctx, memory };
 
+/// What lies where an access of kind `memory` reaches, as a set: of all explored paths. Packet
+/// (metadata, too) and stack never overlap.
+inline constexpr std::uint8_t kPacket = 1, kStack = 2, kOtherMemory = 4;
+
 /// Which way a conditional jump goes on the explored paths.
 enum class Branch : std::uint8_t { both, never_taken, always_taken };
 
@@ -32,6 +36,7 @@ inline constexpr std::int32_t kNoMap = -1, kMapVaries = -2;
 struct InsnFacts {
     bool reachable = false;  // false: not verified, must not be compiled
     Access access = Access::none;
+    std::uint8_t regions = 0;
     Branch branch = Branch::both;
     /// call with a map argument: index into Program::maps when it is the same on all paths
     std::int32_t map = kNoMap;
