@@ -37,7 +37,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
     double seconds = 3;  // per program
-    int rounds = 15;
+    int rounds = 31;
     std::string json;
     std::vector<std::string> names;  // empty: all
 };

@@ -54,7 +54,7 @@ class Assembler {
 
     /// The program, ready for the JIT. E2BIG: so many far jumps cross one place that no island
     /// holds them.
-    /// needs_frame: the program calls; the JIT makes a frame only where r10 occurs.
+    /// needs_frame: the program calls, so the stack must be aligned (Layout::aligning_insn).
     [[nodiscard]] Result<std::vector<Insn>> finish(bool needs_frame);
 
     /// After finish(): where each of its instruction slots comes from.

@@ -99,4 +99,13 @@ inline constexpr std::int32_t kTailCall = 12;  // helper
     return insn.code == (op::kJmp | op::kJa);
 }
 
+/// Registers that occur in the machine code of an instruction, as a set: a 64-bit move to itself
+/// makes none. The second half of LD_IMM64 is no instruction.
+[[nodiscard]] constexpr std::uint32_t registers_in_code(const Insn& insn) {
+    if (insn.code == (op::kAlu64 | op::kX | op::kMov) && insn.dst == insn.src) {
+        return 0;
+    }
+    return 1U << insn.dst | 1U << insn.src;
+}
+
 }  // namespace crema::ebpf::lowering

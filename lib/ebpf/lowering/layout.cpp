@@ -6,6 +6,7 @@
 #include "lib/ebpf/lowering/layout.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "lib/base/check.h"
 #include "lib/ebpf/lowering/native_size.h"
@@ -178,6 +179,32 @@ bool Assembler::Layout::needs_jump_padding() const {
     });
 }
 
+// At a call the stack must be aligned to 16 bytes. With a frame its size sees to that, and the JIT
+// makes one where r10 occurs. Without, it is aligned where the JIT saves an odd number of r6..r9;
+// else one more of them is made to occur, which costs less than a frame.
+std::optional<Insn> Assembler::Layout::aligning_insn() const {
+    RegSet used = 0;
+    const auto note = [&used](const Item& item) { used |= registers_in_code(item.insn); };
+    for (const Item& item : items_) {
+        if (!item.removed) {
+            note(item);
+        }
+    }
+    for (const Island& island : islands_) {
+        std::for_each(island.items.begin(), island.items.end(), note);
+    }
+    constexpr RegSet kSaved = 0x3c0;  // r6..r9
+    if ((used & reg_bit(kFrame)) != 0 || std::popcount(used & kSaved) % 2 == 1) {
+        return std::nullopt;
+    }
+    for (Reg reg = 6; reg < kFrame; reg++) {
+        if ((used & reg_bit(reg)) == 0) {
+            return mov32(reg, reg);
+        }
+    }
+    return mov64(kR0, kFrame);
+}
+
 void Assembler::Layout::append_island(const Island& island, bool jump_over) {
     if (island.items.empty()) {
         return;
@@ -211,7 +238,9 @@ void Assembler::Layout::place(bool needs_frame) {
         bound_[start] = static_cast<std::uint32_t>(placed_.size());
     }
     if (needs_frame) {
-        placed_.push_back({.insn = mov64(kR0, kFrame)});
+        if (const auto touch = aligning_insn()) {
+            placed_.push_back({.insn = *touch});
+        }
     }
     std::vector<std::uint32_t> place_of(items_.size() + 1);
     std::size_t island = 0;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "lib/ebpf/lowering/assembler.h"
+#include "lib/ebpf/lowering/flow.h"
 
 namespace crema::ebpf::lowering {
 
@@ -53,6 +54,8 @@ class Assembler::Layout {
     void add(std::size_t island, const Item& item);
     void append_island(const Island& island, bool jump_over);
     [[nodiscard]] bool needs_jump_padding() const;
+    /// What a function with calls needs at its start, if anything.
+    [[nodiscard]] std::optional<Insn> aligning_insn() const;
 
     const Assembler& from_;
     const Spacing spacing_;

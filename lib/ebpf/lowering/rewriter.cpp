@@ -139,20 +139,18 @@ void Rewriter::rewrite(std::size_t at) {
 }
 
 std::uint32_t Rewriter::frame_bytes(const std::vector<Insn>& insns) const {
-    // Callee-saved registers that occur in machine code: a move to itself emits none.
     RegSet used = 0;
     for (std::size_t at = 0; at < insns.size(); at++) {
         const Insn& insn = insns[at];
-        const bool emits_nothing =
-            insn.code == (op::kAlu64 | op::kX | op::kMov) && insn.dst == insn.src;
-        if (!emits_nothing) {
-            used |= reg_bit(insn.dst) | reg_bit(insn.src);
-        }
+        used |= registers_in_code(insn);
         at += insn.code == op::kLdImm64 ? 1 : 0;
     }
     constexpr RegSet kSaved = 0x7c0;  // r6..r10
     const auto pushes = static_cast<std::uint32_t>(__builtin_popcount(used & kSaved));
     const std::size_t slots = static_cast<std::size_t>(own_slots()) + parking_slots_;
+    if ((used & reg_bit(kFrame)) == 0) {
+        return 0;  // the JIT makes no frame; the layout has seen to calls
+    }
     std::uint32_t bytes = stack_bytes() + 8 * static_cast<std::uint32_t>(slots);
     if (bytes == 0 && !natives_.empty()) {
         bytes = 8;  // without a size there is no frame, and nothing to align with
