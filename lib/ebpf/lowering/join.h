@@ -5,8 +5,8 @@
 // pieces of code whose effect is known byte by byte (straight_run.h) are replaced by shorter ones
 // with the same effect (rebuild.h), in place: what is left over becomes `goto pc+0`.
 //
-// Only packet and stack: other memory is seen by other threads, which may rely on the order and the
-// width of accesses.
+// Only loads of packet and stack and stores to the packet: other memory is seen by other threads,
+// which may rely on the order and the width of accesses.
 #pragma once
 
 #include "lib/ebpf/lowering/flow.h"

@@ -213,6 +213,11 @@ bool StraightRun::follow_store(const Insn& insn, const verifier::InsnFacts& fact
     if (!bytes) {
         return false;
     }
+    // What a program stores on its stack are keys, above all. They are read again at once, each
+    // part as wide as it was stored (plan.h): that must stay true.
+    if (facts.regions != verifier::kPacket) {
+        return false;
+    }
     const auto at = access(insn.dst, insn, facts, true);
     if (!at) {
         return false;

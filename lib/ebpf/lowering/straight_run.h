@@ -2,8 +2,8 @@
 //
 // What a straight piece of code computes, byte by byte: each byte of a register or of memory is
 // a constant, a byte that memory held before the piece, or a byte that a register held before it.
-// Only loads and stores of packet and stack, moves, constants, and shifts and masks by whole bytes
-// are followed; the first other instruction ends the piece.
+// Only loads of packet and stack, stores to the packet, moves, constants, and shifts and masks by
+// whole bytes are followed; the first other instruction ends the piece.
 #pragma once
 
 #include <array>
