@@ -359,7 +359,7 @@ int main(int argc, char** argv) {
     }
     const bool smoke = argc > 1 && std::strcmp(argv[1], "--smoke") == 0;
     const Settings settings =
-        smoke ? Settings{.rounds = 1, .round_ns = 1e4} : Settings{.rounds = 15, .round_ns = 2e6};
+        smoke ? Settings{.rounds = 1, .round_ns = 1e4} : Settings{.rounds = 11, .round_ns = 5e6};
     static_cast<void>(crema::bench::pin_this_thread(crema::bench::allowed_cpus().back()));
     std::printf("clock ratio %.2f; ns per call, net of the program without calls\n",
                 crema::bench::clock_ratio());
