@@ -38,29 +38,36 @@ int wrong_usage() {
     return 2;
 }
 
+/// False: there is no such option, or not with such a number.
+bool set_number(Request& request, const std::string& name, const char* text) {
+    char* end = nullptr;
+    const std::uint64_t number = std::strtoull(text, &end, 10);
+    if (end == text || *end != '\0') {
+        return false;
+    }
+    if (name == "--mutants") {
+        request.mutants = number;
+    } else if (name == "--seconds") {
+        request.seconds = static_cast<double>(number);
+    } else if (name == "--seed") {
+        request.seed = number;
+        request.seed_given = true;
+    } else if (name == "--chunk" && number > 0) {
+        request.chunk = number;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 bool read_arguments(int argc, char** argv, Request& request) {
     for (int i = 1; i + 1 < argc; i += 2) {
         const std::string name = argv[i];
-        const char* const value = argv[i + 1];
-        char* end = nullptr;
-        const std::uint64_t number = std::strtoull(value, &end, 10);
-        const bool is_number = end != value && *end == '\0';
         if (name == "--record") {
-            request.record = value;
+            request.record = argv[i + 1];
         } else if (name == "--commit") {
-            request.commit = value;
-        } else if (!is_number) {
-            return false;
-        } else if (name == "--mutants") {
-            request.mutants = number;
-        } else if (name == "--seconds") {
-            request.seconds = static_cast<double>(number);
-        } else if (name == "--seed") {
-            request.seed = number;
-            request.seed_given = true;
-        } else if (name == "--chunk" && number > 0) {
-            request.chunk = number;
-        } else {
+            request.commit = argv[i + 1];
+        } else if (!set_number(request, name, argv[i + 1])) {
             return false;
         }
     }
