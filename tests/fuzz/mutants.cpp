@@ -69,26 +69,30 @@ bool MutantTally::is_good() const {
     return only_ours == 0 && stricter * 100 <= both_accept + stricter;
 }
 
-Mutants::Mutants() : stage_(stay_on_this_cpu()), features_(served_features(Way::compiled)) {
+Mutants::Mutants()
+    : families_(load_families()),
+      stage_(stay_on_this_cpu()),
+      features_(served_features(Way::compiled)) {
     generated_.push_back({"dice", std::make_unique<KernelVerifier>(case_maps()), {}});
     generated_.push_back({"helper calls", std::make_unique<KernelVerifier>(case_maps()), {}});
     generated_.push_back({"campaign", std::make_unique<KernelVerifier>(stage_.maps()), {}});
     generated_.back().has_campaign_types = true;
-    add_table();
-    add_objects();
 }
 
-void Mutants::add_table() {
+std::vector<Mutants::Family> Mutants::load_families() {
+    std::vector<Family> families;
     Family table{"table", std::make_unique<KernelVerifier>(case_maps()), {}};
     for (const VerifierCase& c : verifier_cases()) {
         if (c.refusal.empty() && c.program.insns.size() < 1000) {
             table.programs.push_back(c.program);
         }
     }
-    families_.push_back(std::move(table));
+    families.push_back(std::move(table));
+    add_objects(families);
+    return families;
 }
 
-void Mutants::add_objects() {
+void Mutants::add_objects(std::vector<Family>& families) {
     std::vector<std::string> paths;
     for (const char* folder : {CREMA_BPF_DIR, CREMA_TEST_BPF_DIR, "/usr/lib/x86_64-linux-gnu/bpf",
                                "/usr/lib/bpf", "/usr/lib64/bpf"}) {
@@ -114,10 +118,9 @@ void Mutants::add_objects() {
             // Its own types would have to change with it.
             program.btf = nullptr;
             program.functions.clear();
-            families_.push_back(
-                {std::filesystem::path(path).filename().string() + " " + judged.name,
-                 std::make_unique<KernelVerifier>(program.maps),
-                 {program}});
+            families.push_back({std::filesystem::path(path).filename().string() + " " + judged.name,
+                                std::make_unique<KernelVerifier>(program.maps),
+                                {program}});
         }
     }
 }

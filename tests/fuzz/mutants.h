@@ -60,17 +60,18 @@ class Mutants {
         bool has_campaign_types = false;  // functions know theirs: function_types.h
     };
 
-    void add_table();
-    void add_objects();
+    /// The table of rules first, then objects.
+    [[nodiscard]] static std::vector<Family> load_families();
+    static void add_objects(std::vector<Family>& families);
     /// A program that both accept, of generator `kind`.
     [[nodiscard]] const ebpf::Program& generated(std::size_t kind, std::uint64_t base);
     [[nodiscard]] ebpf::Program generate_one(std::size_t kind, std::uint64_t seed) const;
     void judge_in(const Family& family, ebpf::Program program, std::uint64_t seed, MutantTally& t);
 
+    std::vector<Family> families_;  // loaded before the stage tells maps its own descriptors
     OurStage stage_;
     Features features_;
     std::vector<Family> generated_;
-    std::vector<Family> families_;
 };
 
 }  // namespace crema::test::fuzz

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <sched.h>
@@ -273,8 +274,10 @@ constexpr OuterEntry kOuter[] = {{kArrayOfMaps, 0, 0},
 const Maps* inner_by_place = nullptr;
 
 std::shared_ptr<ebpf::maps::Map> map_by_place(int place, int* error) {
-    *error = 0;
-    return inner_by_place->at(static_cast<std::size_t>(place));
+    const bool known = inner_by_place != nullptr && place >= 0 &&
+                       static_cast<std::size_t>(place) < inner_by_place->size();
+    *error = known ? 0 : -EBADF;
+    return known ? (*inner_by_place)[static_cast<std::size_t>(place)] : nullptr;
 }
 
 std::shared_ptr<ebpf::maps::Map> make(const MapSpec& spec) {

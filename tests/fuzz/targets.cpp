@@ -50,8 +50,11 @@ std::vector<std::shared_ptr<ebpf::LoadedProgram>>& loaded_programs() {
 }
 
 ebpf::maps::ProgramRef loaded_by_place(int place) {
-    const auto& program = loaded_programs().at(static_cast<std::size_t>(place));
     ebpf::maps::ProgramRef ref;
+    if (place < 0 || static_cast<std::size_t>(place) >= loaded_programs().size()) {
+        return ref;
+    }
+    const auto& program = loaded_programs()[static_cast<std::size_t>(place)];
     ref.program = program;
     ref.id = program->id;
     ref.traits.expected_attach_type = ebpf::kAttachXdp;
