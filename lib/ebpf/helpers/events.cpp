@@ -20,8 +20,7 @@ std::uint64_t ringbuf_output(
     if ((r4 & ~kWakeupFlags) != 0) [[unlikely]] {
         return error_result(EINVAL);
     }
-    const int rc = writable_map_of<maps::RingBuffer>(r1).output(memory_at(r2), r3, r4);
-    return static_cast<std::uint64_t>(std::int64_t{rc});
+    return result_of(writable_map_of<maps::RingBuffer>(r1).output(memory_at(r2), r3, r4));
 }
 
 std::uint64_t ringbuf_reserve(

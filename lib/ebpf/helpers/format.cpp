@@ -152,29 +152,41 @@ void add_ipv6(Sink& sink, const std::uint8_t* ip, bool colons) {
     }
 }
 
-/// Reads what put() left.
+/// Reads what put() left. A format may lie in memory that changes between the two: behind the end
+/// there are zeros.
 class Source {
   public:
-    explicit Source(const char* bytes) : bytes_(bytes) {}
+    explicit Source(std::string_view bytes) : bytes_(bytes) {}
 
     std::uint64_t number(std::size_t bytes) {
         at_ = (at_ + 3) / 4 * 4;
         std::uint64_t value = 0;
-        std::memcpy(&value, bytes_ + at_, bytes);
-        at_ += bytes;
+        if (const std::string_view found = take(bytes); found.size() == bytes) {
+            std::memcpy(&value, found.data(), bytes);
+        }
         return value;
     }
 
-    char character() { return bytes_[at_++]; }
+    char character() {
+        const std::string_view found = take(1);
+        return found.empty() ? '\0' : found.front();
+    }
 
     std::string_view text() {
-        const std::string_view found(bytes_ + at_);
-        at_ += found.size() + 1;
-        return found;
+        const std::size_t begin = std::min(at_, bytes_.size());
+        const std::size_t nul = std::min(bytes_.find('\0', begin), bytes_.size());
+        at_ = nul + 1;
+        return bytes_.substr(begin, nul - begin);
     }
 
   private:
-    const char* bytes_;
+    std::string_view take(std::size_t bytes) {
+        const std::string_view found = bytes_.substr(std::min(at_, bytes_.size()), bytes);
+        at_ += bytes;
+        return found;
+    }
+
+    std::string_view bytes_;
     std::size_t at_ = 0;
 };
 
@@ -336,7 +348,7 @@ std::int64_t Formatter::gather(std::span<const char> format, std::span<const std
 
 std::size_t Formatter::write(std::span<char> text) const {
     Sink sink(text);
-    Source source(bytes_.data());
+    Source source({bytes_.data(), used_});
     for (std::size_t at = 0; at < format_.size();) {
         const char c = format_[at++];
         if (c != '%') {

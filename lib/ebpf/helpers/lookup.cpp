@@ -2,7 +2,7 @@
 //
 // bpf_map_lookup_elem, one function per map type. Arrays are inlined by lowering where it can; the
 // functions here serve the rest. The value stays valid until the run ends.
-#include <cstring>
+#include <cstddef>
 #include <type_traits>
 
 #include "lib/base/check.h"
@@ -19,12 +19,6 @@ namespace crema::ebpf::helpers {
 
 namespace {
 
-std::uint32_t key_at(std::uint64_t address) {
-    std::uint32_t key = 0;
-    std::memcpy(&key, reinterpret_cast<const void*>(address), sizeof key);
-    return key;
-}
-
 std::uint64_t address_of(const void* value) {
     return reinterpret_cast<std::uintptr_t>(value);
 }
@@ -40,22 +34,23 @@ std::uint64_t value_of(const maps::DevmapEntry* entry) {
 
 std::uint64_t lookup_array(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
-    return address_of(map_of<maps::ArrayMap>(r1).value(key_at(r2)));
+    return address_of(map_of<maps::ArrayMap>(r1).value(maps::load_index(memory_at(r2))));
 }
 
 std::uint64_t lookup_percpu_array(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
-    return address_of(map_of<maps::PercpuArrayMap>(r1).value(context_of(r5).cpu, key_at(r2)));
+    return address_of(map_of<maps::PercpuArrayMap>(r1).value(context_of(r5).cpu,
+                                                             maps::load_index(memory_at(r2))));
 }
 
 std::uint64_t lookup_devmap(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
-    return value_of(map_of<maps::Devmap>(r1).find_direct(key_at(r2)));
+    return value_of(map_of<maps::Devmap>(r1).find_direct(maps::load_index(memory_at(r2))));
 }
 
 std::uint64_t lookup_devmap_hash(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
-    return value_of(map_of<maps::Devmap>(r1).find_hashed(key_at(r2)));
+    return value_of(map_of<maps::Devmap>(r1).find_hashed(maps::load_index(memory_at(r2))));
 }
 
 template <typename Concrete, typename Piece>
@@ -137,7 +132,7 @@ std::uint64_t lookup_lpm_trie(
 
 std::uint64_t lookup_array_of_maps(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t) {
-    return address_of(map_of<maps::ArrayOfMaps>(r1).inner(key_at(r2)));
+    return address_of(map_of<maps::ArrayOfMaps>(r1).inner(maps::load_index(memory_at(r2))));
 }
 
 std::uint64_t lookup_hash_of_maps(
@@ -164,7 +159,8 @@ std::uint64_t lookup_percpu_elem(
         return 0;
     }
     if (map_of(r1).spec().type == maps::MapType::percpu_array) {
-        return address_of(map_of<maps::PercpuArrayMap>(r1).value(cpu, key_at(r2)));
+        return address_of(
+            map_of<maps::PercpuArrayMap>(r1).value(cpu, maps::load_index(memory_at(r2))));
     }
     return address_of(map_of<maps::PercpuHashMap>(r1).value(cpu, memory_at(r2)));
 }

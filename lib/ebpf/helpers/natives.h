@@ -1,44 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The native functions behind the prototypes, one file per family. Compiled code calls them with
-// BPF's r1..r5 in the C argument registers: never through a C++ prototype of other types. They run
-// on the packet path: no allocation, lock or system call.
+// The native functions behind the prototypes, one file per family. Compiled code calls them as
+// abi/native.h says, never through a C++ prototype of other types. They run on the packet path: no
+// allocation, lock or system call.
 #pragma once
 
 #include <cstdint>
 
+#include "lib/ebpf/abi/native.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/maps/map.h"
 
 namespace crema::ebpf::helpers {
 
+using ebpf::NativeFunction;
+
 // lookup.cpp; r1 map, r2 key, r5 context. Result: address of the value, or 0.
-std::uint64_t lookup_any(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
-std::uint64_t lookup_array(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
-std::uint64_t lookup_percpu_array(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
-std::uint64_t lookup_devmap(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
-std::uint64_t lookup_devmap_hash(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+NativeFunction lookup_any;
+NativeFunction lookup_array;
+NativeFunction lookup_percpu_array;
+NativeFunction lookup_devmap;
+NativeFunction lookup_devmap_hash;
 
 // redirect.cpp; redirect: r1 ifindex, r2 flags; redirect_map: r1 map, r2 key, r3 flags; r5 context.
-std::uint64_t redirect(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
-std::uint64_t redirect_map_any(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
-std::uint64_t redirect_map_devmap(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
-std::uint64_t redirect_map_devmap_hash(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
-std::uint64_t redirect_map_cpumap(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
-
-/// All natives have this type: `NativeFunction name;` declares one.
-using NativeFunction = std::uint64_t(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+NativeFunction redirect;
+NativeFunction redirect_map_any;
+NativeFunction redirect_map_devmap;
+NativeFunction redirect_map_devmap_hash;
+NativeFunction redirect_map_cpumap;
 
 // adjust.cpp; r1 context, r2 signed 32-bit offset. Result: 0 or a negative errno.
 NativeFunction xdp_adjust_head;
@@ -131,9 +120,14 @@ template <typename Concrete = maps::Map>
     return *static_cast<const Concrete*>(reinterpret_cast<const maps::Map*>(r1));
 }
 
+/// r0 of a helper that ends with `code`, 0 or a negative errno.
+[[nodiscard]] inline std::uint64_t result_of(int code) {
+    return static_cast<std::uint64_t>(std::int64_t{code});
+}
+
 /// r0 of a helper that fails with `error`, a positive errno.
 [[nodiscard]] inline std::uint64_t error_result(int error) {
-    return static_cast<std::uint64_t>(-std::int64_t{error});
+    return result_of(-error);
 }
 
 [[nodiscard]] inline std::uint8_t* memory_at(std::uint64_t address) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 
+#include "lib/ebpf/abi/native.h"
 #include "lib/ebpf/maps/map.h"
 
 namespace crema::ebpf::helpers {
@@ -99,11 +100,10 @@ struct Return {
 /// How often and when a callback argument runs.
 enum class CallbackRule : std::uint8_t { none, loop, each_element, timer, user_ringbuf, vma };
 
-/// What a call compiles to: r1..r5 as in BPF, r0 as result. A helper with `wants_context` gets the
+/// What a call compiles to. A helper with `wants_context` gets the
 /// XdpBuff* of the running program in r5 (lowering loads it), whatever the program had there: only
 /// for helpers of at most four arguments.
-using Native = std::uint64_t (*)(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
+using ebpf::Native;
 
 struct Prototype {
     std::uint32_t id = 0;

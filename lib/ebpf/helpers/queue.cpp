@@ -9,14 +9,6 @@
 
 namespace crema::ebpf::helpers {
 
-namespace {
-
-std::uint64_t result_of(int code) {
-    return static_cast<std::uint64_t>(std::int64_t{code});
-}
-
-}  // namespace
-
 std::uint64_t map_push_elem(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t, std::uint64_t) {
     if (map_of(r1).spec().type == maps::MapType::bloom_filter) {

@@ -13,6 +13,7 @@ namespace crema::ebpf::helpers {
 
 namespace {
 
+constexpr std::uint32_t kRedirectMap = 51;
 constexpr std::uint64_t kActionMask = 3;  // verdict for an empty slot
 constexpr std::uint64_t kBroadcast = 8;
 constexpr std::uint64_t kExcludeIngress = 16;
@@ -96,21 +97,9 @@ std::uint64_t redirect_map_xskmap(
 
 std::uint64_t redirect_map_any(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
-    switch (map_of(r1).spec().type) {
-        case maps::MapType::devmap:
-            return redirect_map_devmap(r1, r2, r3, r4, r5);
-        case maps::MapType::devmap_hash:
-            return redirect_map_devmap_hash(r1, r2, r3, r4, r5);
-        case maps::MapType::cpumap:
-            return redirect_map_cpumap(r1, r2, r3, r4, r5);
-        case maps::MapType::xskmap:
-            return redirect_map_xskmap(r1, r2, r3, r4, r5);
-        default:
-            break;
-    }
-    constexpr bool kVerifierAdmitsThisMapType = false;
-    CREMA_CHECK(kVerifierAdmitsThisMapType);
-    return 0;
+    const Native native = map_native(kRedirectMap, map_of(r1).spec().type);
+    CREMA_CHECK(native != nullptr);  // the verifier admits no other map type
+    return native(r1, r2, r3, r4, r5);
 }
 
 }  // namespace crema::ebpf::helpers

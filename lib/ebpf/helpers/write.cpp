@@ -3,7 +3,6 @@
 // bpf_map_update_elem and bpf_map_delete_elem. In per-CPU maps a program writes its own CPU's
 // value. Key and value may lie in the frame, on the stack or in another map's value.
 #include <cerrno>
-#include <cstring>
 
 #include "lib/ebpf/helpers/map_natives.h"
 #include "lib/ebpf/maps/array.h"
@@ -14,29 +13,16 @@
 
 namespace crema::ebpf::helpers {
 
-namespace {
-
-std::uint32_t index_at(std::uint64_t address) {
-    std::uint32_t index = 0;
-    std::memcpy(&index, memory_at(address), sizeof index);
-    return index;
-}
-
-std::uint64_t result_of(int code) {
-    return static_cast<std::uint64_t>(std::int64_t{code});
-}
-
-}  // namespace
-
 std::uint64_t update_array(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t) {
-    return result_of(map_of<maps::ArrayMap>(r1).put(index_at(r2), memory_at(r3), r4));
+    return result_of(
+        map_of<maps::ArrayMap>(r1).put(maps::load_index(memory_at(r2)), memory_at(r3), r4));
 }
 
 std::uint64_t update_percpu_array(
     std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
-    return result_of(
-        map_of<maps::PercpuArrayMap>(r1).put(context_of(r5).cpu, index_at(r2), memory_at(r3), r4));
+    return result_of(map_of<maps::PercpuArrayMap>(r1).put(
+        context_of(r5).cpu, maps::load_index(memory_at(r2)), memory_at(r3), r4));
 }
 
 template <typename Concrete, typename Piece>

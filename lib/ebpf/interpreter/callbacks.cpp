@@ -6,13 +6,11 @@
 #include <cerrno>
 #include <mutex>
 
+#include "lib/ebpf/abi/native.h"
 #include "lib/ebpf/interpreter/interpreter.h"
 
 namespace crema::ebpf::interpreter {
 namespace {
-
-using Function = std::uint64_t (*)(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5);
 
 struct Place {
     const Image* image = nullptr;  // null: free
@@ -39,7 +37,7 @@ std::uint64_t function_of(
 }
 
 template <std::size_t... Index>
-constexpr std::array<Function, sizeof...(Index)> make_functions(std::index_sequence<Index...>) {
+constexpr std::array<Native, sizeof...(Index)> make_functions(std::index_sequence<Index...>) {
     return {function_of<Index>...};
 }
 

@@ -53,7 +53,7 @@ std::uint64_t compare_exchange(std::uint64_t r1,
 }
 
 template <typename Word>
-helpers::Native atomic_of(std::int32_t operation) {
+Native atomic_of(std::int32_t operation) {
     if (operation == op::kAtomicXchg) {
         return fetch<Word, op::kAtomicXchg>;
     }
@@ -131,11 +131,11 @@ std::uint64_t run_tail_target(std::uint64_t r1,
     return target.entry(reinterpret_cast<XdpBuff*>(r1), target.self);
 }
 
-helpers::Native atomic_native(std::int32_t operation, bool wide) {
+Native atomic_native(std::int32_t operation, bool wide) {
     return wide ? atomic_of<std::uint64_t>(operation) : atomic_of<std::uint32_t>(operation);
 }
 
-helpers::Native signed_division_native(bool remainder, bool wide) {
+Native signed_division_native(bool remainder, bool wide) {
     if (wide) {
         return remainder ? divide<std::int64_t, std::uint64_t, true>
                          : divide<std::int64_t, std::uint64_t, false>;
