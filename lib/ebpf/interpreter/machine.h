@@ -196,7 +196,9 @@ inline bool Activation<Watch>::load(const Insn& insn, Cpu& cpu) {
             if (!allows(cpu, address, kBytes, Use::read)) {
                 return false;
             }
-            cpu.regs[insn.dst] = context_field(buff_, offset);
+            const std::uint64_t field = context_field(buff_, offset);
+            cpu.regs[insn.dst] =
+                op::mode(Code) == op::kMemSx ? sign_extend<std::uint64_t>(field, 32) : field;
             return true;
         }
     }

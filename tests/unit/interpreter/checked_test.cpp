@@ -37,6 +37,7 @@ CheckedRun run(const Code& code, std::uint64_t insns_max = 10'000, std::uint64_t
     buff.frame_sz = ebpf::kTestRunPageBytes;
     buff.data = buff.data_meta = page.data() + ebpf::kXdpHeadroom;
     buff.data_end = buff.data + kPacketBytes;
+    buff.ingress_ifindex = 0x80000001;
     return ebpf::interpreter::run_checked(**image, buff,
                                           {.insns_max = insns_max, .salt = salt, .observer = {}});
 }
@@ -65,6 +66,9 @@ TEST(CheckedInterpreter, PacketEndsWhereTheContextSays) {
 
 TEST(CheckedInterpreter, ContextIsReadByWholeFields) {
     expect_result({load(op::kW, 0, 1, 16), exit_insn()}, 0);
+    expect_result({load(op::kW, 0, 1, 12), exit_insn()}, 0x80000001);
+    expect_result({insn(op::kLdx | op::kMemSx | op::kW, 0, 1, 12, 0), exit_insn()},
+                  0xffffffff80000001);
     expect_fault({load(op::kH, 0, 1, 16), exit_insn()}, 0, "context");
     expect_fault({load(op::kW, 0, 1, 2), exit_insn()}, 0, "context");
     expect_fault({load(op::kW, 0, 1, 24), exit_insn()}, 0, "no object");
