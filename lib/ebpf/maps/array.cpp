@@ -43,18 +43,21 @@ int ArrayMap::put(std::uint32_t index, const void* value_in, std::uint64_t flags
     if ((flags & kNoExist) != 0) {
         return -EEXIST;
     }
-    const std::int32_t lock_offset = spec().spin_lock_offset;
-    if (lock_offset < 0) {
+    if (spec().fields.empty()) [[likely]] {
         if ((flags & kLock) != 0) {
             return -EINVAL;
         }
         write_value(to, value_in, spec().value_size);
         return 0;
     }
+    const std::int32_t lock_offset = spec().spin_lock_offset;
     if ((flags & kLock) != 0) {
+        if (lock_offset < 0) {
+            return -EINVAL;
+        }
         lock_value(to + lock_offset);
     }
-    write_value_around_lock(to, value_in, spec().value_size, lock_offset);
+    write_value_around(to, value_in, spec().value_size, spec().fields);
     if ((flags & kLock) != 0) {
         unlock_value(to + lock_offset);
     }
@@ -66,11 +69,7 @@ int ArrayMap::do_lookup(const void* key, void* value_out) {
     if (found == nullptr) {
         return -ENOENT;
     }
-    if (spec().spin_lock_offset < 0) {
-        read_value(value_out, found, spec().value_size);
-    } else {
-        read_value_around_lock(value_out, found, spec().value_size, spec().spin_lock_offset);
-    }
+    read_value_around(value_out, found, spec().value_size, spec().fields);
     return 0;
 }
 

@@ -19,21 +19,16 @@ Result<std::shared_ptr<Map>> HashMap::make(const MapSpec& spec) {
 
 void HashMap::write_new(std::uint32_t element, const void* value) const {
     std::uint8_t* to = core().cells().value(element);
-    if (spec().spin_lock_offset < 0) [[likely]] {
+    if (spec().fields.empty()) [[likely]] {
         write_value(to, value, spec().value_size);
         return;
     }
-    write_value_around_lock(to, value, spec().value_size, spec().spin_lock_offset);
-    unlock_value(to + spec().spin_lock_offset);
+    write_value_around(to, value, spec().value_size, spec().fields);
+    zero_fields(to, spec().fields);
 }
 
 void HashMap::read(std::uint32_t element, void* value_out) const {
-    const std::uint8_t* from = core().cells().value(element);
-    if (spec().spin_lock_offset < 0) {
-        read_value(value_out, from, spec().value_size);
-    } else {
-        read_value_around_lock(value_out, from, spec().value_size, spec().spin_lock_offset);
-    }
+    read_value_around(value_out, core().cells().value(element), spec().value_size, spec().fields);
 }
 
 template <typename Piece>
@@ -68,7 +63,7 @@ int HashMap::put_locked(const void* key, const void* value, std::uint64_t flags)
     std::uint8_t* to = core().cells().value(element);
     std::uint8_t* lock = to + spec().spin_lock_offset;
     lock_value(lock);
-    write_value_around_lock(to, value, spec().value_size, spec().spin_lock_offset);
+    write_value_around(to, value, spec().value_size, spec().fields);
     unlock_value(lock);
     return 0;
 }

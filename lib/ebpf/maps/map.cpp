@@ -11,6 +11,7 @@
 
 #include "lib/base/log.h"
 #include "lib/ebpf/maps/spin_lock.h"
+#include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
 
@@ -52,7 +53,7 @@ int Map::lookup_locked(const void* key, void* value_out) {
     }
     std::uint8_t* lock = value + spec_.spin_lock_offset;
     lock_value(lock);
-    read_value_around_lock(value_out, value, spec_.value_size, spec_.spin_lock_offset);
+    read_value_around(value_out, value, spec_.value_size, spec_.fields);
     unlock_value(lock);
     return 0;
 }

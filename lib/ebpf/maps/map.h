@@ -64,7 +64,7 @@ struct MapSpec {
     std::string name{};           // at most 15 characters
     std::uint32_t numa_node = 0;  // with kNumaNode: checked, memory is wherever it is touched first
     std::uint64_t extra = 0;      // map_extra: bloom filter, number of hashes
-    std::int32_t spin_lock_offset = -1;      // of a bpf_spin_lock in the value, from BTF; -1: none
+    std::int32_t spin_lock_offset = -1;      // of the one in `fields`; -1: none
     std::shared_ptr<const MapSpec> inner{};  // maps of maps: what inner_map_fd showed
     bool has_btf = false;                    // its value has a BTF type
     std::vector<SpecialField> fields{};      // of the value, from that type

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/ebpf/maps/spin_lock.h"
+#include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
 

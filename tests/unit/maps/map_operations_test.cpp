@@ -2,6 +2,7 @@
 //
 // Map operations as a program's control side sees them, without a kernel: values, rights, slots.
 // The same operations against the running kernel: tests/conformance/lowering_maps_test.cpp.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -11,6 +12,7 @@
 #include "lib/ebpf/maps/array.h"
 #include "lib/ebpf/maps/cpumap.h"
 #include "lib/ebpf/maps/devmap.h"
+#include "lib/ebpf/maps/hash.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/maps/percpu_array.h"
 #include "lib/ebpf/maps/target_hooks.h"
@@ -81,6 +83,36 @@ TEST(ArrayMap, MmapableSharesItsMemoryUntilFrozen) {
     shared = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, map->memory_fd(), 0);
     ASSERT_NE(shared, MAP_FAILED);
     munmap(shared, 4096);
+}
+
+/// What a timer keeps in a value is no data: nobody writes over it or sees it.
+TEST(SpecialFields, AreLeftAloneByCopies) {
+    constexpr std::uint32_t kBytes = 30, kTimer = 8, kTimerBytes = 16;
+    for (const MapType type : {MapType::array, MapType::hash}) {
+        MapSpec spec{.type = type, .key_size = 4, .value_size = kBytes, .max_entries = 2};
+        spec.fields = {{.kind = SpecialKind::timer, .offset = kTimer, .size = kTimerBytes}};
+        const auto map = create(spec);
+        ASSERT_TRUE(map.has_value()) << map.error().message;
+        const std::uint32_t key = 0;
+        std::vector<std::uint8_t> value(kBytes, 0xab);
+        std::vector<std::uint8_t> seen(kBytes, 0xff);
+        std::vector<std::uint8_t> expected = value;
+        std::fill_n(expected.begin() + kTimer, kTimerBytes, 0);
+        ASSERT_EQ((*map)->update(&key, value.data(), kAny), 0);
+        std::uint8_t* const kept = type == MapType::array
+                                       ? static_cast<ArrayMap&>(**map).value(key)
+                                       : static_cast<HashMap&>(**map).value(&key);
+        ASSERT_NE(kept, nullptr);
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), kept))
+            << "type " << unsigned(type);
+        kept[kTimer + 3] = 7;
+        ASSERT_EQ((*map)->lookup(&key, seen.data()), 0);
+        EXPECT_EQ(seen, expected);
+        if (type == MapType::array) {  // a hash map's update takes another element
+            ASSERT_EQ((*map)->update(&key, value.data(), kAny), 0);
+            EXPECT_EQ(kept[kTimer + 3], 7);
+        }
+    }
 }
 
 TEST(PercpuArrayMap, UserBufferHoldsOneRoundedValuePerPossibleCpu) {
