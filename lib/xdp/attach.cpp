@@ -188,14 +188,7 @@ VerdictCounters verdicts(std::uint16_t port_id) {
         return sum;
     }
     for (const RxHook& hook : state->hooks) {
-        const VerdictCounters& own = hook.counters;
-        sum.drop += peek(own.drop);
-        sum.aborted += peek(own.aborted);
-        sum.pass += peek(own.pass);
-        sum.tx += peek(own.tx);
-        sum.tx_errors += peek(own.tx_errors);
-        sum.redirect += peek(own.redirect);
-        sum.redirect_errors += peek(own.redirect_errors);
+        add_to(sum, hook.counters);
     }
     return sum;
 }

@@ -12,6 +12,7 @@
 #include <rte_mbuf.h>
 
 #include "lib/base/result.h"
+#include "lib/xdp/counter.h"
 
 namespace crema::xdp {
 
@@ -38,6 +39,17 @@ struct alignas(64) VerdictCounters {
     std::uint64_t redirect = 0;
     std::uint64_t redirect_errors = 0;  // no target, or the target refused
 };
+
+/// Adds what a queue has counted so far. Any thread.
+inline void add_to(VerdictCounters& sum, const VerdictCounters& queue) {
+    sum.drop += peek(queue.drop);
+    sum.aborted += peek(queue.aborted);
+    sum.pass += peek(queue.pass);
+    sum.tx += peek(queue.tx);
+    sum.tx_errors += peek(queue.tx_errors);
+    sum.redirect += peek(queue.redirect);
+    sum.redirect_errors += peek(queue.redirect_errors);
+}
 
 /// One per RX queue of a registered port; lives as long as the registration.
 struct RxHook {

@@ -70,21 +70,10 @@ bool is_pair(std::uint32_t offset) {
     return offset == neta::kMibGoodOctetsRx || offset == neta::kMibGoodOctetsTx;
 }
 
-std::uint64_t peek(const std::uint64_t& counter) {
-    return __atomic_load_n(&counter, __ATOMIC_RELAXED);
-}
-
 xdp::VerdictCounters sum_verdicts(const Port& port) {
     xdp::VerdictCounters sum;
     for (unsigned i = 0; i < kRxQueuesMax; ++i) {
-        const xdp::VerdictCounters& one = port.hooks[i].counters;
-        sum.drop += peek(one.drop);
-        sum.aborted += peek(one.aborted);
-        sum.pass += peek(one.pass);
-        sum.tx += peek(one.tx);
-        sum.tx_errors += peek(one.tx_errors);
-        sum.redirect += peek(one.redirect);
-        sum.redirect_errors += peek(one.redirect_errors);
+        xdp::add_to(sum, port.hooks[i].counters);
     }
     return sum;
 }
