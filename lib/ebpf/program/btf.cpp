@@ -13,6 +13,14 @@ namespace crema::ebpf {
 using btf_layout::kHeadBytes;
 using btf_layout::kNoSize;
 
+namespace {
+
+// Many records may name one long string, and each looks at it: what is longer than anything with a
+// meaning is cut.
+constexpr std::size_t kStringBytesMax = 4096;
+
+}  // namespace
+
 std::uint32_t Btf::word(std::uint32_t id, std::uint32_t index) const {
     std::uint32_t value = 0;
     std::memcpy(&value, bytes_.data() + at_[id] + index * sizeof(value), sizeof(value));
@@ -30,7 +38,8 @@ std::string_view Btf::string_at(std::uint32_t offset) const {
     if (offset >= strings_.size()) {
         return {};
     }
-    return {strings_.data() + offset};  // the section ends with NUL
+    const std::size_t room = std::min(strings_.size() - offset, kStringBytesMax);
+    return {strings_.data() + offset, strnlen(strings_.data() + offset, room)};
 }
 
 std::string_view Btf::name_of(std::uint32_t id) const {
@@ -39,10 +48,7 @@ std::string_view Btf::name_of(std::uint32_t id) const {
 }
 
 std::uint32_t Btf::bare(std::uint32_t id) const {
-    for (auto found = type(id); found && btf_layout::is_modifier(found->kind); found = type(id)) {
-        id = found->size_or_type;  // ends: the checker refuses cycles
-    }
-    return id;
+    return id < count() ? bare_[id] : id;
 }
 
 BtfType Btf::bare_type(std::uint32_t id) const {

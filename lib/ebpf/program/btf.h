@@ -93,7 +93,7 @@ class Btf {
 
     [[nodiscard]] std::optional<BtfType> type(std::uint32_t id) const;
 
-    /// Empty when `offset` is outside the string section.
+    /// Empty when `offset` is outside the string section; at most 4096 characters.
     [[nodiscard]] std::string_view string_at(std::uint32_t offset) const;
     [[nodiscard]] std::string_view name_of(std::uint32_t id) const;
 
@@ -131,6 +131,7 @@ class Btf {
     std::span<const char> strings_;    // into bytes_
     std::vector<std::uint32_t> at_;    // byte offset of each type's record in bytes_; [0] unused
     std::vector<std::uint32_t> size_;  // of each type, kNoSize without
+    std::vector<std::uint32_t> bare_;  // of each type: bare()
     std::vector<std::uint32_t> tags_;  // types of kind decl_tag, ordered by what they tag
 };
 

@@ -6,7 +6,7 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
-#include <limits>
+#include <numeric>
 
 #include "lib/ebpf/program/btf_checker.h"
 #include "lib/ebpf/program/btf_layout.h"
@@ -257,6 +257,8 @@ Status BtfChecker::run(std::uint32_t type_start, std::uint32_t type_bytes) {
         }
     }
     btf_.size_.assign(count, kNoSize);
+    btf_.bare_.resize(count);
+    std::iota(btf_.bare_.begin(), btf_.bare_.end(), 0U);
     chain_.assign(count, Seen::no);
     sized_.assign(count, Seen::no);
     for (std::uint32_t id = 1; id < count; ++id) {

@@ -125,7 +125,8 @@ Status BtfChecker::settle_struct(std::uint32_t id, std::uint32_t depth) {
     return {};
 }
 
-/// Sizes of `id` and of all that it holds by value; what holds itself has none.
+/// Sizes of `id` and of all that it holds by value, and what it is without its names; what holds
+/// itself has none.
 Status BtfChecker::settle_size(std::uint32_t id, std::uint32_t depth) {
     if (!exists(id)) {
         return fail(EINVAL, "BTF type {} does not exist", id);
@@ -149,6 +150,7 @@ Status BtfChecker::settle_size(std::uint32_t id, std::uint32_t depth) {
         ok = settle_size(head.size_or_type, depth + 1);
         if (ok) {
             btf_.size_[id] = btf_.size_[head.size_or_type];
+            btf_.bare_[id] = btf_.bare_[head.size_or_type];
         }
     } else if (head.kind == BtfKind::pointer) {
         btf_.size_[id] = kPointerBytes;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/ebpf/program/instruction.h"
@@ -22,12 +23,13 @@ namespace maps {
 class Map;
 }
 
-/// Where an instruction comes from (BTF line info). `insn` ascends.
+/// Where an instruction comes from (BTF line info). `insn` ascends. The texts lie in Program::btf:
+/// many lines may name the same long one.
 struct SourceLine {
     std::uint32_t insn;
     std::uint32_t line;
-    std::string file;
-    std::string text;
+    std::string_view file;
+    std::string_view text;
 };
 
 /// One function of a program: slots [first, end). Functions lie one after the other and cover the

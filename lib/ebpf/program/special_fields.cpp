@@ -13,24 +13,25 @@ namespace {
 constexpr std::uint32_t kNestingMax = 32;
 constexpr std::size_t kFieldsMax = 11;  // BTF_FIELDS_MAX
 constexpr std::uint32_t kPointerBytes = 8;
-constexpr std::uint32_t kMembersMax = 1U << 20U;  // looked at: hostile types nest wide
+constexpr std::uint32_t kMembersMax = 1U << 20U;  // and arrays, looked at: hostile types nest wide
 
 struct Known {
     std::string_view type;
     SpecialKind kind;
+    std::uint32_t size;  // a structure of that name and another size is any other
     std::uint32_t align;
     bool once;  // a value has at most one
 };
 
 constexpr std::array kStructures = {
-    Known{"bpf_spin_lock", SpecialKind::spin_lock, 4, true},
-    Known{"bpf_res_spin_lock", SpecialKind::res_spin_lock, 4, true},
-    Known{"bpf_timer", SpecialKind::timer, 8, true},
-    Known{"bpf_wq", SpecialKind::workqueue, 8, true},
-    Known{"bpf_task_work", SpecialKind::task_work, 8, true},
-    Known{"bpf_list_head", SpecialKind::list_head, 8, false},
-    Known{"bpf_rb_root", SpecialKind::rb_root, 8, false},
-    Known{"bpf_refcount", SpecialKind::refcount, 4, true},
+    Known{"bpf_spin_lock", SpecialKind::spin_lock, 4, 4, true},
+    Known{"bpf_res_spin_lock", SpecialKind::res_spin_lock, 4, 4, true},
+    Known{"bpf_timer", SpecialKind::timer, 16, 8, true},
+    Known{"bpf_wq", SpecialKind::workqueue, 16, 8, true},
+    Known{"bpf_task_work", SpecialKind::task_work, 8, 8, true},
+    Known{"bpf_list_head", SpecialKind::list_head, 16, 8, false},
+    Known{"bpf_rb_root", SpecialKind::rb_root, 16, 8, false},
+    Known{"bpf_refcount", SpecialKind::refcount, 4, 4, true},
 };
 
 class Search {
@@ -47,6 +48,9 @@ class Search {
         while (const auto array = btf_.array(bare)) {
             count *= array->count;
             bare = btf_.bare(array->element);
+            if (++members_ > kMembersMax) {
+                return too_wide();
+            }
             if (count > kFieldsMax * std::uint64_t{UINT32_MAX}) {
                 return {};  // no such array fits a value
             }
@@ -64,7 +68,9 @@ class Search {
         const auto known = std::find_if(kStructures.begin(), kStructures.end(),
                                         [&](const Known& k) { return k.type == name; });
         if (known != kStructures.end()) {
-            return add(known->kind, offset, head.size_or_type, known->align, known->once, count);
+            return head.size_or_type == known->size
+                       ? add(known->kind, offset, known->size, known->align, known->once, count)
+                       : Status{};
         }
         return visit_members(bare, offset, depth, count);
     }
@@ -76,6 +82,10 @@ class Search {
     }
 
   private:
+    [[nodiscard]] static tl::unexpected<Error> too_wide() {
+        return fail(E2BIG, "value type has more than {} members", kMembersMax);
+    }
+
     /// A pointer's target with one of the tags by which a program says that a map keeps it.
     [[nodiscard]] bool is_kept(std::uint32_t target) const {
         const auto tag = btf_.type(target);
@@ -92,7 +102,7 @@ class Search {
         const std::size_t before = found_.size();
         for (const BtfMember& member : btf_.members(structure)) {
             if (++members_ > kMembersMax) {
-                return fail(E2BIG, "value type has more than {} members", kMembersMax);
+                return too_wide();
             }
             if (member.bit_size != 0 || member.bit_offset % 8 != 0) {
                 continue;

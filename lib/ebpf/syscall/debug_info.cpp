@@ -104,8 +104,8 @@ Status read_lines(const Records& from, Program& program, DebugRecords& kept) {
         }
         program.lines.push_back({.insn = record.insn,
                                  .line = record.line_and_column >> kLineShift,
-                                 .file = std::string(file),
-                                 .text = std::string(text)});
+                                 .file = file,
+                                 .text = text});
     }
     kept.lines = std::move(*records);
     return function == program.functions.size()

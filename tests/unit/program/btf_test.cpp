@@ -5,6 +5,7 @@
 #include "lib/ebpf/program/btf.h"
 
 #include <cerrno>
+#include <chrono>
 #include <gtest/gtest.h>
 
 #include "tests/support/btf_writer.h"
@@ -52,6 +53,24 @@ TEST(Btf, ReadsStructuresArraysAndPointers) {
     EXPECT_EQ(btf.decl_tags(node, 1)[0], "owned");
     EXPECT_TRUE(btf.decl_tags(node, 0).empty());
     EXPECT_EQ(btf.array(row)->count, 5U);
+}
+
+// Each is one step from what is settled already, so no limit of nesting stops it.
+TEST(Btf, LongChainsOfQualifiersCostLittle) {
+    constexpr int kLinks = 300'000;
+    constexpr std::chrono::seconds kPatience{10};  // following each to its end takes minutes
+    BtfWriter w;
+    const auto number = w.integer("int", 4);
+    auto last = number;
+    for (int i = 0; i < kLinks; ++i) {
+        last = w.reference(BtfKind::is_const, "", last);
+    }
+    const auto start = std::chrono::steady_clock::now();
+    const auto parsed = Btf::parse(w.bytes());
+    EXPECT_LT(std::chrono::steady_clock::now() - start, kPatience);
+    ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
+    EXPECT_EQ((*parsed)->bare(last), number);
+    EXPECT_EQ((*parsed)->size_of(last), 4U);
 }
 
 TEST(Btf, ReadsFunctions) {
