@@ -11,8 +11,8 @@ namespace {
 // Helper ids.
 constexpr int kTracePrintk = 6, kCurrentComm = 16, kCsumDiff = 28, kSkLookupTcp = 84,
               kSkRelease = 86, kStrtol = 105, kProbeReadKernel = 113, kSkcToTcp = 137,
-              kStrncmp = 182, kLoadBytes = 189, kStoreBytes = 190, kDynptrFromMem = 197,
-              kDynptrRead = 201, kDynptrData = 203;
+              kTaskBtf = 158, kStrncmp = 182, kLoadBytes = 189, kStoreBytes = 190,
+              kDynptrFromMem = 197, kDynptrRead = 201, kDynptrData = 203;
 
 /// r6 = context; then csum_diff(from r1 of size r2, nothing).
 Code csum_of(const Code& from_and_size) {
@@ -165,6 +165,32 @@ void add_dynptrs(Table& t) {
           "cannot pass in dynptr at an offset=-8");
 }
 
+/// A path that ends where an earlier one went on must not have been let off by what that one knew.
+void add_paths(Table& t) {
+    // The kernel takes the number for the null that it saw.
+    t.unserved("null on one path, a number on the other",
+               {load(op::kW, 6, 1, 12), mov_k(7, 4), jump_k(op::kJne, 6, 5, 1), mov_k(7, 0),
+                csum_of({mov(1, 7), mov_k(2, 0)})},
+               "R1 type=scalar expected=fp");
+    t.last().program.test_state_freq = true;
+    const Code dynptr{ld_map_value(1, kGlobalMap, 0),
+                      mov_k(2, 8),
+                      mov_k(3, 0),
+                      mov(4, 10),
+                      add_k(4, -16),
+                      call(kDynptrFromMem)};
+    t.bad("bytes on one path, a dynptr on the other",
+          {load(op::kW, 6, 1, 12), jump_k(op::kJne, 6, 5, 3), store_k(op::kDw, 10, -16, 0),
+           store_k(op::kDw, 10, -8, 0), go(static_cast<int>(dynptr.insns().size())), dynptr,
+           load(op::kDw, 3, 10, -16), mov_k(0, 2), exit_insn()},
+          "invalid read from stack");
+    t.last().program.test_state_freq = true;
+    t.bad("equal to an object of the kernel",
+          {mov(6, 1), call(kTaskBtf), mov(7, 0), mov(1, 6), lookup_unknown(kArrayMap),
+           jump(op::kJne, 0, 7, 1), load(op::kDw, 1, 0, 0), mov_k(0, 2), exit_insn()},
+          "R0 invalid mem access 'map_value_or_null'");
+}
+
 }  // namespace
 
 void add_call_cases(Table& t) {
@@ -172,6 +198,7 @@ void add_call_cases(Table& t) {
     add_strings(t);
     add_references(t);
     add_dynptrs(t);
+    add_paths(t);
 }
 
 }  // namespace crema::test

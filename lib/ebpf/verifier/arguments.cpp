@@ -187,6 +187,8 @@ Status Machine::check_argument(Call& call, std::uint32_t index) {
                 return ok;
             }
         }
+    } else {
+        mark_reg_precise(regno);  // another number is no null pointer
     }
     if (auto ok = note_reference(call, arg, regno); !ok) {
         return ok;

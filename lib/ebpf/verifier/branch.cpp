@@ -230,7 +230,9 @@ void Machine::refine_nulls(const Insn& insn, State& taken, State& fallen) const 
     const Reg b = cur_.regs[insn.src];
     const bool a_nullable = a.or_null;
     const bool b_nullable = b.or_null;
-    if (a.is_pointer() && b.is_pointer() && a_nullable != b_nullable) {
+    // What the kernel says of its objects is not that they are there.
+    const bool objects = a.type == RegType::kernel_object || b.type == RegType::kernel_object;
+    if (a.is_pointer() && b.is_pointer() && a_nullable != b_nullable && !objects) {
         settle(equal, a_nullable ? a.id : b.id, false);
     }
 }

@@ -36,7 +36,7 @@ std::uint32_t callback_context_reg(CallbackRule rule) {
 }
 
 /// R1..R5 of the callback that the call at hand starts.
-Result<std::array<Reg, 5>> Machine::callback_arguments(const Call& call) const {
+Result<std::array<Reg, 5>> Machine::callback_arguments(const Call& call) {
     const helpers::Prototype& helper = *call.helper;
     std::array<Reg, 5> args;
     const auto of_map = [&](RegType type) {
@@ -52,6 +52,8 @@ Result<std::array<Reg, 5>> Machine::callback_arguments(const Call& call) const {
         case CallbackRule::each_element:
             args = {of_map(RegType::map_ptr), of_map(RegType::map_key), of_map(RegType::map_value),
                     cur_.regs[3], Reg{}};
+            // Not the element that an outer callback got: its lock is another.
+            args[2].id = has_lock(spec_of(args[2])) ? ++ids_ : 0;
             return args;
         default:
             return fail(ENOTSUP, "callbacks of bpf_{}#{} are not served yet",

@@ -20,6 +20,8 @@ constexpr std::uint64_t kJumpsBetween = 2, kInsnsBetween = 8;
 /// built to fill memory is stopped.
 constexpr std::size_t kStateBytesMax = std::size_t{512} << 20;
 constexpr std::uint64_t kLoopJumpsBetween = 20, kLoopInsnsBetween = 100;
+/// In code without jumps: precision marks go back to the last checkpoint that has them.
+constexpr std::uint64_t kInsnsBetweenWaypoints = 256;
 
 }  // namespace
 
@@ -264,19 +266,24 @@ Status Machine::fork(State other, std::uint32_t insn) {
     return {};
 }
 
-void Machine::keep_checkpoint() {
+/// listed: later paths are compared with it; else it only remembers marks.
+void Machine::keep_checkpoint(bool listed) {
     auto checkpoint = std::make_unique<Checkpoint>();
     checkpoint->insn = insn_;
     checkpoint->state = cur_;
+    checkpoint->listed = listed;
     cur_.slots_set.fill(0);
     cur_.parent = static_cast<std::int32_t>(checkpoints_.size());
     checkpoints_.push_back(std::move(checkpoint));
-    kept_[insn_].push_back(cur_.parent);
-    jumps_at_checkpoint_ = jumps_;
-    insns_at_checkpoint_ = proof_.processed_insns;
+    insns_at_waypoint_ = proof_.processed_insns;
     ++states_total_;
     states_peak_ = std::max(states_peak_, ++states_now_);
-    states_per_insn_max_ = std::max(states_per_insn_max_, kept_[insn_].size());
+    if (listed) {
+        kept_[insn_].push_back(cur_.parent);
+        jumps_at_checkpoint_ = jumps_;
+        insns_at_checkpoint_ = proof_.processed_insns;
+        states_per_insn_max_ = std::max(states_per_insn_max_, kept_[insn_].size());
+    }
 }
 
 /// The current path ends in `old`: what mattered there matters on this path, too.
@@ -330,6 +337,9 @@ bool Machine::goes_nowhere(const State& old, const LiveRegs& live) const {
 
 Status Machine::visit(bool& pruned) {
     if (!prune_point_[insn_]) {
+        if (proof_.processed_insns - insns_at_waypoint_ >= kInsnsBetweenWaypoints) {
+            keep_checkpoint(false);
+        }
         return {};
     }
     const std::uint64_t jumps = jumps_ - jumps_at_checkpoint_;
@@ -376,7 +386,7 @@ Status Machine::visit(bool& pruned) {
         ++n;
     }
     if (keep) {
-        keep_checkpoint();
+        keep_checkpoint(true);
     }
     return {};
 }

@@ -247,6 +247,9 @@ Status Machine::check_global_argument(std::uint32_t index, const GlobalArgument&
 
 Status Machine::do_global_call(std::uint32_t function) {
     const std::string& name = functions_[function].name;
+    if (cur_.held.lock.is_held) {
+        return fail(EINVAL, "global function calls are not allowed while holding a lock");
+    }
     const auto invalid = [&](const Error& why) {
         return fail(why.code, "{}; Caller passes invalid args into func#{} ('{}')", why.message,
                     function, name);

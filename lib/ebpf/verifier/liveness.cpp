@@ -3,7 +3,9 @@
 // Which registers are read later: classic backward data flow over the control-flow graph. Pruning
 // ignores registers that nobody reads. Dead branches count as live here, which only costs a
 // comparison.
-#include <array>
+#include <numeric>
+#include <span>
+#include <vector>
 
 #include "lib/ebpf/program/structure.h"
 #include "lib/ebpf/verifier/machine.h"
@@ -78,6 +80,41 @@ Uses atomic_uses(const Insn& insn) {
     return {reads, writes};
 }
 
+template <typename Visit>
+void each_successor(const std::vector<Insn>& insns, std::uint32_t n, Visit&& visit) {
+    // Named: all() is a view of it, and a temporary would be gone in the loop.
+    const Successors after = successors(insns[n], n);
+    for (const std::int64_t next : after.all()) {
+        if (next < static_cast<std::int64_t>(insns.size())) {
+            visit(static_cast<std::uint32_t>(next));
+        }
+    }
+}
+
+/// Per instruction: those that it follows.
+class Predecessors {
+  public:
+    explicit Predecessors(const std::vector<Insn>& insns) : first_(insns.size() + 1, 0) {
+        const auto size = static_cast<std::uint32_t>(insns.size());
+        for (std::uint32_t n = 0; n < size; ++n) {
+            each_successor(insns, n, [&](std::uint32_t next) { ++first_[next]; });
+        }
+        std::partial_sum(first_.begin(), first_.end(), first_.begin());
+        all_.resize(first_.back());
+        for (std::uint32_t n = 0; n < size; ++n) {
+            each_successor(insns, n, [&](std::uint32_t next) { all_[--first_[next]] = n; });
+        }
+    }
+
+    [[nodiscard]] std::span<const std::uint32_t> of(std::uint32_t n) const {
+        return std::span(all_).subspan(first_[n], first_[n + 1] - first_[n]);
+    }
+
+  private:
+    std::vector<std::uint32_t> first_;  // index into all_; one more than instructions
+    std::vector<std::uint32_t> all_;
+};
+
 }  // namespace
 
 Uses register_uses(const Insn& insn) {
@@ -103,23 +140,28 @@ Uses register_uses(const Insn& insn) {
 
 std::vector<std::uint16_t> live_registers(const Program& program) {
     const auto& insns = program.insns;
+    const Predecessors before(insns);
     std::vector<std::uint16_t> live(insns.size(), 0);
-    for (bool changed = true; changed;) {
-        changed = false;
-        for (std::size_t n = insns.size(); n-- > 0;) {
-            const Uses uses = register_uses(insns[n]);
-            std::uint16_t out = 0;
-            // Named: all() is a view of it, and a temporary would be gone in the loop.
-            const Successors after = successors(insns[n], static_cast<std::uint32_t>(n));
-            for (const std::int64_t next : after.all()) {
-                if (next < static_cast<std::int64_t>(insns.size())) {
-                    out |= live[static_cast<std::size_t>(next)];
-                }
-            }
-            const auto in = static_cast<std::uint16_t>((out & ~uses.writes) | uses.reads);
-            if (in != live[n]) {
-                live[n] = in;
-                changed = true;
+    // The last one first, then those before what has changed.
+    std::vector<std::uint32_t> work(insns.size());
+    std::iota(work.begin(), work.end(), 0U);
+    std::vector<bool> waits(insns.size(), true);
+    while (!work.empty()) {
+        const std::uint32_t n = work.back();
+        work.pop_back();
+        waits[n] = false;
+        const Uses uses = register_uses(insns[n]);
+        std::uint16_t out = 0;
+        each_successor(insns, n, [&](std::uint32_t next) { out |= live[next]; });
+        const auto in = static_cast<std::uint16_t>((out & ~uses.writes) | uses.reads);
+        if (in == live[n]) {
+            continue;
+        }
+        live[n] = in;
+        for (const std::uint32_t earlier : before.of(n)) {
+            if (!waits[earlier]) {
+                waits[earlier] = true;
+                work.push_back(earlier);
             }
         }
     }

@@ -151,7 +151,7 @@ class Machine {
     [[nodiscard]] Status visit(bool& pruned);
     [[nodiscard]] std::size_t state_bytes() const;
     [[nodiscard]] Status fork(State other, std::uint32_t insn);
-    void keep_checkpoint();
+    void keep_checkpoint(bool listed);
     void end_path();
     [[nodiscard]] bool next_path();
     [[nodiscard]] Status execute(const Insn& insn);
@@ -195,7 +195,7 @@ class Machine {
     [[nodiscard]] Status do_global_call(std::uint32_t function);
 
     // callbacks.cpp
-    [[nodiscard]] Result<std::array<Reg, 5>> callback_arguments(const Call& call) const;
+    [[nodiscard]] Result<std::array<Reg, 5>> callback_arguments(const Call& call);
     [[nodiscard]] Status do_callback(const Call& call);
     [[nodiscard]] Status check_callback_result(const char* when);
     void add_async_root(std::uint32_t function, const std::array<Reg, 5>& args);
@@ -463,8 +463,9 @@ class Machine {
     std::vector<std::int64_t> deepest_;  // per function
     std::uint64_t jumps_ = 0;
     std::uint64_t jumps_at_checkpoint_ = 0;
-    std::uint64_t insns_at_checkpoint_ = 0;
-    std::size_t log_dropped_ = 0;  // characters no longer in the log
+    std::uint64_t insns_at_checkpoint_ = 0;  // listed ones
+    std::uint64_t insns_at_waypoint_ = 0;    // any
+    std::size_t log_dropped_ = 0;            // characters no longer in the log
     const SourceLine* line_logged_ = nullptr;
     std::string log_result_;           // of the last instruction, for when the next one comes
     std::string log_tail_;             // what stands behind the reason

@@ -116,8 +116,8 @@ bool as_scalar(const Slot& slot, Reg& out) {
 bool slot_covers(const Slot& old, Weight weight, const Slot& cur, IdMap& ids) {
     Reg old_value;
     Reg cur_value;
-    if (weight == Weight::all && old.bytes != cur.bytes) {
-        return false;
+    if (cur.is_object() != old.is_object() || (weight == Weight::all && old.bytes != cur.bytes)) {
+        return false;  // an object is no bytes that could be read
     }
     if (old.is_spill() && as_scalar(old, old_value) && as_scalar(cur, cur_value)) {
         return reg_covers(old_value, weight, cur_value, ids);

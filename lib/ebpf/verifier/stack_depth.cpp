@@ -25,11 +25,22 @@ class Chains {
   public:
     Chains(const Program& program, std::span<const Function> functions, const Proof& proof)
         : functions_(functions), proof_(proof), calls_(functions.size()), seen_(functions.size()) {
-        for (std::uint32_t i = 0; i < program.insns.size(); ++i) {
-            if (const auto target = function_target(program.insns[i], i)) {
-                calls_[function_of(functions, i)].push_back(
-                    {i, function_of(functions, static_cast<std::uint32_t>(*target)),
-                     is_call(program.insns[i])});
+        // Functions lie one after the other. A call that a caller repeats adds nothing.
+        std::vector<bool> known(2 * functions.size());
+        for (std::uint32_t caller = 0; caller < functions.size(); ++caller) {
+            known.assign(known.size(), false);
+            for (std::uint32_t i = functions[caller].first; i < functions[caller].end; ++i) {
+                const auto target = function_target(program.insns[i], i);
+                if (!target) {
+                    continue;
+                }
+                const std::uint32_t callee =
+                    function_of(functions, static_cast<std::uint32_t>(*target));
+                const bool direct = is_call(program.insns[i]);
+                if (!known[2 * callee + (direct ? 1 : 0)]) {
+                    known[2 * callee + (direct ? 1 : 0)] = true;
+                    calls_[caller].push_back({i, callee, direct});
+                }
             }
         }
     }

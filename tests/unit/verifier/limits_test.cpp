@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Programs built to cost the verifier much: each ends in a refusal after bounded work, and in
-// bounded memory.
+// Programs built to cost the verifier much: each ends after bounded work and in bounded
+// memory.
+#include <chrono>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -27,7 +28,40 @@ Error refusal_of(const std::vector<Insn>& insns) {
     return proof ? Error{} : std::move(proof.error());
 }
 
+/// Many times what such a program should cost, a small part of what a square of its length does.
+constexpr std::chrono::seconds kPatience{20};
+
+std::chrono::nanoseconds time_to_accept(const std::vector<Insn>& insns) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto proof = ebpf::verifier::verify(program_of(insns), {});
+    EXPECT_TRUE(proof.has_value()) << (proof ? "" : proof.error().message);
+    return std::chrono::steady_clock::now() - start;
+}
+
 }  // namespace
+
+// What is read at the end of the chain is live along all of it, against the order of instructions.
+TEST(VerifierLimits, ChainOfJumpsBackward) {
+    constexpr std::int64_t kJumps = 200'000;
+    std::vector<Insn> insns{mov_k(0, 2), insn(op::kJmp32 | op::kJa, 0, 0, 0, kJumps), exit_insn()};
+    for (std::int64_t n = 0; n < kJumps; ++n) {
+        insns.push_back(go(-2));
+    }
+    EXPECT_LT(time_to_accept(insns), kPatience);
+}
+
+// Each sum asks where its number came from: the first instruction, far from any jump.
+TEST(VerifierLimits, OneNumberDecidesAllAlongALine) {
+    constexpr int kSums = 300'000;
+    std::vector<Insn> insns{mov_k(2, 1)};
+    for (int n = 0; n < kSums; ++n) {
+        insns.push_back(mov(3, 10));
+        insns.push_back(alu(op::kAdd, 3, 2));
+    }
+    insns.push_back(mov_k(0, 2));
+    insns.push_back(exit_insn());
+    EXPECT_LT(time_to_accept(insns), kPatience);
+}
 
 TEST(VerifierLimits, MoreBranchesThanMayWait) {
     std::vector<Insn> insns{load(op::kW, 6, 1, 12), mov_k(0, 2)};

@@ -12,6 +12,7 @@
 #include "lib/ebpf/verifier/verify.h"
 #include "tests/support/asm.h"
 #include "tests/support/btf_writer.h"
+#include "tests/support/verifier_table.h"
 
 namespace crema::test {
 
@@ -21,7 +22,7 @@ using ebpf::BtfKind;
 using ebpf::SpecialKind;
 using testing::HasSubstr;
 
-constexpr int kLookup = 1, kRedirect = 23, kCurrentComm = 16, kSpinLock = 93, kSpinUnlock = 94;
+constexpr int kCurrentComm = 16, kSpinLock = 93, kSpinUnlock = 94;
 constexpr int kLockOffset = 8, kValueBytes = 24;
 
 /// Array of 4 values with a lock at byte 8.
@@ -92,6 +93,22 @@ TEST(Locks, RegionsHaveAnEnd) {
                 HasSubstr("function calls are not allowed while holding a lock"));
 }
 
+// What a global function does is known from its types alone: it may lock as well.
+TEST(Locks, GlobalFunctionsAreNotCalledInside) {
+    ebpf::Program program =
+        program_of({value_in_r6(), lock(), mov_k(1, 0), call_function(5), unlock(), mov_k(0, 2),
+                    exit_insn(), mov(0, 1), exit_insn()});
+    program.maps = {locked_map()};
+    for (const bool global : {false, true}) {
+        give_types(program, {{}, {.global = global, .args = {FunctionTypes::Arg::number}}});
+        const auto proof = ebpf::verifier::verify(program, {});
+        EXPECT_EQ(proof.has_value(), !global);
+        EXPECT_THAT(
+            proof ? "" : proof.error().message,
+            HasSubstr(global ? "global function calls are not allowed while holding a lock" : ""));
+    }
+}
+
 TEST(Locks, TheLockOfAnotherElementDoesNotCount) {
     const Code two{value_in_r6(),
                    mov(7, 6),
@@ -154,6 +171,20 @@ TEST(SpecialFields, AreFoundByTheirTypes) {
     EXPECT_EQ(ebpf::special_fields(**btf, twice).error().code, E2BIG);
     EXPECT_EQ(ebpf::special_fields(**btf, odd).error().code, EINVAL);
     EXPECT_TRUE(ebpf::special_fields(**btf, number)->empty());
+}
+
+// The native lock takes four bytes: a program's own structure of that name is no lock.
+TEST(SpecialFields, AStructureOfAnotherSizeIsAnyOther) {
+    BtfWriter w;
+    const auto number = w.integer("int", 4);
+    const auto nothing = w.structure("bpf_spin_lock", 0, {});
+    const auto large = w.structure("bpf_timer", 24, {{"a", number, 0}});
+    const auto value = w.structure("value", 32, {{"n", nothing, 0}, {"large", large, 64}});
+    const auto btf = ebpf::Btf::parse(w.bytes());
+    ASSERT_TRUE(btf.has_value()) << btf.error().message;
+    const auto fields = ebpf::special_fields(**btf, value);
+    ASSERT_TRUE(fields.has_value()) << fields.error().message;
+    EXPECT_TRUE(fields->empty());
 }
 
 TEST(SpecialFields, KeptPointersAndElementsOfArraysCountEach) {
