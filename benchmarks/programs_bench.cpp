@@ -150,23 +150,6 @@ Result<Engine> native_engine(const Case& one) {
     return engine_of("native", std::move(runner), std::move(*loaded));
 }
 
-Engine kernel_engine_of(std::string name, std::shared_ptr<const app::KernelProgram> program) {
-    return {
-        .name = std::move(name),
-        .run = [program](const app::Bytes& packet) -> Result<std::pair<std::uint32_t, app::Bytes>> {
-            auto result = program->run(packet, 1);
-            if (!result) {
-                return forward_error(result);
-            }
-            return std::pair{result->retval, std::move(result->bytes)};
-        },
-        .time = [program](const app::Bytes& packet, std::uint32_t repeat) -> Status {
-            const auto result = program->time(packet, repeat);
-            return result ? Status{} : Status{forward_error(result)};
-        },
-    };
-}
-
 Result<Engine> kernel_engine(const Case& one) {
     auto program = app::KernelProgram::load(one.object, one.program);
     if (!program) {
@@ -180,7 +163,7 @@ Result<Engine> kernel_engine(const Case& one) {
             return forward_error(set);
         }
     }
-    return kernel_engine_of("kernel", std::move(*program));
+    return app::engine_of("kernel", std::move(*program));
 }
 
 struct Measured {

@@ -177,4 +177,21 @@ Result<std::uint32_t> KernelProgram::time(std::span<const std::uint8_t> packet,
     return options.retval;
 }
 
+Engine engine_of(std::string name, std::shared_ptr<const KernelProgram> program) {
+    return {
+        .name = std::move(name),
+        .run = [program](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {
+            auto result = program->run(packet, 1);
+            if (!result) {
+                return forward_error(result);
+            }
+            return std::pair{result->retval, std::move(result->bytes)};
+        },
+        .time = [program](const Bytes& packet, std::uint32_t repeat) -> Status {
+            const auto result = program->time(packet, repeat);
+            return result ? Status{} : Status{forward_error(result)};
+        },
+    };
+}
+
 }  // namespace crema::app

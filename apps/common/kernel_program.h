@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/common/turns.h"
 #include "lib/base/result.h"
 
 struct bpf_object;
@@ -59,5 +60,8 @@ class KernelProgram {
     bpf_object* object_;  // null: `program_` is ours alone
     int program_;
 };
+
+/// As an engine of a measurement.
+[[nodiscard]] Engine engine_of(std::string name, std::shared_ptr<const KernelProgram> program);
 
 }  // namespace crema::app

@@ -5,8 +5,11 @@
 // what a run costs by itself: the program that passes everything without looking, measured in the
 // same turns. Verdicts and bytes are compared before anything is timed.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
+
+#include <linux/bpf.h>
 
 #include "apps/common/exit_code.h"
 #include "apps/common/kernel_program.h"
@@ -14,8 +17,9 @@
 #include "apps/crema/output.h"
 #include "apps/crema/packets.h"
 #include "apps/crema/verbs.h"
-#include "lib/ebpf/lowering/lower.h"
-#include "lib/ebpf/verifier/verify.h"
+#include "lib/base/unique_fd.h"
+#include "lib/ebpf/syscall/serve.h"
+#include "lib/ebpf/syscall/session.h"
 #include "lib/xdp/test_run.h"
 
 namespace crema::command {
@@ -45,46 +49,26 @@ Engine crema_engine(std::string name, const std::shared_ptr<const ebpf::LoadedPr
     };
 }
 
-Engine kernel_engine(std::string name, const std::shared_ptr<const app::KernelProgram>& program) {
-    return {
-        .name = std::move(name),
-        .run = [program](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {
-            auto result = program->run(packet, 1);
-            if (!result) {
-                return forward_error(result);
-            }
-            return std::pair{result->retval, std::move(result->bytes)};
-        },
-        .time = [program](const Bytes& packet, std::uint32_t repeat) -> Status {
-            const auto result = program->time(packet, repeat);
-            return result ? Status{} : Status{forward_error(result)};
-        },
-    };
-}
-
 /// The program that passes everything, by the way every program goes.
 Result<std::shared_ptr<const ebpf::LoadedProgram>> empty_program() {
-    auto loaded = std::make_shared<ebpf::LoadedProgram>();
-    loaded->program.name = "empty";
-    loaded->program.expected_attach_type = ebpf::kAttachXdp;
-    loaded->program.insns = {
+    constexpr std::array<ebpf::Insn, 2> kInsns = {{
         {.code = ebpf::op::kAlu64 | ebpf::op::kMov, .dst = 0, .src = 0, .off = 0, .imm = 2},
         {.code = ebpf::op::kJmp | ebpf::op::kExit, .dst = 0, .src = 0, .off = 0, .imm = 0},
-    };
-    const auto proof = ebpf::verifier::verify(loaded->program, {});
-    if (!proof) {
-        return forward_error(proof);
+    }};
+    const ebpf::syscall::Session session;
+    bpf_attr attr{};
+    attr.prog_type = BPF_PROG_TYPE_XDP;
+    attr.expected_attach_type = BPF_XDP;
+    attr.insns = reinterpret_cast<std::uintptr_t>(kInsns.data());
+    attr.insn_cnt = kInsns.size();
+    attr.license = reinterpret_cast<std::uintptr_t>("GPL");
+    const long result = ebpf::syscall::serve(BPF_PROG_LOAD, &attr, sizeof(attr));
+    if (result < 0) {
+        return fail(static_cast<int>(-result), "the empty program: {}",
+                    session.refusal() ? session.refusal()->message : "cannot be loaded");
     }
-    const auto lowered = ebpf::lowering::lower(loaded->program, *proof);
-    if (!lowered) {
-        return forward_error(lowered);
-    }
-    auto code = ebpf::lowering::compile(*lowered);
-    if (!code) {
-        return forward_error(code);
-    }
-    loaded->code = std::move(*code);
-    return loaded;
+    const UniqueFd fd(static_cast<int>(result));
+    return ebpf::syscall::program_of(fd.get());
 }
 
 /// Ethernet, IPv4, UDP to port 53 and zeros; checksums are right.
@@ -184,18 +168,11 @@ std::vector<Row> rows_of(const std::vector<Engine>& engines) {
 
 /// The same program interpreted; its maps are its own.
 Status add_interpreter(std::vector<Engine>& engines, const BenchOptions& options) {
-    const auto object = ebpf::loader::Object::judge(options.object, 0, ebpf::Engine::interpreter);
-    if (!object) {
-        return forward_error(object);
+    const auto subject = load_subject(options, options.settings, ebpf::Engine::interpreter);
+    if (!subject) {
+        return forward_error(subject);
     }
-    const auto program = object->program(options.program);
-    if (!program) {
-        return forward_error(program);
-    }
-    if (Status set = apply(options.settings, *object, options.object); !set) {
-        return set;
-    }
-    engines.push_back(crema_engine("interpreter", *program));
+    engines.push_back(crema_engine("interpreter", subject->program));
     return {};
 }
 
@@ -214,8 +191,8 @@ Status add_kernel(std::vector<Engine>& engines,
     if (!loaded) {
         return forward_error(loaded);
     }
-    engines.push_back(kernel_engine("kernel", std::move(*loaded)));
-    engines.push_back(kernel_engine("kernel empty", std::move(*empty)));
+    engines.push_back(app::engine_of("kernel", std::move(*loaded)));
+    engines.push_back(app::engine_of("kernel empty", std::move(*empty)));
     return {};
 }
 
@@ -227,16 +204,9 @@ struct Outcome {
 };
 
 Result<Outcome> bench(const BenchOptions& options) {
-    const auto object = ebpf::loader::Object::judge(options.object);
-    if (!object) {
-        return forward_error(object);
-    }
-    const auto program = object->program(options.program);
-    if (!program) {
-        return forward_error(program);
-    }
-    if (Status set = apply(options.settings, *object, options.object); !set) {
-        return forward_error(set);
+    const auto subject = load_subject(options, options.settings);
+    if (!subject) {
+        return forward_error(subject);
     }
     auto packets = read_packets(options);
     if (!packets) {
@@ -246,12 +216,12 @@ Result<Outcome> bench(const BenchOptions& options) {
     if (!empty) {
         return forward_error(empty);
     }
-    Outcome outcome{.program = full_name(*object, **program),
+    Outcome outcome{.program = full_name(subject->object, *subject->program),
                     .packets = std::move(*packets),
                     .rows = {},
                     .missing = {}};
     std::vector<Engine> engines;
-    engines.push_back(crema_engine("crema", *program));
+    engines.push_back(crema_engine("crema", subject->program));
     engines.push_back(crema_engine("crema empty", *empty));
     if (const Status added = add_interpreter(engines, options); !added) {
         outcome.missing.push_back("interpreter: " + added.error().message);

@@ -76,20 +76,28 @@ std::string full_name(const ebpf::loader::Object& object, const ebpf::LoadedProg
     return program.program.name;
 }
 
-Status apply(const std::vector<app::MapSetting>& settings,
-             const ebpf::loader::Object& object,
-             const std::string& path) {
+Result<Subject> load_subject(const ObjectOptions& options,
+                             const std::vector<app::MapSetting>& settings,
+                             ebpf::Engine how) {
+    auto object = ebpf::loader::Object::judge(options.object, 0, how);
+    if (!object) {
+        return forward_error(object);
+    }
+    auto program = object->program(options.program);
+    if (!program) {
+        return forward_error(program);
+    }
     for (const app::MapSetting& setting : settings) {
-        const auto map = object.map(setting.map);
+        const auto map = object->map(setting.map);
         if (!map) {
             return forward_error(map);
         }
-        if (const Status done = app::set_entry(**map, setting, object, interface_of); !done) {
-            return fail(done.error().code, "{}: map setting {}: {}", path, setting.text(),
+        if (const Status done = app::set_entry(**map, setting, *object, interface_of); !done) {
+            return fail(done.error().code, "{}: map setting {}: {}", options.object, setting.text(),
                         done.error().message);
         }
     }
-    return {};
+    return Subject{.object = std::move(*object), .program = std::move(*program)};
 }
 
 }  // namespace crema::command

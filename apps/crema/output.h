@@ -32,10 +32,17 @@ void say_error(const std::string& message);
 [[nodiscard]] std::string full_name(const ebpf::loader::Object& object,
                                     const ebpf::LoadedProgram& program);
 
-/// Applies `--map` settings. A devmap's target is the number of an interface; stand-ins that take
-/// no frame are registered for those that are named. ENOENT: no such map.
-[[nodiscard]] Status apply(const std::vector<app::MapSetting>& settings,
-                           const ebpf::loader::Object& object,
-                           const std::string& path);
+/// The one program that is to run, and the object that it is from.
+struct Subject {
+    ebpf::loader::Object object;
+    std::shared_ptr<const ebpf::LoadedProgram> program;
+};
+
+/// Loads it and applies `--map` settings. A devmap's target is the number of an interface;
+/// stand-ins that take no frame are registered for those that are named. ENOENT: no such program
+/// or map.
+[[nodiscard]] Result<Subject> load_subject(const ObjectOptions& options,
+                                           const std::vector<app::MapSetting>& settings,
+                                           ebpf::Engine how = ebpf::syscall::default_engine());
 
 }  // namespace crema::command

@@ -250,30 +250,23 @@ Result<Files> open_files(const RunOptions& options) {
 }
 
 Status run(const RunOptions& options) {
-    const auto object = ebpf::loader::Object::judge(options.object);
-    if (!object) {
-        return forward_error(object);
-    }
-    const auto program = object->program(options.program);
-    if (!program) {
-        return forward_error(program);
-    }
-    if (Status set = apply(options.settings, *object, options.object); !set) {
-        return set;
+    const auto subject = load_subject(options, options.settings);
+    if (!subject) {
+        return forward_error(subject);
     }
     auto files = open_files(options);
     if (!files) {
         return forward_error(files);
     }
     Report report(options);
-    Status done = run_capture(options, **program, files->reader,
+    Status done = run_capture(options, *subject->program, files->reader,
                               files->writer ? &*files->writer : nullptr, report);
     if (files->writer) {
         if (Status written = files->writer->finish(); !written && done) {
             done = std::move(written);
         }
     }
-    report.print_end(full_name(*object, **program), *object);
+    report.print_end(full_name(subject->object, *subject->program), subject->object);
     const Tally& tally = report.tally();
     if (done && tally.refused != 0) {
         return fail(EINVAL, "{} of {} packets could not be run: {}", tally.refused, tally.packets,
