@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -127,17 +128,23 @@ class Program {
                                   std::uint32_t repeat) const {
         const std::uint64_t start = cpu_time_ns();
         const auto run = xdp::test_run(*crema_, packet, 1, repeat);
-        return run ? static_cast<double>(cpu_time_ns() - start) / repeat : 0;
+        return run ? static_cast<double>(cpu_time_ns() - start) / repeat : does_not_run("Crema");
     }
 
     [[nodiscard]] double kernel_ns(const std::vector<std::uint8_t>& packet,
                                    std::uint32_t repeat) const {
         const std::uint64_t start = cpu_time_ns();
         const test::kernel::Run run = test::kernel::test_run(kernel_, packet, repeat);
-        return run.error == 0 ? static_cast<double>(cpu_time_ns() - start) / repeat : 0;
+        return run.error == 0 ? static_cast<double>(cpu_time_ns() - start) / repeat
+                              : does_not_run("the kernel");
     }
 
   private:
+    [[noreturn]] static double does_not_run(const char* where) {
+        std::fprintf(stderr, "helpers_bench: %s does not run the program\n", where);
+        std::exit(1);
+    }
+
     void load_into_crema(std::vector<ebpf::Insn> insns) {
         const ebpf::syscall::Session session;
         bpf_attr create{};
