@@ -21,20 +21,14 @@
 #include "tests/support/asm.h"
 #include "tests/support/helper_call.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
 
 namespace helpers = ebpf::helpers;
 
-class HelpersOfCookies : public testing::Test {
-  protected:
-    void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-        }
-    }
-};
+class HelpersOfCookies : public WithKernel {};
 
 constexpr std::uint32_t kTcpAt = 64;
 

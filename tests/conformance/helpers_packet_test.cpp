@@ -11,6 +11,7 @@
 #include "lib/ebpf/helpers/natives.h"
 #include "tests/support/helper_call.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
@@ -27,14 +28,8 @@ std::vector<std::uint8_t> pattern(std::size_t bytes, std::uint8_t first = 1) {
     return row;
 }
 
-class HelpersOnPackets : public testing::Test {
+class HelpersOnPackets : public WithKernel {
   protected:
-    void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-        }
-    }
-
     static void same(const HelperCall& call, helpers::Native native) {
         const CallOutcome theirs = call_in_kernel(call);
         const CallOutcome ours = call_native(call, native);

@@ -15,6 +15,7 @@
 #include "lib/ebpf/helpers/natives.h"
 #include "tests/support/helper_call.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
@@ -24,14 +25,8 @@ namespace helpers = ebpf::helpers;
 // Memory of a formatting call: arguments, text, strings to print.
 constexpr std::uint32_t kArgsAt = 0, kTextAt = 128, kStringsAt = 1024, kMemoryBytes = 4096;
 
-class HelpersOfText : public testing::Test {
+class HelpersOfText : public WithKernel {
   protected:
-    void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-        }
-    }
-
     static void same(const HelperCall& call, helpers::Native native) {
         const CallOutcome theirs = call_in_kernel(call);
         const CallOutcome ours = call_native(call, native);

@@ -13,20 +13,14 @@
 #include "lib/ebpf/helpers/natives.h"
 #include "tests/support/helper_call.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
 
 namespace helpers = ebpf::helpers;
 
-class HelpersOfTime : public testing::Test {
-  protected:
-    void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-        }
-    }
-};
+class HelpersOfTime : public WithKernel {};
 
 HelperCall plain_call(std::uint32_t helper) {
     return {.helper = helper, .args = {}, .frame = std::vector<std::uint8_t>(64), .memory = {}};

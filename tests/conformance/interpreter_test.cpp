@@ -17,7 +17,9 @@
 #include "lib/ebpf/interpreter/checked.h"
 #include "lib/ebpf/program/disassemble.h"
 #include "tests/support/asm.h"
+#include "tests/support/edges.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
@@ -25,33 +27,6 @@ namespace {
 constexpr std::size_t kWords = 4;  // operands, then results
 using Words = std::array<std::uint64_t, kWords>;
 
-constexpr std::uint64_t kEdges[] = {
-    0,
-    1,
-    2,
-    7,
-    31,
-    32,
-    33,
-    63,
-    64,
-    0x7f,
-    0x80,
-    0xff,
-    0x7fff,
-    0x8000,
-    0xffff,
-    0x7fffffff,
-    0x80000000,
-    0xffffffff,
-    0x100000000,
-    0x7fffffffffffffff,
-    0x8000000000000000,
-    0xffffffff80000000,
-    0xffffffffffffffff,
-    0x0123456789abcdef,
-    0xfedcba9876543210,
-};
 constexpr std::int32_t kConstants[] = {1, 2, 7, 31, 0x7f, -1, -2, 0x7fffffff, INT32_MIN};
 
 /// r2, r3, r0 and the stack word at r10-8 come from the packet and go back to it.
@@ -104,14 +79,8 @@ Words interpreted(const ebpf::interpreter::Image& image, const Words& operands, 
     return results;
 }
 
-class InterpreterConformance : public ::testing::Test {
+class InterpreterConformance : public WithKernel {
   protected:
-    void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-        }
-    }
-
     /// Runs `code` on all pairs of edges.
     static void compare(const Code& code) {
         const ebpf::Program program = program_around(code);

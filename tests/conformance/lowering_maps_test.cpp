@@ -15,6 +15,7 @@
 
 #include "lib/ebpf/maps/map.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 #include "tests/support/without_targets.h"
 
 namespace crema::test {
@@ -33,14 +34,7 @@ std::string text(const MapSpec& spec) {
            " name \"" + spec.name + "\"";
 }
 
-class LoweringMaps : public testing::Test {
-  protected:
-    void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-        }
-    }
-};
+class LoweringMaps : public WithKernel {};
 
 void compare_creation(const MapSpec& spec) {
     const int fd = kernel::create_map(spec);

@@ -20,6 +20,7 @@
 #include "tests/support/kernel_bpf.h"
 #include "tests/support/opcode_forms.h"
 #include "tests/support/rounds.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
@@ -68,10 +69,9 @@ std::string difference(const Packet& ours, const Packet& kernel) {
     return {};
 }
 
-TEST(LoweringOpcodes, EveryFormDoesWhatTheKernelDoes) {
-    if (!kernel::available()) {
-        GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-    }
+class LoweringOpcodes : public WithKernel {};
+
+TEST_F(LoweringOpcodes, EveryFormDoesWhatTheKernelDoes) {
     const std::vector<Packet> packets = operand_packets(1);
     std::size_t programs = 0;
     std::string log;

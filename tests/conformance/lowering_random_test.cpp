@@ -21,6 +21,7 @@
 #include "tests/support/random_functions.h"
 #include "tests/support/random_program.h"
 #include "tests/support/rounds.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
@@ -56,7 +57,7 @@ class KernelSide {
     // False: the kernel refuses the program.
     bool run(const ebpf::Program& program,
              std::span<const std::uint8_t> packet,
-             Outcome* outcome,
+             BenchOutcome* outcome,
              std::string* log) {
         const int fd = kernel::load_xdp(program, fds_, log);
         if (fd < 0) {
@@ -117,7 +118,7 @@ void agree_with_the_kernel(std::uint64_t rounds, Make make) {
         std::mt19937_64 random(seed);
         const ebpf::Program program = make(random, bench.maps());
         bench.fill_packet(random);
-        Outcome wanted;
+        BenchOutcome wanted;
         if (!kernel_side.run(program, bench.packet(), &wanted, &log)) {
             EXPECT_TRUE(log.find("too large") != std::string::npos ||
                         log.find("too complex") != std::string::npos ||
@@ -132,7 +133,7 @@ void agree_with_the_kernel(std::uint64_t rounds, Make make) {
         ASSERT_TRUE(lowered) << "seed " << seed << ": " << lowered.error().message;
         auto code = ebpf::lowering::compile(*lowered);
         ASSERT_TRUE(code) << "seed " << seed << ": " << code.error().message;
-        const Outcome got =
+        const BenchOutcome got =
             bench.outcome([&](ebpf::XdpBuff& buff) { return code->entry()(&buff, nullptr); });
         EXPECT_EQ(static_cast<std::uint32_t>(got.r0), wanted.r0) << "seed " << seed;
         EXPECT_EQ(got.packet, wanted.packet) << "seed " << seed;
@@ -144,19 +145,15 @@ void agree_with_the_kernel(std::uint64_t rounds, Make make) {
     EXPECT_GT(compared, rounds / 2) << "the kernel refuses too many of the random programs";
 }
 
-TEST(LoweringRandomConformance, AgreesWithTheKernel) {
-    if (!kernel::available()) {
-        GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-    }
+class LoweringRandomConformance : public WithKernel {};
+
+TEST_F(LoweringRandomConformance, AgreesWithTheKernel) {
     agree_with_the_kernel(scaled_rounds(500), [](std::mt19937_64& random, const RandomMaps& maps) {
         return make_random_program(random, maps).program;
     });
 }
 
-TEST(LoweringRandomConformance, SeveralFunctionsAgreeWithTheKernel) {
-    if (!kernel::available()) {
-        GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-    }
+TEST_F(LoweringRandomConformance, SeveralFunctionsAgreeWithTheKernel) {
     agree_with_the_kernel(scaled_rounds(500), make_random_functions);
 }
 

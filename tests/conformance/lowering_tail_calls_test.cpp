@@ -19,6 +19,7 @@
 #include "lib/ebpf/verifier/verify.h"
 #include "tests/support/asm.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
@@ -145,11 +146,12 @@ class Both {
     std::vector<std::uint8_t> marks_;
 };
 
-class TailCalls : public testing::Test {
+class TailCalls : public WithKernel {
   protected:
     void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
+        WithKernel::SetUp();
+        if (IsSkipped()) {
+            return;
         }
         ebpf::maps::set_program_by_fd(loaded_by_place);
     }

@@ -19,6 +19,7 @@
 #include "lib/ebpf/syscall/serve.h"
 #include "lib/ebpf/syscall/session.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
@@ -65,14 +66,8 @@ struct Side {
     UniqueFd map;
 };
 
-class MapsBatch : public testing::Test {
+class MapsBatch : public WithKernel {
   protected:
-    void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-        }
-    }
-
     std::array<Side, 2> sides(const MapSpec& spec) {
         std::array<Side, 2> both = {
             Side{"kernel", kernel::batch, UniqueFd(kernel::create_map(spec))},

@@ -18,6 +18,7 @@
 
 #include "lib/ebpf/maps/map.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
@@ -251,14 +252,7 @@ void random_operations(const MapSpec& spec,
     pair.same_contents();
 }
 
-class MapsModel : public testing::Test {
-  protected:
-    void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
-        }
-    }
-};
+class MapsModel : public WithKernel {};
 
 MapSpec spec_of(MapType type,
                 std::uint32_t key_size,

@@ -22,6 +22,7 @@
 #include "lib/xdp/test_run.h"
 #include "tests/support/asm.h"
 #include "tests/support/kernel_bpf.h"
+#include "tests/support/with_kernel.h"
 
 namespace crema::test {
 namespace {
@@ -52,11 +53,12 @@ Sides both(const Code& code) {
     return sides;
 }
 
-class TestRunContexts : public testing::Test {
+class TestRunContexts : public WithKernel {
   protected:
     void SetUp() override {
-        if (!kernel::available()) {
-            GTEST_SKIP() << "bpf(2) is not permitted here: no kernel to compare with";
+        WithKernel::SetUp();
+        if (IsSkipped()) {
+            return;
         }
         static const xdp::PortOps ops = {
             .mode = "test",

@@ -18,7 +18,7 @@ namespace crema::test {
 using ebpf::Insn;
 namespace op = ebpf::op;
 
-[[nodiscard]] inline Insn insn(int code, int dst, int src, int off, std::int64_t imm) {
+[[nodiscard]] constexpr Insn insn(int code, int dst, int src, int off, std::int64_t imm) {
     Insn i{};
     i.code = static_cast<std::uint8_t>(code);
     i.dst = static_cast<std::uint8_t>(dst & 0xf);

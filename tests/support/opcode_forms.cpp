@@ -10,6 +10,7 @@
 #include "lib/ebpf/program/disassemble.h"
 #include "lib/ebpf/program/structure.h"
 #include "tests/support/asm.h"
+#include "tests/support/edges.h"
 #include "tests/support/random_program.h"
 
 namespace crema::test {
@@ -203,28 +204,6 @@ ebpf::Program program_around(const OpcodeForm& form, const Placement& placement)
 }
 
 std::vector<std::vector<std::uint8_t>> operand_packets(std::uint64_t seed) {
-    constexpr std::uint64_t kEdges[] = {
-        0,
-        1,
-        2,
-        7,
-        0x7f,
-        0x80,
-        0xff,
-        0x7fff,
-        0x8000,
-        0xffff,
-        0x7fffffff,
-        0x80000000,
-        0xffffffff,
-        0x100000000,
-        0x123456789abcdef0,
-        0x7fffffffffffffff,
-        0x8000000000000000,
-        0xffffffff80000000,
-        0xfffffffffffffff9,
-        0xffffffffffffffff,
-    };
     constexpr std::size_t kEdgeCount = std::size(kEdges);
     std::mt19937_64 random(seed);
     std::vector<std::vector<std::uint8_t>> packets;

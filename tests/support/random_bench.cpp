@@ -28,7 +28,7 @@ std::array<std::span<std::uint8_t>, 2> RandomBench::value_memory() const {
     return {of(*maps_.array), of(*maps_.percpu_array)};
 }
 
-Outcome RandomBench::outcome(const std::function<std::uint64_t(ebpf::XdpBuff&)>& run) {
+BenchOutcome RandomBench::outcome(const std::function<std::uint64_t(ebpf::XdpBuff&)>& run) {
     for (const auto memory : value_memory()) {
         std::fill(memory.begin(), memory.end(), std::uint8_t{0});
     }
@@ -41,7 +41,7 @@ Outcome RandomBench::outcome(const std::function<std::uint64_t(ebpf::XdpBuff&)>&
     buff.ingress_ifindex = 1;
     buff.cpu = cpu_;
     std::memcpy(buff.data, packet_.data(), packet_.size());
-    Outcome result;
+    BenchOutcome result;
     result.r0 = run(buff);
     std::memcpy(result.packet.data(), buff.data, result.packet.size());
     for (const auto memory : value_memory()) {

@@ -16,12 +16,12 @@
 
 namespace crema::test {
 
-struct Outcome {
+struct BenchOutcome {
     std::uint64_t r0 = 0;
     std::array<std::uint8_t, kRandomPacketBytes> packet{};
     std::vector<std::uint8_t> values;  // array, then the per-CPU array of `cpu`
 
-    friend bool operator==(const Outcome&, const Outcome&) = default;
+    friend bool operator==(const BenchOutcome&, const BenchOutcome&) = default;
 };
 
 class RandomBench {
@@ -36,7 +36,7 @@ class RandomBench {
     [[nodiscard]] std::span<const std::uint8_t> packet() const { return packet_; }
 
     /// run: executes on the context it gets and returns r0.
-    [[nodiscard]] Outcome outcome(const std::function<std::uint64_t(ebpf::XdpBuff&)>& run);
+    [[nodiscard]] BenchOutcome outcome(const std::function<std::uint64_t(ebpf::XdpBuff&)>& run);
 
   private:
     [[nodiscard]] std::array<std::span<std::uint8_t>, 2> value_memory() const;

@@ -9,26 +9,16 @@
 #include <vector>
 
 #include "lib/ebpf/maps/map.h"
+#include "tests/support/asm.h"
 
 namespace crema::test {
 
 namespace {
 
-using ebpf::Insn;
-namespace op = ebpf::op;
-
 constexpr std::int16_t kStackBytes = 64;  // random accesses
 constexpr std::int16_t kKeyAt = -72;      // key of a lookup
 constexpr std::uint32_t kFrameBytes = 72;
 constexpr std::array<std::uint8_t, 9> kNumbers = {0, 1, 2, 3, 4, 5, 7, 8, 9};
-
-Insn make(int code, int dst, int src, int off, std::int64_t imm) {
-    return {.code = static_cast<std::uint8_t>(code),
-            .dst = static_cast<std::uint8_t>(dst & 0xf),
-            .src = static_cast<std::uint8_t>(src & 0xf),
-            .off = static_cast<std::int16_t>(off),
-            .imm = static_cast<std::int32_t>(imm)};
-}
 
 struct Unit {
     std::vector<Insn> insns;
@@ -46,12 +36,12 @@ class Generator {
         for (int i = 0; i < n; i++) {
             if (loop_end < 0 && chance(12) && n - i > 4) {
                 loop_end = i + pick(2, std::min(n - i - 1, 8));
-                units_.push_back({{make(op::kAlu64 | op::kMov, 9, 0, 0, pick(1, 4))}});
+                units_.push_back({{insn(op::kAlu64 | op::kMov, 9, 0, 0, pick(1, 4))}});
                 loop_start_ = i + 1;
                 in_loop_ = true;
             } else if (i == loop_end) {
-                units_.push_back({{make(op::kAlu64 | op::kAdd, 9, 0, 0, -1),
-                                   make(op::kJmp | op::kJne, 9, 0, 0, 0)},
+                units_.push_back({{insn(op::kAlu64 | op::kAdd, 9, 0, 0, -1),
+                                   insn(op::kJmp | op::kJne, 9, 0, 0, 0)},
                                   loop_start_});
                 loop_end = -1;
                 in_loop_ = false;
@@ -115,9 +105,9 @@ class Generator {
         const int cls = chance(2) ? op::kJmp : op::kJmp32;
         const int operation = kOps[random_() % kOps.size()];
         if (chance(2)) {
-            return make(cls | op::kX | operation, any_reg(), any_reg(), 0, 0);
+            return insn(cls | op::kX | operation, any_reg(), any_reg(), 0, 0);
         }
-        return make(cls | operation, any_reg(), 0, 0, imm());
+        return insn(cls | operation, any_reg(), 0, 0, imm());
     }
 
     Insn arithmetic() {
@@ -126,17 +116,17 @@ class Generator {
             op::kXor, op::kLsh, op::kRsh, op::kArsh, op::kMov, op::kNeg};
         if (chance(12)) {
             static constexpr std::array<int, 3> kWidths = {16, 32, 64};
-            return make(op::kAlu | op::kEnd | (chance(2) ? op::kX : 0), reg(), 0, 0,
+            return insn(op::kAlu | op::kEnd | (chance(2) ? op::kX : 0), reg(), 0, 0,
                         kWidths[random_() % 3]);
         }
         const int cls = chance(2) ? op::kAlu64 : op::kAlu;
         const int operation = kOps[random_() % kOps.size()];
         if (operation == op::kNeg) {
-            return make(cls | operation, reg(), 0, 0, 0);
+            return insn(cls | operation, reg(), 0, 0, 0);
         }
         if (chance(2)) {
             const int dst = reg();
-            return make(cls | op::kX | operation, dst, chance(6) ? dst : any_reg(), 0, 0);
+            return insn(cls | op::kX | operation, dst, chance(6) ? dst : any_reg(), 0, 0);
         }
         std::int32_t value = imm();
         if (operation == op::kLsh || operation == op::kRsh || operation == op::kArsh) {
@@ -144,7 +134,7 @@ class Generator {
         } else if ((operation == op::kDiv || operation == op::kMod) && value == 0) {
             value = 3;
         }
-        return make(cls | operation, reg(), 0, 0, value);
+        return insn(cls | operation, reg(), 0, 0, value);
     }
 
     // An aligned place of `bytes` in the random part of the stack.
@@ -161,40 +151,40 @@ class Generator {
     Insn stack_store() {
         if (chance(3)) {
             const auto code = static_cast<std::uint8_t>(op::kSt | op::kMem | size());
-            return make(code, 10, 0, stack_place(code), imm());
+            return insn(code, 10, 0, stack_place(code), imm());
         }
         const auto code = static_cast<std::uint8_t>(op::kStx | op::kMem | size());
-        return make(code, 10, any_reg(), stack_place(code), 0);
+        return insn(code, 10, any_reg(), stack_place(code), 0);
     }
 
     Insn stack_load() {
         const auto code = static_cast<std::uint8_t>(op::kLdx | op::kMem | size());
-        return make(code, reg(), 10, stack_place(code), 0);
+        return insn(code, reg(), 10, stack_place(code), 0);
     }
 
     Insn atomic_add() {
         const auto code =
             static_cast<std::uint8_t>(op::kStx | op::kAtomic | (chance(2) ? op::kW : op::kDw));
-        return make(code, 10, any_reg(), stack_place(code), 0);
+        return insn(code, 10, any_reg(), stack_place(code), 0);
     }
 
     Unit constant_unit() {
         const std::uint64_t value = edgy_value(random_);
-        return {{make(op::kLdImm64, reg(), 0, 0, static_cast<std::int32_t>(value)),
-                 make(0, 0, 0, 0, static_cast<std::int32_t>(value >> 32U))}};
+        return {{insn(op::kLdImm64, reg(), 0, 0, static_cast<std::int32_t>(value)),
+                 insn(0, 0, 0, 0, static_cast<std::int32_t>(value >> 32U))}};
     }
 
     // Gives the registers that a call destroyed new numbers from the packet.
     void refill(std::vector<Insn>* out, int first) {
         for (int r = first; r <= 5; r++) {
-            out->push_back(make(op::kLdx | op::kMem | op::kDw, r, 6, 8 * pick(0, 9), 0));
+            out->push_back(insn(op::kLdx | op::kMem | op::kDw, r, 6, 8 * pick(0, 9), 0));
         }
     }
 
     Unit call_unit() {
-        Unit unit{{make(op::kAlu64 | op::kX | op::kMov, 1, any_reg(), 0, 0),
-                   make(op::kAlu64 | op::kMov, 2, 0, 0, pick(0, 1)),
-                   make(op::kJmp | op::kCall, 0, 0, 0, 23)}};
+        Unit unit{{insn(op::kAlu64 | op::kX | op::kMov, 1, any_reg(), 0, 0),
+                   insn(op::kAlu64 | op::kMov, 2, 0, 0, pick(0, 1)),
+                   insn(op::kJmp | op::kCall, 0, 0, 0, 23)}};
         refill(&unit.insns, 1);
         return unit;
     }
@@ -204,31 +194,31 @@ class Generator {
         unit.map = pick(0, 1);
         auto& out = unit.insns;
         if (chance(2)) {
-            out.push_back(make(op::kSt | op::kMem | op::kW, 10, 0, kKeyAt, pick(0, 9)));
+            out.push_back(insn(op::kSt | op::kMem | op::kW, 10, 0, kKeyAt, pick(0, 9)));
         } else {
-            out.push_back(make(op::kAlu64 | op::kX | op::kMov, 1, any_reg(), 0, 0));
-            out.push_back(make(op::kAlu64 | op::kAnd, 1, 0, 0, 15));
-            out.push_back(make(op::kStx | op::kMem | op::kW, 10, 1, kKeyAt, 0));
+            out.push_back(insn(op::kAlu64 | op::kX | op::kMov, 1, any_reg(), 0, 0));
+            out.push_back(insn(op::kAlu64 | op::kAnd, 1, 0, 0, 15));
+            out.push_back(insn(op::kStx | op::kMem | op::kW, 10, 1, kKeyAt, 0));
         }
         if (chance(4)) {
             // A later store changes one byte of the key.
             out.push_back(
-                make(op::kSt | op::kMem | op::kB, 10, 0, kKeyAt + pick(0, 3), pick(0, 1)));
+                insn(op::kSt | op::kMem | op::kB, 10, 0, kKeyAt + pick(0, 3), pick(0, 1)));
         }
-        out.push_back(make(op::kAlu64 | op::kX | op::kMov, 2, 10, 0, 0));
-        out.push_back(make(op::kAlu64 | op::kAdd, 2, 0, 0, kKeyAt));
-        out.push_back(make(op::kLdImm64, 1, op::kPseudoMap, 0, unit.map));
-        out.push_back(make(0, 0, 0, 0, 0));
-        out.push_back(make(op::kJmp | op::kCall, 0, 0, 0, 1));
+        out.push_back(insn(op::kAlu64 | op::kX | op::kMov, 2, 10, 0, 0));
+        out.push_back(insn(op::kAlu64 | op::kAdd, 2, 0, 0, kKeyAt));
+        out.push_back(insn(op::kLdImm64, 1, op::kPseudoMap, 0, unit.map));
+        out.push_back(insn(0, 0, 0, 0, 0));
+        out.push_back(insn(op::kJmp | op::kCall, 0, 0, 0, 1));
         std::vector<Insn> found = {
-            make(op::kAlu64 | op::kMov, 1, 0, 0, imm()),
-            make(op::kStx | op::kAtomic | (chance(2) ? op::kW : op::kDw), 0, 1, 0, 0),
-            make(op::kStx | op::kMem | size(), 0, chance(2) ? 8 : 1, 8, 0)};
+            insn(op::kAlu64 | op::kMov, 1, 0, 0, imm()),
+            insn(op::kStx | op::kAtomic | (chance(2) ? op::kW : op::kDw), 0, 1, 0, 0),
+            insn(op::kStx | op::kMem | size(), 0, chance(2) ? 8 : 1, 8, 0)};
         if (chance(2)) {
-            out.push_back(make(op::kJmp | op::kJeq, 0, 0, static_cast<int>(found.size()), 0));
+            out.push_back(insn(op::kJmp | op::kJeq, 0, 0, static_cast<int>(found.size()), 0));
         } else {
-            out.push_back(make(op::kJmp | op::kJne, 0, 0, 1, 0));
-            out.push_back(make(op::kJmp | op::kJa, 0, 0, static_cast<int>(found.size()), 0));
+            out.push_back(insn(op::kJmp | op::kJne, 0, 0, 1, 0));
+            out.push_back(insn(op::kJmp | op::kJa, 0, 0, static_cast<int>(found.size()), 0));
         }
         out.insert(out.end(), found.begin(), found.end());
         refill(&out, 0);
@@ -236,32 +226,32 @@ class Generator {
     }
 
     void emit_prologue(std::vector<Insn>* out) {
-        *out = {make(op::kLdx | op::kMem | op::kW, 6, 1, 0, 0),
-                make(op::kLdx | op::kMem | op::kW, 7, 1, 4, 0),
-                make(op::kAlu64 | op::kX | op::kMov, 2, 6, 0, 0),
-                make(op::kAlu64 | op::kAdd, 2, 0, 0, kRandomPacketBytes),
-                make(op::kJmp | op::kX | op::kJle, 2, 7, 2, 0),
-                make(op::kAlu64 | op::kMov, 0, 0, 0, 1),
-                make(op::kJmp | op::kExit, 0, 0, 0, 0)};
+        *out = {insn(op::kLdx | op::kMem | op::kW, 6, 1, 0, 0),
+                insn(op::kLdx | op::kMem | op::kW, 7, 1, 4, 0),
+                insn(op::kAlu64 | op::kX | op::kMov, 2, 6, 0, 0),
+                insn(op::kAlu64 | op::kAdd, 2, 0, 0, kRandomPacketBytes),
+                insn(op::kJmp | op::kX | op::kJle, 2, 7, 2, 0),
+                insn(op::kAlu64 | op::kMov, 0, 0, 0, 1),
+                insn(op::kJmp | op::kExit, 0, 0, 0, 0)};
         for (int word = 0; word < kStackBytes / 8; word++) {
-            out->push_back(make(op::kLdx | op::kMem | op::kDw, 0, 6, 80 + 8 * word, 0));
-            out->push_back(make(op::kStx | op::kMem | op::kDw, 10, 0, -kStackBytes + 8 * word, 0));
+            out->push_back(insn(op::kLdx | op::kMem | op::kDw, 0, 6, 80 + 8 * word, 0));
+            out->push_back(insn(op::kStx | op::kMem | op::kDw, 10, 0, -kStackBytes + 8 * word, 0));
         }
         for (const int r : kNumbers) {
-            out->push_back(make(op::kLdx | op::kMem | op::kDw, r, 6, 8 * r, 0));
+            out->push_back(insn(op::kLdx | op::kMem | op::kDw, r, 6, 8 * r, 0));
         }
     }
 
     static void emit_epilogue(std::vector<Insn>* out) {
         for (const int r : kNumbers) {
-            out->push_back(make(op::kStx | op::kMem | op::kDw, 6, r, 8 * r, 0));
+            out->push_back(insn(op::kStx | op::kMem | op::kDw, 6, r, 8 * r, 0));
         }
         for (int word = 0; word < kStackBytes / 8; word++) {
-            out->push_back(make(op::kLdx | op::kMem | op::kDw, 0, 10, -kStackBytes + 8 * word, 0));
-            out->push_back(make(op::kStx | op::kMem | op::kDw, 6, 0, 80 + 8 * word, 0));
+            out->push_back(insn(op::kLdx | op::kMem | op::kDw, 0, 10, -kStackBytes + 8 * word, 0));
+            out->push_back(insn(op::kStx | op::kMem | op::kDw, 6, 0, 80 + 8 * word, 0));
         }
-        out->push_back(make(op::kAlu64 | op::kMov, 0, 0, 0, 2));
-        out->push_back(make(op::kJmp | op::kExit, 0, 0, 0, 0));
+        out->push_back(insn(op::kAlu64 | op::kMov, 0, 0, 0, 2));
+        out->push_back(insn(op::kJmp | op::kExit, 0, 0, 0, 0));
     }
 
     // Moves a jump that would enter a loop to the start of that loop.

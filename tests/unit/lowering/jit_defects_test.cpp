@@ -19,36 +19,10 @@
 
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/lowering/lower.h"
+#include "tests/support/asm.h"
 
 namespace crema::test {
 namespace {
-
-using ebpf::Insn;
-namespace op = ebpf::op;
-
-Insn make(int code, int dst, int src, int off, std::int64_t imm) {
-    return {.code = static_cast<std::uint8_t>(code),
-            .dst = static_cast<std::uint8_t>(dst & 0xf),
-            .src = static_cast<std::uint8_t>(src & 0xf),
-            .off = static_cast<std::int16_t>(off),
-            .imm = static_cast<std::int32_t>(imm)};
-}
-
-Insn mov(int dst, std::int64_t imm) {
-    return make(op::kAlu64 | op::kMov, dst, 0, 0, imm);
-}
-
-Insn alu64(int operation, int dst, int src) {
-    return make(op::kAlu64 | op::kX | operation, dst, src, 0, 0);
-}
-
-Insn alu32(int operation, int dst, int src) {
-    return make(op::kAlu | op::kX | operation, dst, src, 0, 0);
-}
-
-Insn exit_insn() {
-    return make(op::kJmp | op::kExit, 0, 0, 0, 0);
-}
 
 // 1 when the stack is aligned as the ABI wants it at a call, else 0.
 std::uint64_t stack_is_aligned(
@@ -154,21 +128,21 @@ Observation lowered(const Probe& probe) {
 // A countdown whose body is `bytes_of_constants` instructions of 10 bytes and `adds` of 3 or 4:
 // the jump back is then about -127 bytes for some of them.
 Probe loop_of(int constants, int adds, int short_adds) {
-    Probe probe{"loop of about 127 bytes", {mov(0, 0), mov(1, 3)}, 3, 0};
+    Probe probe{"loop of about 127 bytes", {mov_k(0, 0), mov_k(1, 3)}, 3, 0};
     for (int i = 0; i < constants; i++) {
-        probe.insns.push_back(make(op::kLdImm64, 2, 0, 0, -1));
-        probe.insns.push_back(make(0, 0, 0, 0, 0x7fffffff));
+        probe.insns.push_back(insn(op::kLdImm64, 2, 0, 0, -1));
+        probe.insns.push_back(insn(0, 0, 0, 0, 0x7fffffff));
     }
     for (int i = 0; i < adds; i++) {
-        probe.insns.push_back(make(op::kAlu64 | op::kAdd, 2, 0, 0, 1));
+        probe.insns.push_back(insn(op::kAlu64 | op::kAdd, 2, 0, 0, 1));
     }
     for (int i = 0; i < short_adds; i++) {
         probe.insns.push_back(alu32(op::kAdd, 2, 2));
     }
-    probe.insns.push_back(make(op::kAlu64 | op::kAdd, 0, 0, 0, 1));
-    probe.insns.push_back(make(op::kAlu64 | op::kAdd, 1, 0, 0, -1));
+    probe.insns.push_back(insn(op::kAlu64 | op::kAdd, 0, 0, 0, 1));
+    probe.insns.push_back(insn(op::kAlu64 | op::kAdd, 1, 0, 0, -1));
     const auto back = -static_cast<int>(probe.insns.size() - 1);
-    probe.insns.push_back(make(op::kJmp | op::kJne, 1, 0, back, 0));
+    probe.insns.push_back(insn(op::kJmp | op::kJne, 1, 0, back, 0));
     probe.insns.push_back(exit_insn());
     return probe;
 }
@@ -177,38 +151,39 @@ std::vector<Probe> probes() {
     const std::int64_t low = static_cast<std::int32_t>(0x90abcdef);
     return {
         {"JSET with a one-byte immediate",
-         {mov(1, -1), mov(0, 7), make(op::kJmp | op::kJset, 1, 0, 1, 1), mov(0, 9), exit_insn()},
+         {mov_k(1, -1), mov_k(0, 7), insn(op::kJmp | op::kJset, 1, 0, 1, 1), mov_k(0, 9),
+          exit_insn()},
          7},
         {"division by a zero register",
-         {mov(0, 5), mov(1, 0), alu64(op::kDiv, 0, 1), make(op::kAlu64 | op::kAdd, 0, 0, 0, 100),
+         {mov_k(0, 5), mov_k(1, 0), alu(op::kDiv, 0, 1), insn(op::kAlu64 | op::kAdd, 0, 0, 0, 100),
           exit_insn()},
          100},
         {"remainder of a zero register",
-         {mov(0, 5), mov(1, 0), alu64(op::kMod, 0, 1), make(op::kAlu64 | op::kAdd, 0, 0, 0, 100),
+         {mov_k(0, 5), mov_k(1, 0), alu(op::kMod, 0, 1), insn(op::kAlu64 | op::kAdd, 0, 0, 0, 100),
           exit_insn()},
          105},
         {"32-bit division damages r0",
-         {make(op::kLdImm64, 0, 0, 0, low), make(0, 0, 0, 0, 0x12345678), mov(2, 9), mov(3, 3),
+         {insn(op::kLdImm64, 0, 0, 0, low), insn(0, 0, 0, 0, 0x12345678), mov_k(2, 9), mov_k(3, 3),
           alu32(op::kDiv, 2, 3), exit_insn()},
          0x1234567890abcdef},
-        {"r0 /= r0", {mov(0, 77), alu64(op::kDiv, 0, 0), exit_insn()}, 1},
-        {"w3 %= w3", {mov(3, 77), alu32(op::kMod, 3, 3), alu64(op::kMov, 0, 3), exit_insn()}, 0},
+        {"r0 /= r0", {mov_k(0, 77), alu(op::kDiv, 0, 0), exit_insn()}, 1},
+        {"w3 %= w3", {mov_k(3, 77), alu32(op::kMod, 3, 3), alu(op::kMov, 0, 3), exit_insn()}, 0},
         {"r1 <<= r1",
-         {mov(4, 1), mov(1, 3), alu64(op::kLsh, 1, 1), alu64(op::kMov, 0, 1), alu64(op::kAdd, 0, 4),
+         {mov_k(4, 1), mov_k(1, 3), alu(op::kLsh, 1, 1), alu(op::kMov, 0, 1), alu(op::kAdd, 0, 4),
           exit_insn()},
          25},
         {"byte store of r10",
-         {alu64(op::kMov, 1, 10), make(op::kStx | op::kMem | op::kB, 10, 10, -8, 0),
-          make(op::kLdx | op::kMem | op::kB, 0, 10, -8, 0),
-          make(op::kAlu64 | op::kAnd, 1, 0, 0, 0xff), alu64(op::kXor, 0, 1), exit_insn()},
+         {alu(op::kMov, 1, 10), insn(op::kStx | op::kMem | op::kB, 10, 10, -8, 0),
+          insn(op::kLdx | op::kMem | op::kB, 0, 10, -8, 0),
+          insn(op::kAlu64 | op::kAnd, 1, 0, 0, 0xff), alu(op::kXor, 0, 1), exit_insn()},
          0,
          8},
         {"32-bit compare",
-         {make(op::kLdImm64, 1, 0, 0, 5), make(0, 0, 0, 0, 1), mov(0, 1),
-          make(op::kJmp32 | op::kJeq, 1, 0, 1, 5), mov(0, 2), exit_insn()},
+         {insn(op::kLdImm64, 1, 0, 0, 5), insn(0, 0, 0, 0, 1), mov_k(0, 1),
+          insn(op::kJmp32 | op::kJeq, 1, 0, 1, 5), mov_k(0, 2), exit_insn()},
          1},
         {"32-bit arithmetic shift",
-         {mov(0, -8), make(op::kAlu | op::kArsh, 0, 0, 0, 1), exit_insn()},
+         {mov_k(0, -8), insn(op::kAlu | op::kArsh, 0, 0, 0, 1), exit_insn()},
          0xfffffffc},
     };
 }
@@ -250,20 +225,20 @@ TEST(JitDefects, HelpersAreCalledWithAnAlignedStack) {
     int misaligned = 0;
     for (int saved = 0; saved < 16; saved++) {
         for (std::uint32_t stack = 8; stack <= 32; stack += 8) {
-            std::vector<Insn> insns = {make(op::kSt | op::kMem | op::kDw, 10, 0, -8, 0)};
+            std::vector<Insn> insns = {insn(op::kSt | op::kMem | op::kDw, 10, 0, -8, 0)};
             for (int reg = 0; reg < 4; reg++) {
                 if ((saved & (1 << reg)) != 0) {
-                    insns.push_back(mov(6 + reg, reg));
+                    insns.push_back(mov_k(6 + reg, reg));
                 }
             }
-            insns.push_back(make(op::kJmp | op::kCall, 0, 0, 0, 0));
+            insns.push_back(insn(op::kJmp | op::kCall, 0, 0, 0, 0));
             insns.push_back(exit_insn());
             const Observation today =
                 in_child([&] { return run_code(one_function(insns, {stack_is_aligned}, stack)); });
             misaligned += today.kind == Observation::Kind::result && today.r0 == 1 ? 0 : 1;
 
             // Through lowering: a served helper, then our probe in its place.
-            insns[insns.size() - 2] = make(op::kJmp | op::kCall, 0, 0, 0, 23);
+            insns[insns.size() - 2] = insn(op::kJmp | op::kCall, 0, 0, 0, 23);
             const Observation ours = in_child([&]() -> Observation {
                 auto result = lower_all(insns, stack);
                 if (!result) {
@@ -285,18 +260,18 @@ TEST(JitDefects, FunctionsCallHelpersWithAnAlignedStack) {
     for (int saved = 0; saved < 16; saved++) {
         for (std::uint32_t stack = 8; stack <= 24; stack += 8) {
             std::vector<Insn> insns;
-            insns.push_back(make(op::kSt | op::kMem | op::kDw, 10, 0, -8, 0));
-            insns.push_back(make(op::kAlu64 | op::kMov, 1 + saved % 3, 0, 0, 1));
-            insns.push_back(make(op::kJmp | op::kCall, 0, op::kPseudoCall, 0, 1));
+            insns.push_back(insn(op::kSt | op::kMem | op::kDw, 10, 0, -8, 0));
+            insns.push_back(insn(op::kAlu64 | op::kMov, 1 + saved % 3, 0, 0, 1));
+            insns.push_back(insn(op::kJmp | op::kCall, 0, op::kPseudoCall, 0, 1));
             insns.push_back(exit_insn());
             const std::size_t callee = insns.size();
             for (int reg = 0; reg < 4; reg++) {
                 if ((saved & (1 << reg)) != 0) {
-                    insns.push_back(mov(6 + reg, reg));
+                    insns.push_back(mov_k(6 + reg, reg));
                 }
             }
-            insns.push_back(make(op::kSt | op::kMem | op::kDw, 10, 0, -8, 0));
-            insns.push_back(make(op::kJmp | op::kCall, 0, 0, 0, 5));
+            insns.push_back(insn(op::kSt | op::kMem | op::kDw, 10, 0, -8, 0));
+            insns.push_back(insn(op::kJmp | op::kCall, 0, 0, 0, 5));
             insns.push_back(exit_insn());
             ebpf::Program program;
             program.insns = insns;
@@ -347,7 +322,7 @@ TEST(JitDefects, DenseForwardJumps) {
             return static_cast<int>((dice >> 33) % n);
         };
         const int n = 20 + below(400);
-        Probe probe{"forward jumps", {mov(0, 0), mov(2, below(1000))}, 0, 0};
+        Probe probe{"forward jumps", {mov_k(0, 0), mov_k(2, below(1000))}, 0, 0};
         std::vector<int> off(static_cast<std::size_t>(n));
         std::vector<int> bit(static_cast<std::size_t>(n));
         std::uint64_t r0 = 0;
@@ -357,10 +332,10 @@ TEST(JitDefects, DenseForwardJumps) {
                 below(std::min<std::uint64_t>(40, static_cast<std::uint64_t>(n - i)));
             bit[static_cast<std::size_t>(i)] = below(10);
             // if (r2 >= 100 * bit) skip `off` pairs; r0 += 1
-            probe.insns.push_back(make(op::kJmp | op::kJge, 2, 0,
+            probe.insns.push_back(insn(op::kJmp | op::kJge, 2, 0,
                                        2 * off[static_cast<std::size_t>(i)] + 1,
                                        100 * bit[static_cast<std::size_t>(i)]));
-            probe.insns.push_back(make(op::kAlu64 | op::kAdd, 0, 0, 0, 1));
+            probe.insns.push_back(insn(op::kAlu64 | op::kAdd, 0, 0, 0, 1));
         }
         probe.insns.push_back(exit_insn());
         for (int i = 0; i < n; i++) {
@@ -386,9 +361,9 @@ TEST(JitDefects, TakesTheOpcodesThatLoweringEmits) {
     const auto taken = [](int code) {
         return in_child([code] {
             std::vector<Insn> insns = {
-                mov(0, 1), mov(1, 1), alu64(op::kMov, 2, 10),
-                make(code, 1, 2, 0, code == (op::kJmp | op::kCall) ? 0 : 16)};
-            insns.push_back(code == op::kLdImm64 ? make(0, 0, 0, 0, 0) : mov(0, 0));
+                mov_k(0, 1), mov_k(1, 1), alu(op::kMov, 2, 10),
+                insn(code, 1, 2, 0, code == (op::kJmp | op::kCall) ? 0 : 16)};
+            insns.push_back(code == op::kLdImm64 ? insn(0, 0, 0, 0, 0) : mov_k(0, 0));
             insns.push_back(exit_insn());
             auto compiled = ebpf::lowering::compile(one_function(insns, {stack_is_aligned}, 16));
             return Observation{compiled ? Observation::Kind::result : Observation::Kind::refused,

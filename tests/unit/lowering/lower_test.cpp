@@ -14,17 +14,12 @@
 
 #include "lib/ebpf/lowering/dpdk_jit.h"
 #include "lib/ebpf/maps/map.h"
+#include "tests/support/asm.h"
 
 namespace crema::ebpf::lowering {
 namespace {
 
-constexpr Insn make(int code, int dst, int src, int off, std::int64_t imm) {
-    return {.code = static_cast<std::uint8_t>(code),
-            .dst = static_cast<std::uint8_t>(dst & 0xf),
-            .src = static_cast<std::uint8_t>(src & 0xf),
-            .off = static_cast<std::int16_t>(off),
-            .imm = static_cast<std::int32_t>(imm)};
-}
+constexpr auto make = test::insn;
 
 constexpr Insn kExitInsn = make(op::kJmp | op::kExit, 0, 0, 0, 0);
 constexpr Insn kZeroR0 = make(op::kAlu64 | op::kMov, 0, 0, 0, 0);

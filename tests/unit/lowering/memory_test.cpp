@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <dirent.h>
 #include <dlfcn.h>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -22,6 +21,7 @@
 #include "lib/ebpf/lowering/lower.h"
 #include "lib/ebpf/verifier/verify.h"
 #include "tests/support/asm.h"
+#include "tests/support/open_files.h"
 #include "tests/support/rounds.h"
 
 namespace {
@@ -107,16 +107,6 @@ std::size_t mappings(bool only_writable_and_executable) {
         const bool both = line.at(at + 1) == 'w' && line.at(at + 2) == 'x';
         count += !only_writable_and_executable || both ? 1 : 0;
     }
-    return count;
-}
-
-std::size_t open_files() {
-    DIR* const dir = opendir("/proc/self/fd");
-    std::size_t count = 0;
-    while (readdir(dir) != nullptr) {
-        count++;
-    }
-    closedir(dir);
     return count;
 }
 

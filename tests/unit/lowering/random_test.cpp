@@ -64,14 +64,14 @@ class Facts {
 void expect_same(RandomBench& bench,
                  const ebpf::Program& program,
                  const Proof& proof,
-                 const Outcome& wanted,
+                 const BenchOutcome& wanted,
                  const char* which,
                  std::uint64_t seed) {
     auto lowered = ebpf::lowering::lower(program, proof);
     ASSERT_TRUE(lowered) << "seed " << seed << ", " << which << ": " << lowered.error().message;
     auto code = ebpf::lowering::compile(*lowered);
     ASSERT_TRUE(code) << "seed " << seed << ", " << which << ": " << code.error().message;
-    const Outcome got =
+    const BenchOutcome got =
         bench.outcome([&](ebpf::XdpBuff& buff) { return code->entry()(&buff, nullptr); });
     EXPECT_EQ(got.r0, wanted.r0) << "seed " << seed << ", " << which;
     for (std::size_t at = 0; at < got.packet.size(); at += 8) {
@@ -100,7 +100,7 @@ TEST(LoweringRandom, AgreesWithTheInterpreter) {
             facts.observe(made.program, now);
         };
         std::string fault;
-        const Outcome wanted = bench.outcome([&](ebpf::XdpBuff& buff) {
+        const BenchOutcome wanted = bench.outcome([&](ebpf::XdpBuff& buff) {
             const auto ran = ebpf::interpreter::run_checked(**image, buff, options);
             fault = ran.fault ? ran.fault->what : "";
             return ran.r0;

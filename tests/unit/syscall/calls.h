@@ -10,10 +10,13 @@
 
 #include <linux/bpf.h>
 
-#include "lib/ebpf/program/instruction.h"
 #include "lib/ebpf/syscall/serve.h"
+#include "tests/support/asm.h"
 
 namespace crema::ebpf::syscall::test {
+
+using ::crema::test::exit_insn;
+using ::crema::test::insn;
 
 inline std::uint64_t address(const void* memory) {
     return reinterpret_cast<std::uint64_t>(memory);
@@ -38,22 +41,8 @@ inline int new_array(std::uint32_t entries = 4, std::uint32_t value_size = 8) {
     return static_cast<int>(call(BPF_MAP_CREATE, attr));
 }
 
-inline Insn insn(int code, int dst, int src, int off, int imm) {
-    Insn result{};
-    result.code = static_cast<std::uint8_t>(code);
-    result.dst = static_cast<std::uint8_t>(dst) & 0xf;
-    result.src = static_cast<std::uint8_t>(src) & 0xf;
-    result.off = static_cast<std::int16_t>(off);
-    result.imm = imm;
-    return result;
-}
-
 inline Insn move(int dst, int imm) {
     return insn(op::kAlu64 | op::kMov | op::kK, dst, 0, 0, imm);
-}
-
-inline Insn exit_insn() {
-    return insn(op::kJmp | op::kExit, 0, 0, 0, 0);
 }
 
 /// r0 = verdict; exit

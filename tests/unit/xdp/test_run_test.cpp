@@ -17,22 +17,14 @@
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/syscall/serve.h"
 #include "lib/ebpf/syscall/session.h"
+#include "tests/support/asm.h"
 
 namespace crema::xdp {
 namespace {
 
 using ebpf::Insn;
+using test::insn;
 namespace op = ebpf::op;
-
-Insn insn(int code, int dst, int src, int off, int imm) {
-    Insn result{};
-    result.code = static_cast<std::uint8_t>(code);
-    result.dst = static_cast<std::uint8_t>(dst) & 0xf;
-    result.src = static_cast<std::uint8_t>(src) & 0xf;
-    result.off = static_cast<std::int16_t>(off);
-    result.imm = imm;
-    return result;
-}
 
 std::shared_ptr<const ebpf::LoadedProgram> load(const std::vector<Insn>& insns,
                                                 std::uint32_t attach_type = BPF_XDP) {
