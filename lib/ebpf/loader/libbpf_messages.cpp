@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+#include <new>
 
 #include <bpf/libbpf.h>
 
@@ -29,7 +30,11 @@ thread_local LibbpfMessages* messages_of_thread = nullptr;
     if (line.substr(0, kPrefix.size()) == kPrefix) {
         line.remove_prefix(kPrefix.size());
     }
-    messages_of_thread->add(std::string(line.substr(0, line.find('\n'))));
+    try {
+        messages_of_thread->add(std::string(line.substr(0, line.find('\n'))));
+    } catch (const std::bad_alloc&) {
+        return 0;  // a message less: libbpf's frames, in between, know nothing of exceptions
+    }
     return wanted;
 }
 

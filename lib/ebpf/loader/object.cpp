@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -179,9 +180,14 @@ std::string map_name(const bpf_map* map) {
     return bpf_map__is_internal(map) && dot != std::string::npos ? name.substr(dot) : name;
 }
 
+/// Short enough to need no memory.
+tl::unexpected<Error> out_of_memory() {
+    return tl::unexpected<Error>(Error{ENOMEM, "out of memory"});
+}
+
 }  // namespace
 
-Result<Object> Object::judge(const std::string& path, std::uint32_t log_level, Engine engine) {
+Result<Object> Object::judge(const std::string& path, std::uint32_t log_level, Engine engine) try {
     auto bytes = read_object(path);
     if (!bytes) {
         return forward_error(bytes);
@@ -233,12 +239,15 @@ Result<Object> Object::judge(const std::string& path, std::uint32_t log_level, E
         }
     }
     return result;
+
+} catch (const std::bad_alloc&) {
+    return out_of_memory();
 }
 
 Result<Object> Object::load(const std::string& path,
                             std::uint32_t log_level,
                             std::string* log,
-                            Engine engine) {
+                            Engine engine) try {
     auto object = judge(path, log != nullptr ? log_level : 0, engine);
     if (log != nullptr) {
         log->clear();
@@ -255,6 +264,9 @@ Result<Object> Object::load(const std::string& path,
         return tl::unexpected<Error>(*object->judged_.front().judgement.refusal);
     }
     return object;
+
+} catch (const std::bad_alloc&) {
+    return out_of_memory();
 }
 
 Result<std::shared_ptr<const LoadedProgram>> Object::program(const std::string& name) const {

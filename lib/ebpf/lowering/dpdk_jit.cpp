@@ -136,6 +136,7 @@ Result<Code> compile(const Lowered& lowered) {
     }
     Code code;
     code.addresses_ = std::make_unique<std::uint64_t[]>(lowered.functions.size());
+    code.handles_.reserve(lowered.functions.size());  // nothing may fail between load and here
     for (std::size_t f = 0; f < lowered.functions.size(); f++) {
         const LoweredFunction& function = lowered.functions[f];
         std::vector<Insn> insns = function.insns;

@@ -45,7 +45,7 @@ void Cpumap::replace(std::uint32_t cpu, CpumapEntry* entry) {
         target_hooks().cpu_release(old->target);  // waits until no reader is left
         return;
     }
-    retired_.add(std::shared_ptr<const CpumapEntry>(std::move(old)));
+    retired_.add(std::move(old));
 }
 
 int Cpumap::do_lookup(const void* key, void* value_out) {
@@ -59,6 +59,7 @@ int Cpumap::do_lookup(const void* key, void* value_out) {
 }
 
 int Cpumap::do_update(const void* key, const void* value_in, std::uint64_t flags) {
+    retired_.prepare();
     const std::uint32_t cpu = load_index(key);
     CpuValue value{};
     std::memcpy(&value, value_in, spec().value_size);
@@ -105,6 +106,7 @@ int Cpumap::do_update(const void* key, const void* value_in, std::uint64_t flags
 }
 
 int Cpumap::do_erase(const void* key) {
+    retired_.prepare();
     const std::uint32_t cpu = load_index(key);
     if (cpu >= spec().max_entries) {
         return -EINVAL;

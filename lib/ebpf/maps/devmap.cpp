@@ -62,7 +62,7 @@ void Devmap::release(std::unique_ptr<DevmapEntry> entry) {
         target_hooks().device_release(entry->target);  // waits until no reader is left
         return;
     }
-    retired_.add(std::shared_ptr<const DevmapEntry>(std::move(entry)));
+    retired_.add(std::move(entry));
 }
 
 int Devmap::make_entry(std::uint32_t key,
@@ -124,6 +124,7 @@ int Devmap::do_lookup(const void* key, void* value_out) {
 }
 
 int Devmap::do_update(const void* key, const void* value_in, std::uint64_t flags) {
+    retired_.prepare();
     const std::uint32_t index = load_index(key);
     DeviceValue value{};
     std::memcpy(&value, value_in, spec().value_size);
@@ -161,6 +162,7 @@ int Devmap::do_update(const void* key, const void* value_in, std::uint64_t flags
 }
 
 int Devmap::do_erase(const void* key) {
+    retired_.prepare();
     const std::uint32_t index = load_index(key);
     if (!hashed()) {
         if (index >= spec().max_entries) {

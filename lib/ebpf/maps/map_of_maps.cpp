@@ -62,6 +62,7 @@ ArrayOfMaps::ArrayOfMaps(const MapSpec& spec)
     : IndexedMap(spec), slots_(spec.max_entries), owned_(spec.max_entries) {}
 
 void ArrayOfMaps::replace(std::uint32_t index, std::shared_ptr<Map> inner) {
+    retired_.prepare();
     slots_[index].store(inner.get(), std::memory_order_release);
     owned_[index].swap(inner);
     retired_.add(std::move(inner));
@@ -131,13 +132,14 @@ int HashOfMaps::do_update(const void* key, const void* value, std::uint64_t flag
     if (flags > kExist) {
         return -EINVAL;
     }
+    retired_.prepare();
     // In place: one pointer, so a run sees the old map or the new one.
     const int rc = core().put<HashCore::Existing::rewrite>(
         core().control(), core().in_memory(key), flags, [&](std::uint32_t element, bool) {
-            inner_of(element).store(map.get(), std::memory_order_release);
             if (element >= owned_.size()) {
                 owned_.resize(std::size_t{element} + 1);
             }
+            inner_of(element).store(map.get(), std::memory_order_release);
             owned_[element].swap(map);
         });
     if (rc == 0) {
@@ -147,6 +149,7 @@ int HashOfMaps::do_update(const void* key, const void* value, std::uint64_t flag
 }
 
 int HashOfMaps::do_erase(const void* key) {
+    retired_.prepare();
     std::shared_ptr<Map> old;
     const int rc = core().take(core().control(), core().in_memory(key),
                                [&](std::uint32_t element) { owned_[element].swap(old); });

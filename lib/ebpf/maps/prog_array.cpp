@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "lib/ebpf/maps/reclaim.h"
 #include "lib/ebpf/maps/target_hooks.h"
 
 namespace crema::ebpf::maps {
@@ -20,19 +21,44 @@ Result<std::shared_ptr<Map>> ProgArray::make(const MapSpec& spec) {
 
 ProgArray::ProgArray(const MapSpec& spec) : IndexedMap(spec), slots_(spec.max_entries) {}
 
+namespace {
+
+void delete_list(const TailTarget* first) {
+    while (first != nullptr) {
+        const TailTarget* const next = first->next_gone;
+        delete first;
+        first = next;
+    }
+}
+
+}  // namespace
+
 ProgArray::~ProgArray() {
     // No program that uses the map is left, so nobody waits for these.
     for (auto& slot : slots_) {
         delete slot.load(std::memory_order_relaxed);
     }
+    delete_list(gone_);
+}
+
+void ProgArray::retire(const TailTarget* first, const TailTarget* last) {
+    if (wait_until_runs_ended()) {
+        delete_list(first);
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    last->next_gone = gone_;
+    gone_ = first;
 }
 
 bool ProgArray::replace(std::uint32_t index, std::unique_ptr<const TailTarget> target) {
-    std::unique_ptr<const TailTarget> old(
-        slots_[index].exchange(target.release(), std::memory_order_acq_rel));
-    const bool held = old != nullptr;
-    retired_.add(std::shared_ptr<const TailTarget>(std::move(old)));
-    return held;
+    const TailTarget* const old =
+        slots_[index].exchange(target.release(), std::memory_order_acq_rel);
+    if (old == nullptr) {
+        return false;
+    }
+    retire(old, old);
+    return true;
 }
 
 int ProgArray::do_lookup(const void* key, void* value_out) {
@@ -77,16 +103,18 @@ int ProgArray::do_erase(const void* key) {
 }
 
 void ProgArray::users_gone() {
-    using Targets = std::vector<std::unique_ptr<const TailTarget>>;
-    auto all = std::make_shared<Targets>();
+    const TailTarget* first = nullptr;
+    const TailTarget* last = nullptr;
     for (auto& slot : slots_) {
         if (const TailTarget* target = slot.exchange(nullptr, std::memory_order_acq_rel);
             target != nullptr) {
-            all->emplace_back(target);
+            target->next_gone = first;
+            first = target;
+            last = last == nullptr ? target : last;
         }
     }
-    if (!all->empty()) {
-        retired_.add(std::move(all));  // one wait for all
+    if (first != nullptr) {
+        retire(first, last);  // one wait for all
     }
 }
 

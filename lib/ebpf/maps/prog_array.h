@@ -12,11 +12,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/maps/index_keys.h"
-#include "lib/ebpf/maps/reclaim.h"
 
 namespace crema::ebpf {
 struct LoadedProgram;
@@ -30,6 +30,7 @@ struct TailTarget {
     const void* self = nullptr;
     std::uint32_t program_id = 0;
     std::shared_ptr<const LoadedProgram> program;
+    mutable const TailTarget* next_gone = nullptr;  // in a list of what no slot shows any more
 };
 
 class ProgArray final : public IndexedMap {
@@ -59,9 +60,13 @@ class ProgArray final : public IndexedMap {
 
     /// Null: the slot becomes empty. Returns whether it held something.
     bool replace(std::uint32_t index, std::unique_ptr<const TailTarget> target);
+    /// Deletes the targets of the list, from `first` to `last`, once no run can see them; where
+    /// nobody can tell, with the map. Needs no memory: also a descriptor that is closed comes here.
+    void retire(const TailTarget* first, const TailTarget* last);
 
     std::vector<std::atomic<const TailTarget*>> slots_;
-    Retired retired_;
+    std::mutex mutex_;
+    const TailTarget* gone_ = nullptr;  // under the mutex: waits for the end of the map
 };
 
 }  // namespace crema::ebpf::maps

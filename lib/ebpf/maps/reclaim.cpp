@@ -19,16 +19,37 @@ void set_wait_for_runs(WaitForRuns wait) {
     installed_wait() = wait;
 }
 
-void Retired::add(std::shared_ptr<const void> object) {
-    if (object == nullptr) {
-        return;
-    }
+bool wait_until_runs_ended() {
     if (installed_wait() == nullptr) {
-        const std::lock_guard lock(mutex_);
-        kept_.push_back(std::move(object));
-        return;
+        return false;
     }
     installed_wait()();
+    return true;
+}
+
+void Retired::prepare() {
+    if (installed_wait() == nullptr) {
+        const std::lock_guard lock(mutex_);
+        const auto make_room = [](auto& list) {
+            if (list.size() == list.capacity()) {
+                list.reserve(2 * list.size() + 1);
+            }
+        };
+        make_room(kept_);
+        make_room(owned_);
+    }
+}
+
+void Retired::add(std::shared_ptr<const void> object) {
+    if (object != nullptr && !wait_until_runs_ended()) {
+        const std::lock_guard lock(mutex_);
+        kept_.push_back(std::move(object));
+    }
+}
+
+void Retired::keep(Owned object) {
+    const std::lock_guard lock(mutex_);
+    owned_.push_back(std::move(object));
 }
 
 }  // namespace crema::ebpf::maps

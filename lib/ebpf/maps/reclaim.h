@@ -18,15 +18,35 @@ namespace crema::ebpf::maps {
 using WaitForRuns = void (*)();
 void set_wait_for_runs(WaitForRuns wait);
 
+/// Waits for them. False, at once: nobody can tell.
+[[nodiscard]] bool wait_until_runs_ended();
+
 /// What slots no longer show. Control threads.
 class Retired {
   public:
+    /// Makes room for one more object, so that add() needs no memory. For before something new is
+    /// published: afterwards it is too late to fail.
+    void prepare();
+
     /// Gives `object` up once no run can see it. Waits.
     void add(std::shared_ptr<const void> object);
 
+    template <typename T>
+    void add(std::unique_ptr<T> object) {
+        if (object != nullptr && !wait_until_runs_ended()) {
+            keep({object.release(), [](const void* gone) { delete static_cast<const T*>(gone); }});
+        }
+    }
+
   private:
+    using Owned = std::unique_ptr<const void, void (*)(const void*)>;
+
+    void keep(Owned object);
+
     std::mutex mutex_;
-    std::vector<std::shared_ptr<const void>> kept_;  // while nobody can tell when runs end
+    // While nobody can tell when runs end:
+    std::vector<std::shared_ptr<const void>> kept_;
+    std::vector<Owned> owned_;
 };
 
 }  // namespace crema::ebpf::maps

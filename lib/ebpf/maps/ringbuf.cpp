@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <memory>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -38,7 +39,10 @@ Result<std::shared_ptr<Map>> RingBuffer::make(const MapSpec& spec) {
     if (all == MAP_FAILED) {
         return fail(ENOMEM, "map {}: no addresses for {} bytes, errno {}", spec.name, size, errno);
     }
-    auto* base = static_cast<std::uint8_t*>(all);
+    const std::uint64_t whole = 3 * page + 2 * size;
+    const auto unmap = [whole](std::uint8_t* memory) { munmap(memory, whole); };
+    std::unique_ptr<std::uint8_t, decltype(unmap)> mapped(static_cast<std::uint8_t*>(all), unmap);
+    std::uint8_t* const base = mapped.get();
     const auto share = [base](int fd, std::uint64_t at, std::uint64_t bytes, std::uint64_t offset) {
         return mmap(base + at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
                     static_cast<off_t>(offset)) != MAP_FAILED;
@@ -47,11 +51,11 @@ Result<std::shared_ptr<Map>> RingBuffer::make(const MapSpec& spec) {
         !share(data.get(), 3 * page + size, size, page) ||
         fcntl(position.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0 ||
         fcntl(data.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
-        const int code = errno;
-        munmap(all, 3 * page + 2 * size);
-        return fail(ENOMEM, "map {}: mapping of {} bytes, errno {}", spec.name, size, code);
+        return fail(ENOMEM, "map {}: mapping of {} bytes, errno {}", spec.name, size, errno);
     }
-    return std::make_shared<RingBuffer>(spec, std::move(position), std::move(data), base);
+    auto ring = std::make_shared<RingBuffer>(spec, std::move(position), std::move(data), base);
+    static_cast<void>(mapped.release());
+    return ring;
 }
 
 RingBuffer::RingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, std::uint8_t* base)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <new>
 #include <unistd.h>
 
 #include "lib/ebpf/syscall/commands.h"
@@ -101,7 +102,13 @@ long serve(int command, void* attr, std::uint32_t size) {
     if (found->creates && Session::current() == nullptr) {
         return -EPERM;
     }
-    return found->handler(call);
+    // The only exception that anything below can throw; what it had made is released on its way
+    // here. Kernels say the same.
+    try {
+        return found->handler(call);
+    } catch (const std::bad_alloc&) {
+        return -ENOMEM;
+    }
 }
 
 bool returns_descriptor(int command) {
