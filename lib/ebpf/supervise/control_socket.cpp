@@ -166,6 +166,7 @@ void ControlSocket::work() {
             accept_one();
         }
         std::erase_if(supervisors_, [](const auto& one) { return one->finished(); });
+        collect_objects();
     }
 }
 

@@ -64,9 +64,7 @@ std::optional<seccomp_notif> receive(State& state) {
             return std::nullopt;
         }
         if (ready == 0) {
-            // Links of processes that ended must go although nobody asks.
-            const std::lock_guard command(command_mutex());
-            syscall::object_store::collect();
+            collect_objects();
         }
         if (ready <= 0) {
             continue;
@@ -181,10 +179,7 @@ void work(const std::shared_ptr<State>& state) {
     while (const auto call = receive(*state)) {
         answer(*state, *call);
     }
-    {
-        const std::lock_guard lock(command_mutex());
-        syscall::object_store::collect();
-    }
+    collect_objects();
     const std::lock_guard lock(state->threads);
     if (--state->running == 0) {
         state->left.notify_all();
@@ -209,6 +204,11 @@ void take_turns(int listener) {
 }
 
 }  // namespace
+
+void collect_objects() {
+    const std::lock_guard lock(command_mutex());
+    syscall::object_store::collect();
+}
 
 Result<std::unique_ptr<Supervisor>> Supervisor::start(UniqueFd listener, Options options) {
     survive_broken_leases();

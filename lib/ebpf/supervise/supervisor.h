@@ -15,6 +15,12 @@
 
 namespace crema::ebpf::supervise {
 
+/// Drops the objects that no process has open any more. Taking turns with the commands of all
+/// supervisors, as they touch the same objects. Who keeps supervisors calls it now and then: a link
+/// must go with the process that held it although nobody asks, and that process may end after the
+/// last of its calls was noticed to be the last.
+void collect_objects();
+
 class Supervisor {
   public:
     struct Options {

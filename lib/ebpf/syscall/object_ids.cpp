@@ -65,7 +65,22 @@ void tidy(Table& table) {
     }
 }
 
+/// All that are gone leave the table.
+template <typename Table>
+void tidy_all(Table& table) {
+    std::erase_if(table, [](const auto& entry) { return is_gone(entry.second); });
+}
+
 }  // namespace
+
+void collect() {
+    Tables& all = tables();
+    const std::lock_guard lock(all.mutex);
+    tidy_all(all.programs);
+    tidy_all(all.maps);
+    tidy_all(all.btfs);
+    tidy_all(all.links);
+}
 
 void note(const StoredObject& object) {
     Tables& all = tables();

@@ -17,6 +17,9 @@ enum class Kind : std::uint8_t { program, map, btf, link };
 /// A new object; probes and what has no number are passed over.
 void note(const StoredObject& object);
 
+/// Forgets the numbers of objects that are gone; what is left over otherwise is found bit by bit.
+void collect();
+
 /// The smallest number above `after`, or 0.
 [[nodiscard]] std::uint32_t next(Kind kind, std::uint32_t after);
 

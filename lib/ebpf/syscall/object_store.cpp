@@ -13,6 +13,7 @@
 
 #include "lib/base/caller.h"
 #include "lib/base/unique_fd.h"
+#include "lib/ebpf/syscall/object_ids.h"
 #include "lib/ebpf/syscall/pins.h"
 
 namespace crema::ebpf::syscall::object_store {
@@ -111,16 +112,19 @@ void remove_all_of(Owner owner) {
 
 void collect() {
     pins::collect();
-    std::map<InodeId, Entry> gone;
-    Table& store = table();
-    const std::lock_guard lock(store.mutex);
-    for (auto entry = store.entries.begin(); entry != store.entries.end();) {
-        const auto next = std::next(entry);
-        if (entry->second.owner == kDescriptors && is_last(entry->second.keep.get())) {
-            gone.insert(store.entries.extract(entry));
+    {
+        std::map<InodeId, Entry> gone;
+        Table& store = table();
+        const std::lock_guard lock(store.mutex);
+        for (auto entry = store.entries.begin(); entry != store.entries.end();) {
+            const auto next = std::next(entry);
+            if (entry->second.owner == kDescriptors && is_last(entry->second.keep.get())) {
+                gone.insert(store.entries.extract(entry));
+            }
+            entry = next;
         }
-        entry = next;
     }
+    object_ids::collect();
 }
 
 std::shared_ptr<StoredObject> find(int fd, int* error) {

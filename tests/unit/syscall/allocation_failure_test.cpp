@@ -15,6 +15,7 @@
 
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/loader/object.h"
+#include "lib/ebpf/syscall/object_ids.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/session.h"
 #include "tests/support/failing_memory.h"
@@ -41,6 +42,7 @@ std::ostream& operator<<(std::ostream& out, const Levels& levels) {
 }
 
 Levels levels_now() {
+    object_ids::collect();
     const std::size_t files = crema::test::open_files();
     return {.files = files,
             .objects = object_store::size(),
