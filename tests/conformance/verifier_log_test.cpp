@@ -114,6 +114,7 @@ const std::map<std::string, std::string>& other_walks() {
         {"packet after a function that tail-calls", "the way back of a tail call"},
         {"result of a function that tail-calls", "the way back of a tail call"},
         {"32-bit sum that comes round", "32-bit bounds of a pointer"},
+        {"equal to an object of the kernel", "ptr_ where the kernel writes trusted_ptr_"},
     };
     return all;
 }

@@ -546,6 +546,18 @@ bool assume_different(bool wide, Scalar& a, Scalar& b) {
     return feasible && a.settle() && b.settle();
 }
 
+/// The kernel decides JSET by bits alone: where only the range shows that a way cannot be taken, it
+/// follows that way with the range forgotten. Doing the same, code there is judged by both or by
+/// none.
+void widen_if_empty(Scalar& s) {
+    const Tnum bits = s.bits;
+    if (!s.settle()) {
+        s = Scalar::unknown();
+        s.bits = bits;
+        (void)s.settle();  // bits alone never contradict each other
+    }
+}
+
 /// JSET: a & b is not zero (`holds`) or is zero.
 bool assume_common_bits(bool holds, bool wide, Scalar& a, Scalar& b) {
     const Tnum abits = seen_bits(a, wide);
@@ -569,7 +581,9 @@ bool assume_common_bits(bool holds, bool wide, Scalar& a, Scalar& b) {
             b.bits = tnum_and(b.bits, Tnum::constant(~abits.value));
         }
     }
-    return a.settle() && b.settle();
+    widen_if_empty(a);
+    widen_if_empty(b);
+    return true;
 }
 
 }  // namespace
