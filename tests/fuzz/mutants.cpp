@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 
@@ -21,7 +22,10 @@ namespace crema::test::fuzz {
 namespace {
 
 /// Enough for every program here, and no more than the kernel does in a few milliseconds.
-const ebpf::verifier::Options kEffort{.log_level = 0, .insns_max = 20'000};
+ebpf::verifier::Options effort() {
+    return {.log_level = 0, .insns_max = 20'000};
+}
+
 constexpr std::size_t kInsnsOfObjects = 2000;
 
 /// The reason without place and numbers, so that equal causes meet.
@@ -43,9 +47,33 @@ bool takes_too_long(const std::string& reason) {
            reason.find("jumps is too complex") != std::string::npos;
 }
 
+/// The instruction that the kernel judged last, by its log; none where it says none.
+std::size_t last_instruction(const std::string& log) {
+    std::size_t last = std::string::npos;
+    for (std::size_t at = 0; at < log.size();
+         at = std::min(log.find('\n', at), log.size() - 1) + 1) {
+        std::size_t index = 0;
+        const char* const end = log.data() + log.size();
+        const auto read = std::from_chars(log.data() + at, end, index);
+        if (read.ec == std::errc() && std::string_view(read.ptr, end).substr(0, 3) == ": (") {
+            last = index;
+        }
+    }
+    return last;
+}
+
+/// The kernel follows ways that no run takes and refuses what it finds there: code that is not
+/// judged here, since our proof has it that it is not reached. That the proof is right about this
+/// is what the campaign of programs is for: each of them runs.
+bool is_dead_here(const ebpf::Program& program, const std::string& log) {
+    const auto proof = ebpf::verifier::verify(program, effort());
+    const std::size_t at = last_instruction(log);
+    return proof && at < proof->insns.size() && !proof->insns[at].reachable;
+}
+
 /// Why ours refuses; empty: it does not.
 std::string refusal_of(const ebpf::Program& program) {
-    const auto proof = ebpf::verifier::verify(program, kEffort);
+    const auto proof = ebpf::verifier::verify(program, effort());
     return proof ? "" : proof.error().message;
 }
 
@@ -57,6 +85,7 @@ void MutantTally::add(const MutantTally& other) {
     both_refuse += other.both_refuse;
     endless += other.endless;
     kernel_gave_up += other.kernel_gave_up;
+    dead_here += other.dead_here;
     only_ours += other.only_ours;
     stricter += other.stricter;
     unserved += other.unserved;
@@ -73,15 +102,23 @@ Mutants::Mutants()
     : families_(load_families()),
       stage_(stay_on_this_cpu()),
       features_(served_features(Way::compiled)) {
-    generated_.push_back({"dice", std::make_unique<KernelVerifier>(case_maps()), {}});
-    generated_.push_back({"helper calls", std::make_unique<KernelVerifier>(case_maps()), {}});
-    generated_.push_back({"campaign", std::make_unique<KernelVerifier>(stage_.maps()), {}});
+    generated_.push_back(family("dice", case_maps()));
+    generated_.push_back(family("helper calls", case_maps()));
+    generated_.push_back(family("campaign", stage_.maps()));
     generated_.back().has_campaign_types = true;
+}
+
+Mutants::Family Mutants::family(std::string name,
+                                const std::vector<std::shared_ptr<ebpf::maps::Map>>& maps) {
+    Family made;
+    made.name = std::move(name);
+    made.kernel = std::make_unique<KernelVerifier>(maps);
+    return made;
 }
 
 std::vector<Mutants::Family> Mutants::load_families() {
     std::vector<Family> families;
-    Family table{"table", std::make_unique<KernelVerifier>(case_maps()), {}};
+    Family table = family("table", case_maps());
     for (const VerifierCase& c : verifier_cases()) {
         if (c.refusal.empty() && c.program.insns.size() < 1000) {
             table.programs.push_back(c.program);
@@ -118,9 +155,9 @@ void Mutants::add_objects(std::vector<Family>& families) {
             // Its own types would have to change with it.
             program.btf = nullptr;
             program.functions.clear();
-            families.push_back({std::filesystem::path(path).filename().string() + " " + judged.name,
-                                std::make_unique<KernelVerifier>(program.maps),
-                                {program}});
+            Family& added = families.emplace_back(family(
+                std::filesystem::path(path).filename().string() + " " + judged.name, program.maps));
+            added.programs.push_back(std::move(program));
         }
     }
 }
@@ -199,8 +236,10 @@ void Mutants::judge_in(const Family& family,
         // Its own fault in its own words (EFAULT) is no verdict on the program either.
         const bool gave_up = takes_too_long(kernel.reason) ||
                              kernel.reason.find("verifier bug") != std::string::npos;
-        ++(gave_up ? t.kernel_gave_up : t.only_ours);
-        if (!gave_up) {
+        const bool other_types = kernel.reason.find("pseudo btf_id") != std::string::npos;
+        const bool dead = !gave_up && (other_types || is_dead_here(program, kernel.reason));
+        ++(gave_up ? t.kernel_gave_up : dead ? t.dead_here : t.only_ours);
+        if (!gave_up && !dead) {
             std::printf("%s seed %llu: accepted here alone, the kernel says: %s (errno %d)\n",
                         family.name.c_str(), static_cast<unsigned long long>(seed),
                         last_line(kernel.reason).c_str(), kernel.error);

@@ -26,6 +26,9 @@ struct MutantTally {
     std::uint64_t endless = 0;  // takes ours too long: the kernel is not asked
     // Accepted here; the kernel's limits on effort are no safety, nor are bugs that it reports.
     std::uint64_t kernel_gave_up = 0;
+    // Accepted here; the kernel refuses code that is dead by our proof, or a type by its number,
+    // which names another one there.
+    std::uint64_t dead_here = 0;
     std::uint64_t only_ours = 0;                  // accepted here alone: a fault
     std::uint64_t stricter = 0;                   // accepted by the kernel alone
     std::uint64_t unserved = 0;                   // the same, and ours says that it is legal
@@ -60,6 +63,8 @@ class Mutants {
         bool has_campaign_types = false;  // functions know theirs: function_types.h
     };
 
+    [[nodiscard]] static Family family(std::string name,
+                                       const std::vector<std::shared_ptr<ebpf::maps::Map>>& maps);
     /// The table of rules first, then objects.
     [[nodiscard]] static std::vector<Family> load_families();
     static void add_objects(std::vector<Family>& families);
