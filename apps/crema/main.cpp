@@ -12,7 +12,7 @@
 #include "apps/crema/output.h"
 #include "apps/crema/verbs.h"
 
-// NOLINTNEXTLINE(bugprone-exception-escape): built without exceptions, std::visit has none to throw
+// NOLINTNEXTLINE(bugprone-exception-escape): memory that runs out ends the command
 int main(int argc, char** argv) {
     using namespace crema;
     const auto verb = command::parse_command_line({argv + 1, argv + argc});
