@@ -121,6 +121,7 @@ void set_environment(const std::string& stand_in) {
         ::setenv("LIBXDP_BPFFS", stand_in.c_str(), 1);
     }
     std::vector<char*> words;
+    words.reserve(command.size() + 1);
     for (const std::string& word : command) {
         words.push_back(const_cast<char*>(word.c_str()));
     }
