@@ -136,6 +136,26 @@ Result<Flow> find_flow(const Program& program, const verifier::Proof& proof) {
     return flow;
 }
 
+namespace {
+
+/// What the instruction at `at` reads and writes by what is proved about it.
+Effect effect_at(const Program& program,
+                 const verifier::Proof& proof,
+                 const std::vector<RegSet>& call_reads,
+                 std::size_t at) {
+    const Insn& insn = program.insns[at];
+    if (is_call(insn)) {
+        return {.reads = call_reads[at], .writes = kCallerRegs, .pure = false};
+    }
+    Effect effect = effect_of(insn);
+    if (is_conditional_jump(insn) && proof.insns[at].branch != verifier::Branch::both) {
+        effect.reads = 0;
+    }
+    return effect;
+}
+
+}  // namespace
+
 void find_liveness(const Program& program,
                    const verifier::Proof& proof,
                    const std::vector<RegSet>& call_reads,
@@ -168,18 +188,11 @@ void find_liveness(const Program& program,
         const std::size_t at = work.back();
         work.pop_back();
         queued[at] = false;
-        const Insn& insn = program.insns[at];
         const Successors after = successors(program, proof, at);
         RegSet out = 0;
         out |= after.next != -1 ? live_in[static_cast<std::size_t>(after.next)] : 0;
         out |= after.taken != -1 ? live_in[static_cast<std::size_t>(after.taken)] : 0;
-        Effect effect = effect_of(insn);
-        if (is_call(insn)) {
-            effect = {.reads = call_reads[at], .writes = kCallerRegs, .pure = false};
-        }
-        if (is_conditional_jump(insn) && proof.insns[at].branch != verifier::Branch::both) {
-            effect.reads = 0;
-        }
+        const Effect effect = effect_at(program, proof, call_reads, at);
         const bool dead = effect.pure && (effect.writes & out) == 0;
         const RegSet in = dead ? out : ((out & ~effect.writes) | effect.reads);
         flow->live_out[at] = out;
