@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <poll.h>
 #include <sched.h>
@@ -119,7 +120,11 @@ long serve_call(const State& state, int command, const seccomp_data& data) {
         run_where_caller_may(caller::current());
     }
     if (is_private(command)) {
-        return serve_private(command, data.args[1], size);
+        try {
+            return serve_private(command, data.args[1], size);
+        } catch (const std::bad_alloc&) {
+            return -ENOMEM;
+        }
     }
     syscall::Session::current()->clear_refusal();
     const long result = syscall::serve(command, attr, size);
