@@ -435,7 +435,8 @@ inline bool Activation<Watch>::execute(const Step& step, Cpu& cpu) {
     CREMA_CASES_16(code)     \
     CREMA_CASES_16((code) + 16) CREMA_CASES_16((code) + 32) CREMA_CASES_16((code) + 48)
 
-// NOLINTBEGIN(readability-function-size,readability-function-cognitive-complexity): one switch of 256 like cases
+// One switch of 256 like cases:
+// NOLINTBEGIN(readability-function-size,readability-function-cognitive-complexity)
 template <typename Watch>
 std::uint64_t Activation<Watch>::run(const Image& image,
                                      std::uint32_t first_slot,

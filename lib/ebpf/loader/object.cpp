@@ -187,7 +187,15 @@ tl::unexpected<Error> out_of_memory() {
 
 }  // namespace
 
-Result<Object> Object::judge(const std::string& path, std::uint32_t log_level, Engine engine) try {
+Result<Object> Object::judge(const std::string& path, std::uint32_t log_level, Engine engine) {
+    try {
+        return judge_all(path, log_level, engine);
+    } catch (const std::bad_alloc&) {
+        return out_of_memory();
+    }
+}
+
+Result<Object> Object::judge_all(const std::string& path, std::uint32_t log_level, Engine engine) {
     auto bytes = read_object(path);
     if (!bytes) {
         return forward_error(bytes);
@@ -239,16 +247,24 @@ Result<Object> Object::judge(const std::string& path, std::uint32_t log_level, E
         }
     }
     return result;
-
-} catch (const std::bad_alloc&) {
-    return out_of_memory();
 }
 
 Result<Object> Object::load(const std::string& path,
                             std::uint32_t log_level,
                             std::string* log,
-                            Engine engine) try {
-    auto object = judge(path, log != nullptr ? log_level : 0, engine);
+                            Engine engine) {
+    try {
+        return load_all(path, log_level, log, engine);
+    } catch (const std::bad_alloc&) {
+        return out_of_memory();
+    }
+}
+
+Result<Object> Object::load_all(const std::string& path,
+                                std::uint32_t log_level,
+                                std::string* log,
+                                Engine engine) {
+    auto object = judge_all(path, log != nullptr ? log_level : 0, engine);
     if (log != nullptr) {
         log->clear();
     }
@@ -264,9 +280,6 @@ Result<Object> Object::load(const std::string& path,
         return tl::unexpected<Error>(*object->judged_.front().judgement.refusal);
     }
     return object;
-
-} catch (const std::bad_alloc&) {
-    return out_of_memory();
 }
 
 Result<std::shared_ptr<const LoadedProgram>> Object::program(const std::string& name) const {

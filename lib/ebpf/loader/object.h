@@ -81,6 +81,15 @@ class Object {
     [[nodiscard]] Result<std::shared_ptr<maps::Map>> map(const std::string& name) const;
 
   private:
+    /// judge() and load(), but memory that runs out is an exception.
+    [[nodiscard]] static Result<Object> judge_all(const std::string& path,
+                                                  std::uint32_t log_level,
+                                                  Engine engine);
+    [[nodiscard]] static Result<Object> load_all(const std::string& path,
+                                                 std::uint32_t log_level,
+                                                 std::string* log,
+                                                 Engine engine);
+
     std::string path_;
     std::vector<std::shared_ptr<const LoadedProgram>> programs_;
     std::vector<JudgedProgram> judged_;

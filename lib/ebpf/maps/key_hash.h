@@ -103,7 +103,8 @@ class KeyInMemory {
 
 /// Low and high half are both good: tables use them for different things.
 template <typename Key>
-[[nodiscard, gnu::always_inline]] inline std::uint64_t hash_words(const Key& key, const HashSecret& secret) {
+[[nodiscard, gnu::always_inline]] inline std::uint64_t hash_words(const Key& key,
+                                                                  const HashSecret& secret) {
     const std::uint32_t count = key.count();
     if (count == 1) {
         return folded_product(key.word(0) ^ secret.first, secret.second);

@@ -146,7 +146,8 @@ int Map::freeze() {
         return -EPERM;
     }
     frozen_ = true;
-    if ((spec_.flags & kMmapable) != 0 && fcntl(memory_fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) != 0) {
+    if ((spec_.flags & kMmapable) != 0 &&
+        fcntl(memory_fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) != 0) {
         log::warning("map {}: new writable mappings of the frozen map cannot be prevented",
                      spec_.name);
     }

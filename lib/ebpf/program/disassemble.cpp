@@ -148,7 +148,8 @@ std::string atomic_text(const Insn& insn) {
         case op::kOr:
         case op::kAnd:
         case op::kXor:
-            return fmt::format("lock *{} {} r{}", place, kAluText[static_cast<std::size_t>(insn.imm) >> 4], src);
+            return fmt::format("lock *{} {} r{}", place,
+                               kAluText[static_cast<std::size_t>(insn.imm) >> 4], src);
         case op::kAdd | op::kFetch:
             return fetch("add");
         case op::kOr | op::kFetch:

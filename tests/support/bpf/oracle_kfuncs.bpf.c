@@ -83,8 +83,7 @@ static __u64 products(int rows, int columns) {
         __s64 at = *row;
 
         bpf_iter_num_new(&inner, 1, columns);
-        while ((column = bpf_iter_num_next(&inner)))
-            all += at * *column;
+        while ((column = bpf_iter_num_next(&inner))) all += at * *column;
         bpf_iter_num_destroy(&inner);
     }
     bpf_iter_num_destroy(&outer);
