@@ -107,7 +107,7 @@ int ArrayOfMaps::do_erase(const void* key) {
 }
 
 Result<std::shared_ptr<Map>> HashOfMaps::make(const MapSpec& spec) {
-    auto core = HashCore::make(spec, sizeof(Map*));
+    auto core = HashCore::make(spec, sizeof(std::atomic<Map*>));
     if (!core) {
         return forward_error(core);
     }

@@ -66,7 +66,7 @@ RingBuffer::RingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, st
       page_(page_bytes()),
       mask_(std::uint64_t{spec.max_entries} - 1) {
     // What a record's header leads back to.
-    RingBuffer* self = this;
+    const auto self = reinterpret_cast<std::uintptr_t>(this);
     std::memcpy(base_, &self, sizeof self);
 }
 
@@ -113,8 +113,9 @@ void RingBuffer::commit(std::uint8_t* record, std::uint64_t flags, bool discard)
     auto& own = *reinterpret_cast<Header*>(at);
     const std::uintptr_t in_page = reinterpret_cast<std::uintptr_t>(at) % page;
     const std::uint8_t* base = at - in_page - own.pages_back * page;
-    RingBuffer* ring = nullptr;
-    std::memcpy(&ring, base, sizeof ring);
+    std::uintptr_t self = 0;
+    std::memcpy(&self, base, sizeof self);
+    auto* const ring = reinterpret_cast<RingBuffer*>(self);
     const std::uint32_t length = own.length.load(std::memory_order_relaxed) & ~kBusy;
     own.length.exchange(discard ? length | kDiscarded : length, std::memory_order_acq_rel);
     // A consumer that has caught up to this record sleeps, or is about to.

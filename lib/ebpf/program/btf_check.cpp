@@ -190,6 +190,20 @@ const char* BtfChecker::check_section(std::uint32_t id, const BtfType& type) con
     return nullptr;
 }
 
+const char* BtfChecker::check_array(std::uint32_t id, const BtfType& type) const {
+    if (type.vlen != 0 || type.flag || type.size_or_type != 0) {
+        return "flags of an array";
+    }
+    return btf_.word(id, 3) != 0 && btf_.word(id, 4) != 0 ? nullptr : "array without type";
+}
+
+const char* BtfChecker::check_decl_tag(std::uint32_t id, const BtfType& type) const {
+    if (type.vlen != 0) {
+        return "flags of a tag";
+    }
+    return static_cast<std::int32_t>(btf_.word(id, 3)) >= -1 ? nullptr : "component of a tag";
+}
+
 /// What the head and the words behind it may say for the kind.
 const char* BtfChecker::check_form(std::uint32_t id, const BtfType& type) const {
     const bool plain = type.vlen == 0 && !type.flag;
@@ -204,20 +218,13 @@ const char* BtfChecker::check_form(std::uint32_t id, const BtfType& type) const 
         case BtfKind::enumeration64:
             return check_values(id, type);
         case BtfKind::array:
-            if (!plain || size != 0) {
-                return "flags of an array";
-            }
-            return btf_.word(id, 3) != 0 && btf_.word(id, 4) != 0 ? nullptr : "array without type";
+            return check_array(id, type);
         case BtfKind::forward:
             return type.vlen == 0 && size == 0 ? nullptr : "flags of a forward declaration";
         case BtfKind::type_tag:
             return type.vlen == 0 ? nullptr : "flags of a tag";
         case BtfKind::decl_tag:
-            if (type.vlen != 0) {
-                return "flags of a tag";
-            }
-            return static_cast<std::int32_t>(btf_.word(id, 3)) >= -1 ? nullptr
-                                                                     : "component of a tag";
+            return check_decl_tag(id, type);
         case BtfKind::function:
             return type.vlen <= kBtfGlobal && !type.flag ? nullptr : "linkage of a function";
         case BtfKind::function_proto:

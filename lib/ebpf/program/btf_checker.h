@@ -43,6 +43,8 @@ class BtfChecker {
     [[nodiscard]] const char* check_integer(std::uint32_t id, const BtfType& type) const;
     [[nodiscard]] const char* check_struct(std::uint32_t id, const BtfType& type) const;
     [[nodiscard]] const char* check_values(std::uint32_t id, const BtfType& type) const;
+    [[nodiscard]] const char* check_array(std::uint32_t id, const BtfType& type) const;
+    [[nodiscard]] const char* check_decl_tag(std::uint32_t id, const BtfType& type) const;
     [[nodiscard]] const char* check_section(std::uint32_t id, const BtfType& type) const;
 
     // the references

@@ -335,6 +335,12 @@ bool Machine::goes_nowhere(const State& old, const LiveRegs& live) const {
            same_state(old, cur_, live) && !iterator_turns_differ(old, cur_);
 }
 
+/// A state that failed to cover others more often than it is worth is looked at no more.
+bool Machine::wears_out(const Checkpoint& old, bool forced) {
+    const std::uint32_t patience = forced && old.branches > 0 ? 64 : 3;
+    return old.misses > old.hits * patience + patience;
+}
+
 Status Machine::visit(bool& pruned) {
     if (!prune_point_[insn_]) {
         if (proof_.processed_insns - insns_at_waypoint_ >= kInsnsBetweenWaypoints) {
@@ -373,8 +379,7 @@ Status Machine::visit(bool& pruned) {
         if (keep) {
             ++old.misses;
         }
-        const std::uint32_t patience = forced && old.branches > 0 ? 64 : 3;
-        if (old.misses > old.hits * patience + patience) {
+        if (wears_out(old, forced)) {
             old.listed = false;
             const bool complete = old.branches == 0 && old.open_until < 0;
             kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(n));

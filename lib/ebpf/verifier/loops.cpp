@@ -90,7 +90,7 @@ void Machine::close_loop(std::int32_t old) {
         }
         at = passed.state.parent;
     }
-    back_edges_.push_back({old, cur_});
+    back_edges_.push_back({old, static_cast<const Trail&>(cur_)});
 }
 
 /// All paths through `entry` have ended: if it closes its loop, its notes are brought around it.

@@ -148,6 +148,7 @@ class Machine {
     [[nodiscard]] bool ends_here(std::int32_t old, const LiveRegs& live, bool& loops) const;
     [[nodiscard]] bool goes_nowhere(const State& old, const LiveRegs& live) const;
     [[nodiscard]] Status step();
+    [[nodiscard]] static bool wears_out(const Checkpoint& old, bool forced);
     [[nodiscard]] Status visit(bool& pruned);
     [[nodiscard]] std::size_t state_bytes() const;
     [[nodiscard]] Status fork(State other, std::uint32_t insn);
@@ -232,6 +233,10 @@ class Machine {
     [[nodiscard]] Status do_load_acquire(const Insn& insn);
     [[nodiscard]] Status do_store_release(const Insn& insn);
     [[nodiscard]] Status check_atomic_pointer(std::uint32_t regno, const char* what) const;
+    [[nodiscard]] Status check_value_access(std::uint32_t regno,
+                                            std::int64_t off,
+                                            std::uint32_t size,
+                                            Direction direction);
     [[nodiscard]] Status check_access(std::uint32_t regno,
                                       std::int32_t off,
                                       std::uint32_t size,

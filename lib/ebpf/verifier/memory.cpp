@@ -211,6 +211,14 @@ Status Machine::check_map_value(std::uint32_t regno,
     return check_region(regno, off, size, spec.value_size, zero_allowed);
 }
 
+Status Machine::check_value_access(std::uint32_t regno,
+                                   std::int64_t off,
+                                   std::uint32_t size,
+                                   Direction direction) {
+    const Status ok = check_map_value(regno, off, size, direction, false);
+    return ok ? check_plain_bytes(regno, off, size, false) : ok;
+}
+
 Status Machine::check_access(
     std::uint32_t regno, std::int32_t off, std::uint32_t size, Direction direction, bool aligned) {
     const Reg& reg = cur_.regs[regno];
@@ -227,10 +235,7 @@ Status Machine::check_access(
                 ok = check_aligned(reg, off, size, "value ");
             }
             if (ok) {
-                ok = check_map_value(regno, std::int64_t{reg.off} + off, size, direction, false);
-            }
-            if (ok) {
-                ok = check_plain_bytes(regno, std::int64_t{reg.off} + off, size, false);
+                ok = check_value_access(regno, std::int64_t{reg.off} + off, size, direction);
             }
             break;
         case RegType::stack:
