@@ -62,7 +62,7 @@ Code whole_frame(int bytes) {
     return {test::mov(1, 6), test::mov_k(2, 14), memory(3, 0), test::mov_k(4, bytes)};
 }
 
-const Case kCases[] = {
+constexpr Case kCases[] = {
     {"csum_diff, 4 bytes", 28, true, [](int) { return checksum_of(4); }},
     {"csum_diff, 20 bytes", 28, true, [](int) { return checksum_of(20); }},
     {"csum_diff, 64 bytes", 28, true, [](int) { return checksum_of(64); }},
@@ -141,7 +141,7 @@ class Program {
 
   private:
     [[noreturn]] static double does_not_run(const char* where) {
-        std::fprintf(stderr, "helpers_bench: %s does not run the program\n", where);
+        (void)std::fprintf(stderr, "helpers_bench: %s does not run the program\n", where);
         std::exit(1);
     }
 
@@ -191,8 +191,8 @@ std::optional<double> measure(const Case& one, int rounds, std::uint32_t repeat)
     const Program full(program_of(one, true));
     const Program empty(program_of(one, false));
     if (!full.is_loaded() || !empty.is_loaded()) {
-        std::fprintf(stderr, "helpers_bench: %s: %s%s\n", one.name, full.log().c_str(),
-                     empty.log().c_str());
+        (void)std::fprintf(stderr, "helpers_bench: %s: %s%s\n", one.name, full.log().c_str(),
+                           empty.log().c_str());
         return std::nullopt;
     }
     const std::vector<std::uint8_t> packet(64);
@@ -226,7 +226,7 @@ int main(int argc, char** argv) {
         return 0;
     }
     if (const auto pinned = bench::pin_this_thread(bench::allowed_cpus().front()); !pinned) {
-        std::fprintf(stderr, "helpers_bench: %s\n", pinned.error().message.c_str());
+        (void)std::fprintf(stderr, "helpers_bench: %s\n", pinned.error().message.c_str());
         return 1;
     }
     std::printf("clock ratio %.2f; ns per call, net of the empty program; medians of rounds\n",

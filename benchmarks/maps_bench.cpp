@@ -145,13 +145,16 @@ class Side {
     virtual void run(Operation operation, std::uint32_t runs) = 0;
 };
 
-const std::array<std::uint8_t, 64> kFrame{};
+constexpr std::array<std::uint8_t, 64> kFrame{};
 
 // --- kernel ------------------------------------------------------------------------------------
 
 class KernelSide final : public Side {
   public:
     explicit KernelSide(const MapSpec& spec) : map_(kernel::create_map(spec)) {}
+
+    KernelSide(const KernelSide&) = delete;
+    KernelSide& operator=(const KernelSide&) = delete;
 
     ~KernelSide() override {
         for (const int program : programs_) {
@@ -170,7 +173,7 @@ class KernelSide final : public Side {
         int& loaded = programs_[static_cast<std::size_t>(operation)];
         loaded = kernel::load_xdp(program, maps, &log);
         if (loaded < 0) {
-            std::fprintf(stderr, "the kernel refuses the program: %s\n", log.c_str());
+            (void)std::fprintf(stderr, "the kernel refuses the program: %s\n", log.c_str());
         }
         return loaded >= 0;
     }
@@ -221,7 +224,7 @@ class OurSide final : public Side {
         const crema::UniqueFd fd(
             static_cast<int>(crema::ebpf::syscall::serve(BPF_PROG_LOAD, &load, sizeof load)));
         if (!fd.valid()) {
-            std::fprintf(stderr, "%s\n", session_.refusal()->message.c_str());
+            (void)std::fprintf(stderr, "%s\n", session_.refusal()->message.c_str());
             return false;
         }
         programs_[static_cast<std::size_t>(operation)] = crema::ebpf::syscall::program_of(fd.get());
@@ -254,7 +257,7 @@ bool prepare(Side& side, const MapSpec& spec) {
                                           crema::ebpf::maps::possible_cpus());
     for (std::uint32_t number = 0; number < spec.max_entries; number++) {
         if (!side.put(key_of(spec, number).data(), value.data())) {
-            std::fprintf(stderr, "a map cannot be filled\n");
+            (void)std::fprintf(stderr, "a map cannot be filled\n");
             return false;
         }
     }
@@ -346,7 +349,7 @@ bool compare(const char* type_name,
         }
         report(type_name, spec, static_cast<Operation>(i), net, summary);
     }
-    std::fflush(stdout);
+    (void)std::fflush(stdout);
     return true;
 }
 

@@ -115,7 +115,7 @@ Result<Engine> own_engine(const Case& one, const char* name, ebpf::Engine how) {
         return forward_error(loaded);
     }
     auto runner = std::make_shared<Runner>((*loaded)->program->entry(), (*loaded)->program->self());
-    return engine_of(name, std::move(runner), std::move(*loaded));
+    return engine_of(name, runner, *loaded);
 }
 
 Result<Engine> native_engine(const Case& one) {
@@ -147,7 +147,7 @@ Result<Engine> native_engine(const Case& one) {
     auto runner = std::make_shared<Runner>(*entry, nullptr);
     (*twin)->set_context(runner->buff());
     (*loaded)->twin = std::move(*twin);
-    return engine_of("native", std::move(runner), std::move(*loaded));
+    return engine_of("native", runner, *loaded);
 }
 
 Result<Engine> kernel_engine(const Case& one) {
@@ -377,14 +377,14 @@ std::optional<Options> parse(int argc, char** argv) {
         } else if (word == "--json" && i + 1 < argc) {
             options.json = argv[++i];
         } else if (word == "--seconds" && i + 1 < argc) {
-            options.seconds = std::atof(argv[++i]);
-        } else if (word.starts_with("-") || !(options.seconds > 0)) {
+            options.seconds = std::strtod(argv[++i], nullptr);  // no number is 0
+        } else if (word.starts_with("-")) {
             return std::nullopt;
         } else {
             options.names.push_back(word);
         }
     }
-    return options;
+    return options.seconds > 0 ? std::optional(options) : std::nullopt;
 }
 
 bool is_wanted(const Options& options, const Case& one) {

@@ -177,18 +177,19 @@ Result<std::uint32_t> KernelProgram::time(std::span<const std::uint8_t> packet,
     return options.retval;
 }
 
-Engine engine_of(std::string name, std::shared_ptr<const KernelProgram> program) {
+Engine engine_of(std::string name, std::unique_ptr<KernelProgram> program) {
+    const std::shared_ptr<const KernelProgram> shared = std::move(program);
     return {
         .name = std::move(name),
-        .run = [program](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {
-            auto result = program->run(packet, 1);
+        .run = [shared](const Bytes& packet) -> Result<std::pair<std::uint32_t, Bytes>> {
+            auto result = shared->run(packet, 1);
             if (!result) {
                 return forward_error(result);
             }
             return std::pair{result->retval, std::move(result->bytes)};
         },
-        .time = [program](const Bytes& packet, std::uint32_t repeat) -> Status {
-            const auto result = program->time(packet, repeat);
+        .time = [shared](const Bytes& packet, std::uint32_t repeat) -> Status {
+            const auto result = shared->time(packet, repeat);
             return result ? Status{} : Status{forward_error(result)};
         },
     };

@@ -62,6 +62,6 @@ class KernelProgram {
 };
 
 /// As an engine of a measurement.
-[[nodiscard]] Engine engine_of(std::string name, std::shared_ptr<const KernelProgram> program);
+[[nodiscard]] Engine engine_of(std::string name, std::unique_ptr<KernelProgram> program);
 
 }  // namespace crema::app

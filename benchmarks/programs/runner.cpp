@@ -53,8 +53,8 @@ void Runner::time(const app::Bytes& packet, std::uint32_t repeat) {
 }
 
 app::Engine engine_of(std::string name,
-                      std::shared_ptr<Runner> runner,
-                      std::shared_ptr<const void> keep) {
+                      const std::shared_ptr<Runner>& runner,
+                      const std::shared_ptr<const void>& keep) {
     return {
         .name = std::move(name),
         .run = [runner, keep](const app::Bytes& packet)

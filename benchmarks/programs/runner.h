@@ -42,7 +42,7 @@ class Runner {
 
 /// As an engine of a measurement. `keep`: what must outlive the runs.
 [[nodiscard]] app::Engine engine_of(std::string name,
-                                    std::shared_ptr<Runner> runner,
-                                    std::shared_ptr<const void> keep);
+                                    const std::shared_ptr<Runner>& runner,
+                                    const std::shared_ptr<const void>& keep);
 
 }  // namespace crema::bench

@@ -233,7 +233,8 @@ void read_route(Snapshot& snapshot, const Message& message) {
     } else {
         route.hops.push_back(hop);
     }
-    family->tables[route.table].add(prefix, std::move(route));
+    Table& table = family->tables[route.table];
+    table.add(prefix, std::move(route));
 }
 
 std::uint32_t interface_named(Bytes value) {

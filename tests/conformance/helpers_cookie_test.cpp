@@ -39,7 +39,7 @@ struct Version {
     helpers::NativeFunction* native_check;
 };
 
-const Version kVersions[] = {
+constexpr Version kVersions[] = {
     {204, 206, helpers::tcp_raw_gen_syncookie_ipv4, helpers::tcp_raw_check_syncookie_ipv4},
     {205, 207, helpers::tcp_raw_gen_syncookie_ipv6, helpers::tcp_raw_check_syncookie_ipv6},
 };
@@ -111,7 +111,7 @@ TEST_F(HelpersOfCookies, SegmentSizesAreReadAsInTheKernel) {
             same_size(version, headers(some, words), words * 4U);
             same_size(version, headers(some, 15), 60);
         }
-        for (const std::uint64_t length : {0, 1, 19, 20, 21, 24, 40, 60, 64}) {
+        for (const std::uint64_t length : {0U, 1U, 19U, 20U, 21U, 24U, 40U, 60U, 64U}) {
             for (const int doff : {0, 1, 4, 5, 6, 10, 15}) {
                 same_size(version, headers({2, 4, 0x05, 0xb4}, static_cast<std::uint8_t>(doff)),
                           length);

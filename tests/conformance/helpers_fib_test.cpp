@@ -369,7 +369,7 @@ TEST_F(HelpersOfRouting, MtusAreCheckedAsInTheKernel) {
              {0U, 1U, 1400U, 1401U, 1500U, 1501U, 65536U, 0x7fffffffU, 0xffffffffU}) {
             for (const std::int64_t difference : {0L, 1L, -1L, -100L, 1336L, 1350L, 1351L, 1450L,
                                                   1451L, 0x7fffffffL, -0x80000000L}) {
-                for (const std::uint64_t flags : {0, 1}) {
+                for (const std::uint64_t flags : {0U, 1U}) {
                     HelperCall call{.helper = 163,
                                     .args = {context(), number(ifindex), memory(0),
                                              signed_number(difference), number(flags)},

@@ -131,8 +131,9 @@ TEST_F(HelpersOnPackets, ChecksumDifferencesAreTheKernels) {
     // "from" at 1, "to" at 300: neither aligned nor of one parity
     for (const std::vector<std::uint8_t>* bytes :
          std::initializer_list<const std::vector<std::uint8_t>*>{&zeros, &ones, &one_byte, &some}) {
-        for (const std::uint64_t from : {0, 1, 2, 3, 4, 7, 8, 20, 31, 32, 33, 40, 255}) {
-            for (const std::uint64_t to : {0, 1, 2, 4, 6, 8, 20, 32, 64, 255, 260}) {
+        for (const std::uint64_t from :
+             {0U, 1U, 2U, 3U, 4U, 7U, 8U, 20U, 31U, 32U, 33U, 40U, 255U}) {
+            for (const std::uint64_t to : {0U, 1U, 2U, 4U, 6U, 8U, 20U, 32U, 64U, 255U, 260U}) {
                 for (const std::uint64_t seed :
                      {0ULL, 1ULL, 0xffffULL, 0x10000ULL, 0xfffeffffULL, 0xffffffffULL,
                       0xffff0000ULL, 0x123456789abcdef0ULL}) {

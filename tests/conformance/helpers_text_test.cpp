@@ -141,7 +141,7 @@ TEST_F(HelpersOfText, EveryCharacterIsJudgedAsInTheKernel) {
 }
 
 TEST_F(HelpersOfText, ArgumentMemoryIsCheckedAsInTheKernel) {
-    for (const std::uint64_t bytes : {0, 1, 4, 7, 8, 12, 88, 96, 97, 104, 112}) {
+    for (const std::uint64_t bytes : {0U, 1U, 4U, 7U, 8U, 12U, 88U, 96U, 97U, 104U, 112U}) {
         HelperCall call = snprintf_call("%d", {1, 2});
         call.args[4] = number(bytes);
         if (bytes % 8 != 0) {
@@ -271,7 +271,7 @@ TEST_F(HelpersOfText, PrintingReturnsWhatTheKernelReturns) {
             call.memory[format.size()] = 0;
             same(call, helpers::trace_printk);
             call.helper = 177;
-            for (const std::uint64_t bytes : {0, 4, 8, 16, 24, 96, 104}) {
+            for (const std::uint64_t bytes : {0U, 4U, 8U, 16U, 24U, 96U, 104U}) {
                 call.args = {memory(0), number(format.size() + 1 - without_end), memory(128),
                              number(bytes)};
                 std::memset(call.memory.data() + 128, 0, 128);
@@ -286,7 +286,7 @@ TEST_F(HelpersOfText, ComparisonsAreTheKernels) {
                                            "abd", "ab\xff", "ab\x01", "ABC"};
     for (const std::string_view left : kTexts) {
         for (const std::string_view right : kTexts) {
-            for (const std::uint64_t bytes : {1, 2, 3, 4, 8}) {
+            for (const std::uint64_t bytes : {1U, 2U, 3U, 4U, 8U}) {
                 HelperCall call{.helper = 182,
                                 .args = {memory(0), number(bytes), constant(0)},
                                 .frame = std::vector<std::uint8_t>(64)};
@@ -395,7 +395,7 @@ TEST_F(HelpersOfText, AddressesThatMeanNothingFailAsInTheKernel) {
              {0ULL, 1ULL, 4096ULL, 0x400000ULL, 0x7fffffffe000ULL, 0x7fffffffeff8ULL,
               0x7ffffffff000ULL, 0x7ffffffff001ULL, 0x800000000000ULL, 0xdead000000000000ULL,
               0xffff800000000000ULL, 0xfffffffffffffff0ULL}) {
-            for (const std::uint64_t bytes : {0, 1, 8, 16}) {
+            for (const std::uint64_t bytes : {0U, 1U, 8U, 16U}) {
                 same({.helper = id,
                       .args = {memory(0), number(bytes), number(address)},
                       .frame = std::vector<std::uint8_t>(64),
@@ -408,7 +408,7 @@ TEST_F(HelpersOfText, AddressesThatMeanNothingFailAsInTheKernel) {
 
 TEST_F(HelpersOfText, KnownMemoryIsReadAsInTheKernel) {
     for (const char* text : {"", "a", "1234567", "12345678", "a longer one"}) {
-        for (const std::uint64_t bytes : {0, 1, 2, 7, 8, 9, 16}) {
+        for (const std::uint64_t bytes : {0U, 1U, 2U, 7U, 8U, 9U, 16U}) {
             for (const auto& [id, native] : {std::pair{113U, &helpers::probe_read_kernel},
                                              std::pair{115U, &helpers::probe_read_kernel_str}}) {
                 HelperCall call{.helper = id,

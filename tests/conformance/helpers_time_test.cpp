@@ -71,7 +71,7 @@ TEST_F(HelpersOfTime, ConstantsAreTheKernels) {
 }
 
 TEST_F(HelpersOfTime, NamesAreCutAndFilledUpAsTheKernelDoes) {
-    for (const std::uint64_t bytes : {1, 2, 8, 15, 16, 17, 64}) {
+    for (const std::uint64_t bytes : {1U, 2U, 8U, 15U, 16U, 17U, 64U}) {
         const HelperCall call{.helper = 16,
                               .args = {memory(2), number(bytes)},
                               .frame = std::vector<std::uint8_t>(64),

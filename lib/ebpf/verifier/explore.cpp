@@ -341,6 +341,15 @@ bool Machine::wears_out(const Checkpoint& old, bool forced) {
     return old.misses > old.hits * patience + patience;
 }
 
+/// A state that left the list goes for good when no path leads back to it.
+void Machine::retire(std::int32_t at) {
+    Checkpoint& old = *checkpoints_[static_cast<std::size_t>(at)];
+    old.listed = false;
+    if (old.branches == 0 && old.open_until < 0) {
+        forget(at);
+    }
+}
+
 Status Machine::visit(bool& pruned) {
     if (!prune_point_[insn_]) {
         if (proof_.processed_insns - insns_at_waypoint_ >= kInsnsBetweenWaypoints) {
@@ -380,12 +389,8 @@ Status Machine::visit(bool& pruned) {
             ++old.misses;
         }
         if (wears_out(old, forced)) {
-            old.listed = false;
-            const bool complete = old.branches == 0 && old.open_until < 0;
             kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(n));
-            if (complete) {
-                forget(at);
-            }
+            retire(at);
             continue;
         }
         ++n;

@@ -148,6 +148,7 @@ class Machine {
     [[nodiscard]] bool ends_here(std::int32_t old, const LiveRegs& live, bool& loops) const;
     [[nodiscard]] bool goes_nowhere(const State& old, const LiveRegs& live) const;
     [[nodiscard]] Status step();
+    void retire(std::int32_t at);
     [[nodiscard]] static bool wears_out(const Checkpoint& old, bool forced);
     [[nodiscard]] Status visit(bool& pruned);
     [[nodiscard]] std::size_t state_bytes() const;
