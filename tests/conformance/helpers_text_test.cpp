@@ -323,8 +323,7 @@ TEST_F(HelpersOfText, NumbersAreReadAsInTheKernel) {
         "42",
         " 42",
         "\t\n\v\f\r 7",
-        "\xa0"
-        "5",
+        "\2405",
         "- 5",
         "--5",
         "-",
@@ -366,8 +365,7 @@ TEST_F(HelpersOfText, NumbersAreReadAsInTheKernel) {
         "                                                                        12",
         "1111111111111111111111111111111111111111111111111111111111111111111111",
         "1\x80",
-        "1\x00"
-        "2"};
+        std::string_view("1\0002", 3)};
     for (const std::string_view text : kTexts) {
         for (const std::uint64_t base :
              {0ULL, 8ULL, 10ULL, 16ULL, 2ULL, 7ULL, 17ULL, 31ULL, 32ULL, 0x10000000aULL, ~0ULL}) {

@@ -47,13 +47,14 @@ struct Outcome {
     bool operator==(const Outcome&) const = default;
 };
 
-void PrintTo(const Outcome& outcome, std::ostream* out) {
-    *out << "verdict " << outcome.verdict << ", words of the packet:" << std::hex;
+std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
+    out << "verdict " << outcome.verdict << ", words of the packet:" << std::hex;
     for (std::size_t at = 0; at + 8 <= outcome.packet.size(); at += 8) {
         std::uint64_t word = 0;
         std::memcpy(&word, outcome.packet.data() + at, sizeof(word));
-        *out << " " << word;
+        out << " " << word;
     }
+    return out;
 }
 
 /// Runs `entry` on a copy of the packet in a buffer of the kernel's geometry.

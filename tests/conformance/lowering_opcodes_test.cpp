@@ -58,11 +58,11 @@ std::string difference(const Packet& ours, const Packet& kernel) {
             std::array<std::uint64_t, 4> in{};
             std::memcpy(in.data(), ours.data() + at / kRecordBytes * kRecordBytes, sizeof in);
             char text[256];
-            std::snprintf(text, sizeof text,
-                          "record %zu word %zu: ours %#lx, kernel %#lx; dst %#lx src %#lx r0 %#lx "
-                          "memory %#lx",
-                          at / kRecordBytes, at % kRecordBytes / 8, have, want, in[0], in[1], in[2],
-                          in[3]);
+            (void)std::snprintf(text, sizeof text,
+                                "record %zu word %zu: ours %#lx, kernel %#lx; dst %#lx src %#lx "
+                                "r0 %#lx memory %#lx",
+                                at / kRecordBytes, at % kRecordBytes / 8, have, want, in[0], in[1],
+                                in[2], in[3]);
             return text;
         }
     }

@@ -192,7 +192,7 @@ TEST_F(MapsBatch, EveryTypeHasTheKernelsCommandsAndResults) {
             Bytes some = keys_of(spec, 0, 5);
             const Bytes missing = keys_of(spec, 1000000, 1);
             std::copy(missing.begin(), missing.end(),
-                      some.begin() + static_cast<std::ptrdiff_t>(spec.key_size * 3U));
+                      some.begin() + std::ptrdiff_t{3} * spec.key_size);
             kernel::Batch erase{.keys = some.data(), .count = 5};
             taken[at].last = both[at].batch(BPF_MAP_DELETE_BATCH, both[at].map.get(), erase);
             taken[at].total = erase.count;

@@ -96,7 +96,7 @@ class Campaign {
             if (options_.json && result_.seconds - told >= 10) {
                 told = result_.seconds;
                 std::puts(figures(result_, seed + 1, true).c_str());
-                std::fflush(stdout);
+                (void)std::fflush(stdout);
             }
         }
         return std::move(result_);
@@ -157,7 +157,7 @@ class Campaign {
         }
         std::printf("seed %llu%s: %s: %s\n", static_cast<unsigned long long>(seed),
                     mutant ? " (mutant)" : "", name_of(judgement.finding), judgement.text.c_str());
-        std::fflush(stdout);
+        (void)std::fflush(stdout);
         const Trust trust = mutant ? Trust::acceptance : Trust::outcome;
         const StillShows shows = [&](const Case& smaller) {
             if (!has_good_references(smaller.program)) {
@@ -170,7 +170,7 @@ class Campaign {
         result_.case_sizes.push_back(small.program.insns.size());
         result_.cases.push_back(source_form(small, judge(small, trust)));
         std::printf("%s", result_.cases.back().c_str());
-        std::fflush(stdout);
+        (void)std::fflush(stdout);
     }
 
     const CampaignOptions& options_;
@@ -220,7 +220,7 @@ Judgement show_seed(std::uint64_t seed, const CampaignOptions& options) {
     Campaign campaign(options);
     bool mutant = false;
     const Case made = campaign.make(seed, &mutant);
-    const Judgement judgement = campaign.judge(made, Campaign::trust_in(seed, mutant));
+    Judgement judgement = campaign.judge(made, Campaign::trust_in(seed, mutant));
     std::printf("%s", source_form(made, judgement).c_str());
     return judgement;
 }

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "lib/base/unique_fd.h"
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/interpreter/checked.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
@@ -26,7 +27,7 @@ class Frame {
   public:
     /// shift: of the page, a multiple of 64.
     Frame(std::uint32_t cpu, std::size_t shift)
-        : page_(ebpf::kTestRunPageBytes + kAlignment + shift), shift_(shift), cpu_(cpu) {}
+        : shift_(shift), page_(ebpf::kTestRunPageBytes + kAlignment + shift), cpu_(cpu) {}
 
     ebpf::XdpBuff& hold(const Packet& packet) {
         const auto start = reinterpret_cast<std::uintptr_t>(page_.data());
@@ -49,9 +50,9 @@ class Frame {
 
   private:
     static constexpr std::size_t kAlignment = 4096;
-    std::vector<std::uint8_t> page_;
     ebpf::XdpBuff buff_{};
     std::size_t shift_;
+    std::vector<std::uint8_t> page_;
     std::uint32_t cpu_;
 };
 
@@ -72,6 +73,31 @@ std::string reason_of(const std::string& text) {
         }
     }
     return reason;
+}
+
+std::uint64_t insns_max_of(Trust trust) {
+    switch (trust) {
+        case Trust::full:
+            return kInsnsOfWhole;
+        case Trust::long_too:
+            return kInsnsOfLong;
+        case Trust::outcome:
+        case Trust::acceptance:
+            break;
+    }
+    return kInsnsOfDamaged;
+}
+
+/// What our refusal means beside the kernel's answer, a descriptor or a negative errno.
+Judgement judge_refused(const Error& refusal, int answer) {
+    const std::string& message = refusal.message;
+    return {.finding = refusal.code == ENOTSUP ? Finding::not_served
+                       : answer >= 0           ? Finding::refused_by_ours
+                       : answer == -E2BIG      ? Finding::too_complex
+                                               : Finding::refused_by_both,
+            .text = message,
+            .reason = reason_of(message.substr(message.find(": ") + 1)),
+            .packets = 0};
 }
 
 std::string last_line(std::string log) {
@@ -333,9 +359,7 @@ Judgement Judges::judge(const ebpf::Program& untyped,
     ebpf::Program program = untyped;
     add_function_types(program);
     ebpf::verifier::Options options;
-    options.insns_max = trust == Trust::full       ? kInsnsOfWhole
-                        : trust == Trust::long_too ? kInsnsOfLong
-                                                   : kInsnsOfDamaged;
+    options.insns_max = insns_max_of(trust);
     const auto proof = ebpf::verifier::verify(program, options);
     if (!proof && proof.error().code == E2BIG) {
         return {.finding = Finding::too_complex,
@@ -344,40 +368,46 @@ Judgement Judges::judge(const ebpf::Program& untyped,
                 .packets = 0};
     }
     // The log costs more than the judgement: only for what needs it.
-    const int fd = kernel_ != nullptr ? kernel::load_xdp(program, kernel_->fds(), nullptr) : -1;
-    Judgement judgement;
+    const int answer = kernel_ != nullptr ? kernel::load_xdp(program, kernel_->fds(), nullptr) : -1;
+    const UniqueFd fd(answer >= 0 ? answer : -1);
     if (!proof) {
-        const std::string& message = proof.error().message;
-        judgement.text = message;
-        judgement.reason = reason_of(message.substr(message.find(": ") + 1));
-        judgement.finding = proof.error().code == ENOTSUP ? Finding::not_served
-                            : fd >= 0                     ? Finding::refused_by_ours
-                            : fd == -E2BIG                ? Finding::too_complex
-                                                          : Finding::refused_by_both;
-    } else if (fd == -E2BIG) {
-        judgement.finding = Finding::too_complex;  // no log: it would be as long as the look was
-    } else if (kernel_ != nullptr && fd < 0) {
-        std::string log;
-        static_cast<void>(kernel::load_xdp(program, kernel_->fds(), &log));
-        judgement.finding = is_too_complex(log) ? Finding::too_complex : Finding::taken_by_ours;
-        judgement.text = fmt::format("kernel: {}", last_line(log));
-        judgement.reason = reason_of(last_line(log));
-    } else {
-        judgement = compare_runs(program, *proof, trust == Trust::acceptance ? -1 : fd, packets);
-        if (judgement.finding == Finding::different && !is_defined(program, packets)) {
-            judgement.finding = Finding::undefined;
-        }
-        if (judgement.finding == Finding::different && kernel_ != nullptr &&
-            kernel_is_wrong(program, packets)) {
-            // Ours must agree with each other all the same.
-            const Judgement ours = compare_runs(program, *proof, -1, packets);
-            judgement = ours.finding == Finding::none ? judgement : ours;
-            judgement.finding =
-                ours.finding == Finding::none ? Finding::kernel_fault : ours.finding;
-        }
+        return judge_refused(proof.error(), answer);
     }
-    if (fd >= 0) {
-        ::close(fd);
+    if (kernel_ != nullptr && answer < 0) {
+        return judge_refused_by_kernel(program, answer);
+    }
+    return judge_runs(program, *proof, trust == Trust::acceptance ? -1 : fd.get(), packets);
+}
+
+Judgement Judges::judge_refused_by_kernel(const ebpf::Program& program, int answer) {
+    if (answer == -E2BIG) {  // no log: it would be as long as the look was
+        return {.finding = Finding::too_complex, .text = {}, .reason = {}, .packets = 0};
+    }
+    std::string log;
+    static_cast<void>(kernel::load_xdp(program, kernel_->fds(), &log));
+    return {.finding = is_too_complex(log) ? Finding::too_complex : Finding::taken_by_ours,
+            .text = fmt::format("kernel: {}", last_line(log)),
+            .reason = reason_of(last_line(log)),
+            .packets = 0};
+}
+
+Judgement Judges::judge_runs(const ebpf::Program& program,
+                             const ebpf::verifier::Proof& proof,
+                             int kernel_fd,
+                             const std::vector<Packet>& packets) {
+    Judgement judgement = compare_runs(program, proof, kernel_fd, packets);
+    if (judgement.finding != Finding::different) {
+        return judgement;
+    }
+    if (!is_defined(program, packets)) {
+        judgement.finding = Finding::undefined;
+    } else if (kernel_ != nullptr && kernel_is_wrong(program, packets)) {
+        // Ours must agree with each other all the same.
+        Judgement ours = compare_runs(program, proof, -1, packets);
+        if (ours.finding != Finding::none) {
+            return ours;
+        }
+        judgement.finding = Finding::kernel_fault;
     }
     return judgement;
 }

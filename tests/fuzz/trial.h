@@ -104,6 +104,11 @@ class Judges {
                                       std::uint64_t salt);
     template <typename Run>
     [[nodiscard]] Outcome run_ours(std::uint32_t used, const std::vector<Packet>& packets, Run run);
+    [[nodiscard]] Judgement judge_refused_by_kernel(const ebpf::Program& program, int answer);
+    [[nodiscard]] Judgement judge_runs(const ebpf::Program& program,
+                                       const ebpf::verifier::Proof& proof,
+                                       int kernel_fd,
+                                       const std::vector<Packet>& packets);
     [[nodiscard]] bool kernel_is_wrong(const ebpf::Program& program,
                                        const std::vector<Packet>& packets);
     [[nodiscard]] bool is_defined(const ebpf::Program& program, const std::vector<Packet>& packets);

@@ -47,6 +47,9 @@ struct LoadAnswer {
 
 class BpfFace {
   public:
+    BpfFace() = default;
+    BpfFace(const BpfFace&) = delete;
+    BpfFace& operator=(const BpfFace&) = delete;
     virtual ~BpfFace() = default;
 
     /// A result >= 0 or a negative errno.

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 namespace crema::test {
 namespace {
@@ -103,7 +104,7 @@ Result<std::vector<TableCase>> read_cases(const std::string& path) {
             current.file = file;
             current.name = value;
         } else if (key == "end") {
-            cases.push_back(std::move(current));
+            cases.push_back(std::exchange(current, {}));
         } else if (!set_property(current, key, value)) {
             return fail(EINVAL, "{}: {}: no property is called {}", path, current.name, key);
         }

@@ -24,22 +24,25 @@ struct Value48 {
 
 enum class Filling : std::uint8_t { none, value48 };
 
-enum ValueType : std::uint32_t {
-    kInt = 1,
-    kSpinLock,
-    kLockedValue,
-    kTimer,
-    kTimerValue,
-    kReferenced,
-    kMember,
-    kUntrustedTag,
-    kReferencedTag,
-    kMemberTag,
-    kUntrustedPointer,
-    kReferencedPointer,
-    kMemberPointer,
-    kPointers,
+/// Types of the BTF blob below by number.
+namespace value_type {
+enum : std::uint32_t {
+    integer = 1,
+    spin_lock,
+    locked_value,
+    timer,
+    timer_value,
+    referenced,
+    member,
+    untrusted_tag,
+    referenced_tag,
+    member_tag,
+    untrusted_pointer,
+    referenced_pointer,
+    member_pointer,
+    pointers,
 };
+}  // namespace value_type
 
 struct Kind {
     std::string_view name;
@@ -68,16 +71,16 @@ constexpr Kind kKinds[] = {
     {"cgroup_storage", BPF_MAP_TYPE_CGROUP_STORAGE, sizeof(bpf_cgroup_storage_key), 64, 0},
     {"percpu_cgroup_storage", BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE, sizeof(bpf_cgroup_storage_key),
      64, 0},
-    {"spin_lock", BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, kLockedValue},
+    {"spin_lock", BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, value_type::locked_value},
     {"array_ro", BPF_MAP_TYPE_ARRAY, 4, sizeof(Value48), 1, BPF_F_RDONLY_PROG, 0, Filling::value48},
     {"array_wo", BPF_MAP_TYPE_ARRAY, 4, sizeof(Value48), 1, BPF_F_WRONLY_PROG, 0, Filling::value48},
     {"array_small", BPF_MAP_TYPE_ARRAY, 4, 1, 1},
-    {"sk_storage", BPF_MAP_TYPE_SK_STORAGE, 4, 8, 0, BPF_F_NO_PREALLOC, kLockedValue},
+    {"sk_storage", BPF_MAP_TYPE_SK_STORAGE, 4, 8, 0, BPF_F_NO_PREALLOC, value_type::locked_value},
     {"event_output", BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 1},
     {"reuseport_array", BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, 4, 8, 1},
     {"ringbuf", BPF_MAP_TYPE_RINGBUF, 0, 0, 4096},
-    {"timer", BPF_MAP_TYPE_ARRAY, 4, 16, 1, 0, kTimerValue},
-    {"kptr", BPF_MAP_TYPE_ARRAY, 4, 24, 1, 0, kPointers},
+    {"timer", BPF_MAP_TYPE_ARRAY, 4, 16, 1, 0, value_type::timer_value},
+    {"kptr", BPF_MAP_TYPE_ARRAY, 4, 24, 1, 0, value_type::pointers},
 };
 
 /// Builds the strings of a BTF blob.
@@ -115,25 +118,25 @@ std::vector<std::uint8_t> value_types() {
     type("int", BTF_KIND_INT, 0, 4);
     words.push_back(kSigned32);
     type("bpf_spin_lock", BTF_KIND_STRUCT, 1, 4);
-    member("val", kInt, 0);
+    member("val", value_type::integer, 0);
     type("locked", BTF_KIND_STRUCT, 2, 8);
-    member("count", kInt, 0);
-    member("lock", kSpinLock, 32);
+    member("count", value_type::integer, 0);
+    member("lock", value_type::spin_lock, 32);
     type("bpf_timer", BTF_KIND_STRUCT, 0, 16);
     type("timed", BTF_KIND_STRUCT, 1, 16);
-    member("timer", kTimer, 0);
+    member("timer", value_type::timer, 0);
     type("prog_test_ref_kfunc", BTF_KIND_STRUCT, 0, 0);
     type("prog_test_member", BTF_KIND_STRUCT, 0, 0);
-    type("kptr_untrusted", BTF_KIND_TYPE_TAG, 0, kReferenced);
-    type("kptr", BTF_KIND_TYPE_TAG, 0, kReferenced);
-    type("kptr", BTF_KIND_TYPE_TAG, 0, kMember);
-    type("", BTF_KIND_PTR, 0, kUntrustedTag);
-    type("", BTF_KIND_PTR, 0, kReferencedTag);
-    type("", BTF_KIND_PTR, 0, kMemberTag);
+    type("kptr_untrusted", BTF_KIND_TYPE_TAG, 0, value_type::referenced);
+    type("kptr", BTF_KIND_TYPE_TAG, 0, value_type::referenced);
+    type("kptr", BTF_KIND_TYPE_TAG, 0, value_type::member);
+    type("", BTF_KIND_PTR, 0, value_type::untrusted_tag);
+    type("", BTF_KIND_PTR, 0, value_type::referenced_tag);
+    type("", BTF_KIND_PTR, 0, value_type::member_tag);
     type("pointers", BTF_KIND_STRUCT, 3, 24);
-    member("untrusted", kUntrustedPointer, 0);
-    member("referenced", kReferencedPointer, 64);
-    member("member", kMemberPointer, 128);
+    member("untrusted", value_type::untrusted_pointer, 0);
+    member("referenced", value_type::referenced_pointer, 64);
+    member("member", value_type::member_pointer, 128);
 
     std::vector<std::uint8_t> bytes(words.size() * sizeof(std::uint32_t));
     std::memcpy(bytes.data(), words.data(), bytes.size());
@@ -170,7 +173,7 @@ Result<UniqueFd> make_case_map(BpfFace& face, std::string_view name) {
         }
         btf.reset(fd);
         request.btf = fd;
-        request.btf_key_type = kInt;
+        request.btf_key_type = value_type::integer;
         request.btf_value_type = kind->btf_value_type;
     }
     if (kind->holds_maps) {

@@ -106,7 +106,7 @@ TEST_F(VerifierTable, KnownDifferencesAreDifferences) {
 
 int write_page(const char* path) {
     if (!cases()) {
-        std::fputs((cases().error().message + "\n").c_str(), stderr);
+        (void)std::fputs((cases().error().message + "\n").c_str(), stderr);
         return 1;
     }
     std::ofstream file(path);

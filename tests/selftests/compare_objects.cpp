@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
     using namespace crema::test;
     constexpr std::size_t kRandomPackets = 500;
     if (argc < 2) {
-        std::fputs("usage: compare_objects OBJECT|FOLDER...\n", stderr);
+        (void)std::fputs("usage: compare_objects OBJECT|FOLDER...\n", stderr);
         return 2;
     }
     for (const auto& ready : {prepare_kernel(), prepare_crema()}) {
@@ -23,14 +23,14 @@ int main(int argc, char** argv) {
             return 2;
         }
     }
-    std::fputs(table_head().c_str(), stdout);
+    (void)std::fputs(table_head().c_str(), stdout);
     std::size_t of[4] = {};
     for (int i = 1; i < argc; ++i) {
         std::vector<std::string> unreadable;
         for (const ForeignProgram& program : xdp_programs_in(argv[i], &unreadable)) {
             const Encounter encounter = meet(program, kRandomPackets);
-            std::fputs(table_line(encounter).c_str(), stdout);
-            std::fflush(stdout);
+            (void)std::fputs(table_line(encounter).c_str(), stdout);
+            (void)std::fflush(stdout);
             ++of[static_cast<std::size_t>(encounter.meeting)];
         }
         for (const std::string& path : unreadable) {

@@ -119,8 +119,8 @@ class Dice {
     void map(int reg) { emit(ld_map(reg, static_cast<int>(below(case_maps_size())))); }
 
     static std::size_t case_maps_size() {
-        static const std::size_t kSize = case_maps().size();
-        return kSize;
+        static const std::size_t size = case_maps().size();
+        return size;
     }
 
     void fitting(const ebpf::helpers::Arg& arg, int reg) {

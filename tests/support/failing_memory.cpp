@@ -7,7 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -79,12 +79,12 @@ std::uint64_t mapped_bytes() {
             break;
         }
         *end = '\0';
-        unsigned long first = 0;
-        unsigned long last = 0;
         const bool grows =
             std::strstr(line, "[heap]") != nullptr || std::strstr(line, "[stack]") != nullptr;
-        if (!grows && std::sscanf(line, "%lx-%lx", &first, &last) == 2) {
-            bytes += last - first;
+        if (!grows) {  // FIRST-LAST ..., in hexadecimal digits
+            char* dash = nullptr;
+            const std::uint64_t first = std::strtoul(line, &dash, 16);
+            bytes += *dash == '-' ? std::strtoul(dash + 1, nullptr, 16) - first : 0;
         }
         line = end + 1;
     }
@@ -95,7 +95,7 @@ std::uint64_t mapped_bytes() {
 
 #if !defined(__SANITIZE_ADDRESS__)
 
-// NOLINTBEGIN(bugprone-reserved-identifier,readability-inconsistent-declaration-parameter-name):
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming):
 // glibc's own names of what is replaced
 extern "C" {
 void* __libc_malloc(std::size_t bytes);
@@ -184,6 +184,6 @@ int memfd_create(const char* name, unsigned flags) {
     return static_cast<int>(::syscall(SYS_memfd_create, name, flags));
 }
 }
-// NOLINTEND(bugprone-reserved-identifier,readability-inconsistent-declaration-parameter-name)
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 #endif

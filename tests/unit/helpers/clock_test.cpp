@@ -96,10 +96,10 @@ TEST(Random, IsEvenlySpreadAndItsOwnInEveryThread) {
         ++buckets[drawn >> 24];
     }
     for (const int count : ones) {
-        EXPECT_NEAR(count, kDraws / 2, 800);  // six standard deviations
+        EXPECT_NEAR(count, kDraws / 2.0, 800);  // six standard deviations
     }
     for (const int count : buckets) {
-        EXPECT_NEAR(count, kDraws / 256, 100);
+        EXPECT_NEAR(count, kDraws / 256.0, 100);
     }
     std::set<std::uint64_t> firsts;
     for (int i = 0; i < 8; ++i) {

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <map>
 #include <memory>
@@ -86,6 +87,7 @@ TEST(Trace, ManyWritersAndOneReader) {
     const std::uint64_t lost_before = trace_lines_lost();
     std::atomic<int> running{kWriters};
     std::vector<std::thread> writers;
+    writers.reserve(kWriters);
     for (int writer = 0; writer < kWriters; ++writer) {
         writers.emplace_back([writer, &running] {
             for (int i = 0; i < kLines; ++i) {
@@ -93,8 +95,7 @@ TEST(Trace, ManyWritersAndOneReader) {
                     std::this_thread::sleep_for(std::chrono::microseconds(200));
                 }
                 const std::string number = std::to_string(i);
-                trace(std::to_string(writer) + ":" + number + ":" +
-                      std::string(static_cast<std::size_t>(i % 300), 'a') + ":" + number);
+                trace(fmt::format("{}:{}:{:a>{}}:{}", writer, number, "", i % 300, number));
             }
             --running;
         });

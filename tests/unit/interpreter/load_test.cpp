@@ -39,27 +39,29 @@ std::shared_ptr<const ebpf::LoadedProgram> load_with(const ebpf::syscall::Sessio
 }
 
 // Counts down in a loop, with a word on the stack and a look at the packet.
-const Code kProgram = {load(op::kW, 2, 1, 0),
-                       load(op::kW, 3, 1, 4),
-                       mov(4, 2),
-                       add_k(4, 14),
-                       jump(op::kJle, 4, 3, 2),
-                       mov_k(0, 0),
-                       exit_insn(),
-                       load(op::kB, 5, 2, 0),
-                       store(op::kDw, 10, -8, 5),
-                       mov_k(0, 0),
-                       mov_k(6, 4),
-                       load(op::kDw, 5, 10, -8),
-                       alu(op::kAdd, 0, 5),
-                       add_k(6, -1),
-                       jump_k(op::kJne, 6, 0, -4),
-                       exit_insn()};
+Code counting_program() {
+    return {load(op::kW, 2, 1, 0),
+            load(op::kW, 3, 1, 4),
+            mov(4, 2),
+            add_k(4, 14),
+            jump(op::kJle, 4, 3, 2),
+            mov_k(0, 0),
+            exit_insn(),
+            load(op::kB, 5, 2, 0),
+            store(op::kDw, 10, -8, 5),
+            mov_k(0, 0),
+            mov_k(6, 4),
+            load(op::kDw, 5, 10, -8),
+            alu(op::kAdd, 0, 5),
+            add_k(6, -1),
+            jump_k(op::kJne, 6, 0, -4),
+            exit_insn()};
+}
 
 TEST(InterpretedProgram, RunsWhereTheSessionSaysSo) {
     const ebpf::syscall::Session session(0, ebpf::syscall::Session::OnRefusal::fail,
                                          Engine::interpreter);
-    const auto program = load_with(session, kProgram);
+    const auto program = load_with(session, counting_program());
     ASSERT_NE(program, nullptr);
     EXPECT_NE(program->image, nullptr);
     EXPECT_NE(program->self(), nullptr);
@@ -76,14 +78,14 @@ TEST(InterpretedProgram, IsChosenByTheEnvironment) {
     EXPECT_EQ(ebpf::syscall::default_engine(), Engine::interpreter);
     {
         const ebpf::syscall::Session session;
-        EXPECT_NE(load_with(session, kProgram)->image, nullptr);
+        EXPECT_NE(load_with(session, counting_program())->image, nullptr);
     }
     ASSERT_EQ(::setenv("CREMA_JIT", "on", 1), 0);
     EXPECT_EQ(ebpf::syscall::default_engine(), Engine::automatic);
     ASSERT_EQ(::unsetenv("CREMA_JIT"), 0);
     EXPECT_EQ(ebpf::syscall::default_engine(), Engine::automatic);
     const ebpf::syscall::Session session;
-    EXPECT_EQ(load_with(session, kProgram)->image == nullptr, ebpf::lowering::kHasJit);
+    EXPECT_EQ(load_with(session, counting_program())->image == nullptr, ebpf::lowering::kHasJit);
 }
 
 /// A program whose descriptor stays open.

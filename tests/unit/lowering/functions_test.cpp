@@ -74,7 +74,11 @@ Code counting_callback() {
 
 std::uint64_t counted(const ebpf::maps::Map& map, std::uint32_t cpu) {
     std::uint64_t count = 0;
-    std::memcpy(&count, map.layout().base + cpu * map.layout().percpu_stride, sizeof count);
+    const std::uint8_t* const values = map.layout().base;
+    EXPECT_NE(values, nullptr);
+    if (values != nullptr) {
+        std::memcpy(&count, values + cpu * map.layout().percpu_stride, sizeof count);
+    }
     return count;
 }
 

@@ -339,7 +339,7 @@ TEST(JitDefects, DenseForwardJumps) {
         }
         probe.insns.push_back(exit_insn());
         for (int i = 0; i < n; i++) {
-            if (r2 >= static_cast<std::uint64_t>(100 * bit[static_cast<std::size_t>(i)])) {
+            if (r2 >= 100U * static_cast<std::uint64_t>(bit[static_cast<std::size_t>(i)])) {
                 i += off[static_cast<std::size_t>(i)];
             } else {
                 r0++;

@@ -19,10 +19,10 @@
 namespace crema::ebpf::lowering {
 namespace {
 
-constexpr auto make = test::insn;
+using test::insn;
 
-constexpr Insn kExitInsn = make(op::kJmp | op::kExit, 0, 0, 0, 0);
-constexpr Insn kZeroR0 = make(op::kAlu64 | op::kMov, 0, 0, 0, 0);
+constexpr Insn kExitInsn = insn(op::kJmp | op::kExit, 0, 0, 0, 0);
+constexpr Insn kZeroR0 = insn(op::kAlu64 | op::kMov, 0, 0, 0, 0);
 
 struct Case {
     Program program;
@@ -42,13 +42,13 @@ struct Case {
 
 TEST(LowerOrigins, EachLoweredSlotNamesTheInstructionItStandsFor) {
     const Case loop({
-        make(op::kAlu64 | op::kMov, 2, 0, 0, 7),            // 0
-        make(op::kLdImm64, 3, 0, 0, -1),                    // 1
-        make(0, 0, 0, 0, 1),                                //
-        make(op::kAlu | op::kX | op::kArsh, 3, 2, 0, 0),    // 3: several instructions
-        make(op::kAlu64 | op::kX | op::kMov, 0, 3, 0, 0),   // 4
-        make(op::kAlu64 | op::kAdd, 2, 0, 0, -1),           // 5
-        make(op::kJmp32 | op::kX | op::kJne, 2, 3, -4, 0),  // 6: backward, to 3
+        insn(op::kAlu64 | op::kMov, 2, 0, 0, 7),            // 0
+        insn(op::kLdImm64, 3, 0, 0, -1),                    // 1
+        insn(0, 0, 0, 0, 1),                                //
+        insn(op::kAlu | op::kX | op::kArsh, 3, 2, 0, 0),    // 3: several instructions
+        insn(op::kAlu64 | op::kX | op::kMov, 0, 3, 0, 0),   // 4
+        insn(op::kAlu64 | op::kAdd, 2, 0, 0, -1),           // 5
+        insn(op::kJmp32 | op::kX | op::kJne, 2, 3, -4, 0),  // 6: backward, to 3
         kExitInsn,
     });
     const auto lowered = loop.lower();
@@ -77,39 +77,39 @@ TEST(LowerOrigins, EachLoweredSlotNamesTheInstructionItStandsFor) {
 
 TEST(LowerRefuses, EverythingItHasNoRuleFor) {
     const Insn refused[] = {
-        make(op::kAlu64 | op::kX | op::kMov, 1, 2, 24, 0),    // sign-extending move of odd width
-        make(op::kAlu | op::kX | op::kMov, 1, 2, 32, 0),      // ... that extends nothing
-        make(op::kAlu64 | op::kX | op::kMov, 1, 2, 1, 1),     // address-space cast
-        make(op::kAlu64 | op::kMov, 1, 0, 8, 0),              // sign-extending constant
-        make(op::kAlu64 | op::kX | op::kDiv, 1, 2, 2, 0),     // division of unknown kind
-        make(op::kAlu64 | op::kDiv, 1, 0, 1, 0),              // signed, by constant zero
-        make(op::kAlu64 | op::kX | op::kAdd, 1, 2, 1, 0),     // offset of an addition
-        make(op::kAlu64 | op::kEnd | op::kX, 1, 0, 0, 32),    // no such swap
-        make(op::kAlu64 | op::kEnd, 1, 0, 0, 24),             // odd width
-        make(op::kAlu | op::kEnd, 1, 0, 0, 24),               //
-        make(op::kAlu64 | op::kDiv, 1, 0, 0, 0),              // division by constant zero
-        make(op::kAlu64 | op::kLsh, 1, 0, 0, 64),             // shift too far
-        make(op::kAlu | op::kArsh, 1, 0, 0, 32),              //
-        make(op::kAlu64 | op::kMov, 10, 0, 0, 0),             // frame pointer
-        make(op::kAlu64 | op::kMov, 11, 0, 0, 0),             // no such register
-        make(op::kAlu64 | 0xe0, 1, 0, 0, 0),                  // no such operation
-        make(op::kAlu64 | op::kAdd, 1, 2, 0, 1),              // src without X
-        make(op::kAlu64 | op::kX | op::kAdd, 1, 2, 0, 1),     // imm with X
-        make(op::kLdx | op::kMemSx | op::kDw, 1, 10, -8, 0),  // nothing to extend
-        make(op::kLdx | op::kAbs | op::kW, 1, 10, -8, 0),     //
-        make(op::kLd | op::kAbs | op::kW, 0, 0, 0, 0),        // packet access of old
-        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, op::kSub),  // no such atomic
-        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, 0xe0),      // exchange without fetch
-        make(op::kStx | op::kAtomic | op::kDw, 10, 10, -8, 1),        // fetch into r10
-        make(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, op::kLoadAcquire),  // load into r10
-        make(op::kStx | op::kAtomic | op::kB, 10, 1, -8, 0),                  // width
-        make(op::kSt | op::kAtomic | op::kDw, 10, 0, -8, 0),                  //
-        make(op::kJmp32 | op::kJa, 0, 0, 1, 0),     // gotol with the short offset
-        make(op::kJmp32 | op::kCall, 0, 0, 0, 23),  //
-        make(op::kJmp | op::kCall, 0, 2, 0, 1),     // kfunc
-        make(op::kJmp | op::kCall, 0, 3, 0, 1),     // no such call
-        make(op::kMayGoto, 0, 1, 0, 0),             // no such conditional jump
-        make(op::kJmp32 | 0xe0, 0, 0, 0, 0),        //
+        insn(op::kAlu64 | op::kX | op::kMov, 1, 2, 24, 0),    // sign-extending move of odd width
+        insn(op::kAlu | op::kX | op::kMov, 1, 2, 32, 0),      // ... that extends nothing
+        insn(op::kAlu64 | op::kX | op::kMov, 1, 2, 1, 1),     // address-space cast
+        insn(op::kAlu64 | op::kMov, 1, 0, 8, 0),              // sign-extending constant
+        insn(op::kAlu64 | op::kX | op::kDiv, 1, 2, 2, 0),     // division of unknown kind
+        insn(op::kAlu64 | op::kDiv, 1, 0, 1, 0),              // signed, by constant zero
+        insn(op::kAlu64 | op::kX | op::kAdd, 1, 2, 1, 0),     // offset of an addition
+        insn(op::kAlu64 | op::kEnd | op::kX, 1, 0, 0, 32),    // no such swap
+        insn(op::kAlu64 | op::kEnd, 1, 0, 0, 24),             // odd width
+        insn(op::kAlu | op::kEnd, 1, 0, 0, 24),               //
+        insn(op::kAlu64 | op::kDiv, 1, 0, 0, 0),              // division by constant zero
+        insn(op::kAlu64 | op::kLsh, 1, 0, 0, 64),             // shift too far
+        insn(op::kAlu | op::kArsh, 1, 0, 0, 32),              //
+        insn(op::kAlu64 | op::kMov, 10, 0, 0, 0),             // frame pointer
+        insn(op::kAlu64 | op::kMov, 11, 0, 0, 0),             // no such register
+        insn(op::kAlu64 | 0xe0, 1, 0, 0, 0),                  // no such operation
+        insn(op::kAlu64 | op::kAdd, 1, 2, 0, 1),              // src without X
+        insn(op::kAlu64 | op::kX | op::kAdd, 1, 2, 0, 1),     // imm with X
+        insn(op::kLdx | op::kMemSx | op::kDw, 1, 10, -8, 0),  // nothing to extend
+        insn(op::kLdx | op::kAbs | op::kW, 1, 10, -8, 0),     //
+        insn(op::kLd | op::kAbs | op::kW, 0, 0, 0, 0),        // packet access of old
+        insn(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, op::kSub),  // no such atomic
+        insn(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, 0xe0),      // exchange without fetch
+        insn(op::kStx | op::kAtomic | op::kDw, 10, 10, -8, 1),        // fetch into r10
+        insn(op::kStx | op::kAtomic | op::kDw, 10, 1, -8, op::kLoadAcquire),  // load into r10
+        insn(op::kStx | op::kAtomic | op::kB, 10, 1, -8, 0),                  // width
+        insn(op::kSt | op::kAtomic | op::kDw, 10, 0, -8, 0),                  //
+        insn(op::kJmp32 | op::kJa, 0, 0, 1, 0),     // gotol with the short offset
+        insn(op::kJmp32 | op::kCall, 0, 0, 0, 23),  //
+        insn(op::kJmp | op::kCall, 0, 2, 0, 1),     // kfunc
+        insn(op::kJmp | op::kCall, 0, 3, 0, 1),     // no such call
+        insn(op::kMayGoto, 0, 1, 0, 0),             // no such conditional jump
+        insn(op::kJmp32 | 0xe0, 0, 0, 0, 0),        //
     };
     for (const Insn& insn : refused) {
         const Case bad({kZeroR0, insn, kExitInsn});
@@ -124,14 +124,14 @@ TEST(LowerRefuses, EverythingItHasNoRuleFor) {
 TEST(LowerRefuses, WideOrOddContextAccess) {
     for (const auto& [size, off] :
          {std::pair{op::kDw, 0}, {op::kB, 0}, {op::kW, 24}, {op::kW, 2}}) {
-        Case bad({make(op::kLdx | op::kMem | size, 0, 1, off, 0), kExitInsn});
+        Case bad({insn(op::kLdx | op::kMem | size, 0, 1, off, 0), kExitInsn});
         bad.proof.insns[0].access = verifier::Access::ctx;
         EXPECT_FALSE(bad.lower());
     }
 }
 
 TEST(LowerRefuses, AFlowThatTheProofDoesNotCover) {
-    Case bad({kZeroR0, make(op::kJmp | op::kJeq, 0, 0, 1, 0), kExitInsn, kExitInsn});
+    Case bad({kZeroR0, insn(op::kJmp | op::kJeq, 0, 0, 1, 0), kExitInsn, kExitInsn});
     bad.proof.insns[3].reachable = false;
     const auto result = bad.lower();
     ASSERT_FALSE(result);
@@ -139,8 +139,8 @@ TEST(LowerRefuses, AFlowThatTheProofDoesNotCover) {
 }
 
 TEST(LowerLayout, DropsWhatWasNotProvedAndWhatIsNeverTaken) {
-    Case made({kZeroR0, make(op::kJmp | op::kJeq, 0, 0, 1, 0),
-               make(op::kJmp | op::kCall, 0, 0, 0, 12345), kExitInsn});
+    Case made({kZeroR0, insn(op::kJmp | op::kJeq, 0, 0, 1, 0),
+               insn(op::kJmp | op::kCall, 0, 0, 0, 12345), kExitInsn});
     made.proof.insns[1].branch = verifier::Branch::always_taken;
     made.proof.insns[2].reachable = false;
     const auto result = made.lower();
@@ -149,8 +149,8 @@ TEST(LowerLayout, DropsWhatWasNotProvedAndWhatIsNeverTaken) {
 }
 
 TEST(LowerLayout, HasOneExit) {
-    const Case made({kZeroR0, make(op::kJmp | op::kJeq, 0, 0, 1, 7), kExitInsn,
-                     make(op::kAlu64 | op::kMov, 0, 0, 0, 2), kExitInsn});
+    const Case made({kZeroR0, insn(op::kJmp | op::kJeq, 0, 0, 1, 7), kExitInsn,
+                     insn(op::kAlu64 | op::kMov, 0, 0, 0, 2), kExitInsn});
     const auto result = made.lower();
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_EQ(
@@ -163,18 +163,18 @@ class LowerLookup : public testing::TestWithParam<maps::MapType> {
     // r0 = lookup(map, key); if it is there: *r0 += 1, r0 = value; else r0 = 99.
     // constant: the key is an immediate; else ingress_ifindex.
     static Case lookup_program(const std::shared_ptr<maps::Map>& map, bool constant, int key) {
-        Case made({constant ? make(op::kSt | op::kMem | op::kW, 10, 0, -4, key)
-                            : make(op::kLdx | op::kMem | op::kW, 3, 1, 12, 0),
-                   constant ? make(op::kAlu64 | op::kMov, 3, 0, 0, 0)
-                            : make(op::kStx | op::kMem | op::kW, 10, 3, -4, 0),
-                   make(op::kAlu64 | op::kX | op::kMov, 2, 10, 0, 0),
-                   make(op::kAlu64 | op::kAdd, 2, 0, 0, -4),
-                   make(op::kLdImm64, 1, op::kPseudoMap, 0, 0), make(0, 0, 0, 0, 0),
-                   make(op::kJmp | op::kCall, 0, 0, 0, 1), make(op::kJmp | op::kJeq, 0, 0, 4, 0),
-                   make(op::kAlu64 | op::kMov, 1, 0, 0, 1),
-                   make(op::kStx | op::kAtomic | op::kDw, 0, 1, 0, 0),
-                   make(op::kLdx | op::kMem | op::kDw, 0, 0, 0, 0), kExitInsn,
-                   make(op::kAlu64 | op::kMov, 0, 0, 0, 99), kExitInsn});
+        Case made({constant ? insn(op::kSt | op::kMem | op::kW, 10, 0, -4, key)
+                            : insn(op::kLdx | op::kMem | op::kW, 3, 1, 12, 0),
+                   constant ? insn(op::kAlu64 | op::kMov, 3, 0, 0, 0)
+                            : insn(op::kStx | op::kMem | op::kW, 10, 3, -4, 0),
+                   insn(op::kAlu64 | op::kX | op::kMov, 2, 10, 0, 0),
+                   insn(op::kAlu64 | op::kAdd, 2, 0, 0, -4),
+                   insn(op::kLdImm64, 1, op::kPseudoMap, 0, 0), insn(0, 0, 0, 0, 0),
+                   insn(op::kJmp | op::kCall, 0, 0, 0, 1), insn(op::kJmp | op::kJeq, 0, 0, 4, 0),
+                   insn(op::kAlu64 | op::kMov, 1, 0, 0, 1),
+                   insn(op::kStx | op::kAtomic | op::kDw, 0, 1, 0, 0),
+                   insn(op::kLdx | op::kMem | op::kDw, 0, 0, 0, 0), kExitInsn,
+                   insn(op::kAlu64 | op::kMov, 0, 0, 0, 99), kExitInsn});
         made.program.maps = {map};
         made.proof.stack_bytes = 8;
         made.proof.insns[6].map = 0;
@@ -232,8 +232,8 @@ INSTANTIATE_TEST_SUITE_P(ArrayLike,
 
 // The kernel's bound where it counts: 8388608 rounds of each function.
 TEST(LowerMayGoto, FallsThroughAsOftenAsTheKernel) {
-    const Case loop({kZeroR0, make(op::kMayGoto, 0, 0, 2, 0),
-                     make(op::kAlu64 | op::kAdd, 0, 0, 0, 1), make(op::kJmp | op::kJa, 0, 0, -3, 0),
+    const Case loop({kZeroR0, insn(op::kMayGoto, 0, 0, 2, 0),
+                     insn(op::kAlu64 | op::kAdd, 0, 0, 0, 1), insn(op::kJmp | op::kJa, 0, 0, -3, 0),
                      kExitInsn});
     const auto result = loop.lower();
     ASSERT_TRUE(result) << result.error().message;
@@ -245,8 +245,8 @@ TEST(LowerMayGoto, FallsThroughAsOftenAsTheKernel) {
 }
 
 TEST(LowerContext, GivesTheProcessorWithoutACall) {
-    const Case made({make(op::kAlu64 | op::kMov, 1, 0, 0, 5),
-                     make(op::kJmp | op::kCall, 0, 0, 0, 8), kExitInsn});
+    const Case made({insn(op::kAlu64 | op::kMov, 1, 0, 0, 5),
+                     insn(op::kJmp | op::kCall, 0, 0, 0, 8), kExitInsn});
     const auto result = made.lower();
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_TRUE(result->functions[0].natives.empty());
@@ -273,7 +273,7 @@ TEST(LowerContext, ReadsEveryField) {
                                     0xfffffff2,
                                     0xfffffff3};
     for (int field = 0; field < 6; field++) {
-        Case made({make(op::kLdx | op::kMem | op::kW, 0, 1, 4 * field, 0), kExitInsn});
+        Case made({insn(op::kLdx | op::kMem | op::kW, 0, 1, 4 * field, 0), kExitInsn});
         made.proof.insns[0].access = verifier::Access::ctx;
         const auto result = made.lower();
         ASSERT_TRUE(result) << result.error().message;

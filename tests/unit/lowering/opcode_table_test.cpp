@@ -79,7 +79,7 @@ std::string escaped(std::string text) {
 
 std::string row(const Insn& one, const std::string& what, const std::string& test) {
     char code[8];
-    std::snprintf(code, sizeof code, "0x%02x", one.code);
+    (void)std::snprintf(code, sizeof code, "0x%02x", one.code);
     return std::string("| ") + code + " | `" + escaped(ebpf::disassemble(one)) + "` | `" +
            escaped(what) + "` | " + test + " |\n";
 }

@@ -91,7 +91,7 @@ class AllocationFailure : public testing::Test {
         std::printf("%s: %llu allocations, %llu of %llu calls failed\n", name,
                     static_cast<unsigned long long>(points),
                     static_cast<unsigned long long>(refused),
-                    static_cast<unsigned long long>(2 * points));
+                    2ULL * points);
     }
 };
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <linux/bpf.h>
@@ -69,7 +70,7 @@ inline bpf_attr prog_attr(const std::vector<Insn>& insns, const char* name = "te
     attr.insns = address(insns.data());
     attr.insn_cnt = static_cast<std::uint32_t>(insns.size());
     attr.license = address("GPL");
-    std::strcpy(attr.prog_name, name);
+    std::string_view(name).copy(attr.prog_name, sizeof attr.prog_name - 1);
     return attr;
 }
 

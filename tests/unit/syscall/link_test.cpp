@@ -18,6 +18,10 @@ const LoadedProgram* g_attached = nullptr;
 int g_detached = 0;
 
 class Links : public testing::Test {
+  public:
+    Links(const Links&) = delete;
+    Links& operator=(const Links&) = delete;
+
   protected:
     Links() : installed_(port_hooks()) {
         g_attached = nullptr;
