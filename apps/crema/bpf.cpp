@@ -88,12 +88,25 @@ std::string preload_library() {
     return {};
 }
 
+/// What is mounted on `path` does not show in other mount namespaces. The mount that holds the path
+/// is the first above it: in a changed root "/" need not be one.
+bool keep_mounts_here(const fs::path& path) {
+    for (fs::path at = path;; at = at.parent_path()) {
+        if (::mount(nullptr, at.c_str(), nullptr, MS_SLAVE, nullptr) == 0) {
+            return true;
+        }
+        if (errno != EINVAL || at == at.root_path()) {
+            return false;
+        }
+    }
+}
+
 /// Puts the stand-in over /sys/fs/bpf in a mount namespace of our own. False: no right to.
 bool cover_bpffs(const std::string& stand_in) {
     struct stat status {};
 
     return ::stat(kBpfFs, &status) == 0 && ::unshare(CLONE_NEWNS) == 0 &&
-           ::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0 &&
+           keep_mounts_here(kBpfFs) &&
            ::mount(stand_in.c_str(), kBpfFs, nullptr, MS_BIND, nullptr) == 0;
 }
 

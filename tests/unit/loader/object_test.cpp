@@ -337,7 +337,7 @@ TEST(Refused, CoreRelocationWithoutKernelTypes) {
     if (child == 0) {
         if (access("/sys/kernel/btf/vmlinux", R_OK) == 0 &&
             (unshare(CLONE_NEWNS) != 0 ||
-             mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+             mount(nullptr, "/sys", nullptr, MS_PRIVATE, nullptr) != 0 ||
              mount("none", "/sys/kernel/btf", "tmpfs", 0, nullptr) != 0)) {
             _exit(kCannotHide);
         }
