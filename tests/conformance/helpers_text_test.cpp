@@ -56,7 +56,9 @@ class HelpersOfText : public WithKernel {
                                  number(args.size() * 8)},
                         .frame = std::vector<std::uint8_t>(64)};
         call.memory.assign(kMemoryBytes, 0xee);
-        std::memcpy(call.memory.data(), args.data(), args.size() * 8);
+        if (!args.empty()) {
+            std::memcpy(call.memory.data(), args.data(), args.size() * 8);
+        }
         call.constants = format;
         return call;
     }

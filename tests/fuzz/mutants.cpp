@@ -152,9 +152,10 @@ void Mutants::add_objects(std::vector<Family>& families) {
                 judged.judgement.loaded == nullptr) {
                 continue;
             }
-            // Its own types would have to change with it.
+            // Its own types would have to change with it, and its source lines are texts of theirs.
             program.btf = nullptr;
             program.functions.clear();
+            program.lines.clear();
             Family& added = families.emplace_back(family(
                 std::filesystem::path(path).filename().string() + " " + judged.name, program.maps));
             added.programs.push_back(std::move(program));

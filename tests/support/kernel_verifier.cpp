@@ -167,7 +167,7 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program, Words words) c
     const int btf = load_btf(program);
     const std::vector<bpf_func_info> functions = function_records(program);
     // Most verdicts need no log; a second load fetches it for refusals.
-    std::vector<char> log;
+    std::string log;
     const char* licence = program.gpl_compatible ? "GPL" : "Proprietary";
     KernelVerdict verdict;
     for (const bool with_log : {false, true}) {
@@ -209,7 +209,7 @@ KernelVerdict KernelVerifier::judge(const ebpf::Program& program, Words words) c
     if (btf >= 0) {
         ::close(btf);
     }
-    verdict.reason = without_statistics(std::string(log.data(), ::strnlen(log.data(), log.size())));
+    verdict.reason = without_statistics(log.substr(0, log.find('\0')));
     return verdict;
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// See checked_read.h. The stack: contexts live on the stack of the thread that runs programs, above
-// the programs' frames; what lies between the helper's frame and the context is theirs, and return
-// addresses of their calls.
+// See checked_read.h. The stack: what lies between the helper's frame and that of who opened the
+// scope is the programs', and return addresses of their calls.
 #include "lib/ebpf/helpers/checked_read.h"
 
 #include <algorithm>
@@ -36,10 +35,9 @@ Range frame_of(const XdpBuff& buff) {
     return {address_of(buff.data_hard_start), address_of(buff.data_hard_start) + buff.frame_sz};
 }
 
-Range stack_of(const XdpBuff& buff) {
+Range programs_stack() {
     const std::uint64_t begin = address_of(__builtin_frame_address(0));
-    const std::uint64_t end = address_of(&buff);
-    // A context elsewhere than on this stack tells nothing of it.
+    const std::uint64_t end = address_of(RunScope::stack_end());
     return end > begin && end - begin <= kStackBytesMax ? Range{begin, end} : Range{0, 0};
 }
 
@@ -47,7 +45,7 @@ std::size_t read_some(void* to, std::uint64_t address, std::size_t bytes, bool u
     const XdpBuff* const buff = RunScope::current();
     std::size_t known = 0;
     if (buff != nullptr) {
-        known = std::max(frame_of(*buff).bytes_from(address), stack_of(*buff).bytes_from(address));
+        known = std::max(frame_of(*buff).bytes_from(address), programs_stack().bytes_from(address));
     }
     if (known == 0) {
         return maps::copy_known(to, address, bytes, until_nul);

@@ -10,10 +10,12 @@
 namespace crema::ebpf::interpreter {
 namespace {
 
-std::uint64_t run_trusted(XdpBuff& buff,
-                          const Image& image,
-                          std::uint32_t first_slot,
-                          const Arguments& arguments) {
+/// Programs' frames lie on the thread's own stack, where helpers look for them (checked_read.h);
+/// AddressSanitizer would put them elsewhere to see who uses them afterwards.
+[[gnu::no_sanitize_address]] std::uint64_t run_trusted(XdpBuff& buff,
+                                                       const Image& image,
+                                                       std::uint32_t first_slot,
+                                                       const Arguments& arguments) {
     Trust trust;
     Activation<Trust> activation(buff, trust);
     if (!image.has_callbacks()) {
