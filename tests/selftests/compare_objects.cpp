@@ -1,43 +1,86 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// compare_objects PATH...: every XDP program of the objects (files, or folders of *.o) through the
-// running kernel and through Crema, as a Markdown table. For objects that are no part of any test:
-// facts about them, and where to look. Exit code 1: they differ somewhere; 2: cannot be asked.
-#include <algorithm>
+// compare_objects [--packets N] OBJECT|FOLDER...: every XDP program of the objects through the
+// running kernel and through Crema, one line of JSON each. scripts/objects makes tables of it and
+// survives what an object does to this process.
+//
+// Exit code 0: compared, whatever came of it; 2: wrong usage; 77: there is no kernel to ask.
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/selftests/foreign_objects.h"
 #include "tests/support/machine.h"
 
+namespace {
+
+using namespace crema::test;
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kRandomPackets = 500;
+
+Json side(int error, const std::string& reason, std::uint64_t walked) {
+    Json out = {{"loads", error == 0}};
+    if (error == 0) {
+        out["walked_instructions"] = walked;
+    } else {
+        out["errno"] = error;
+        out["error"] = std::strerror(error);
+        out["reason"] = reason;
+    }
+    return out;
+}
+
+Json to_json(const std::string& path, const Encounter& each) {
+    Json verdicts = Json::object();
+    for (const auto& [verdict, packets] : each.verdicts) {
+        verdicts[std::to_string(verdict)] = packets;
+    }
+    return {{"object", path},
+            {"program", each.program},
+            {"section", each.section},
+            {"older_form", each.older_form},
+            {"meeting", name_of(each.meeting)},
+            {"kernel", side(each.kernel_error, each.kernel_reason, each.kernel_insns)},
+            {"crema", side(each.crema_error, each.crema_reason, each.crema_insns)},
+            {"packets", each.packets},
+            {"verdicts", std::move(verdicts)},
+            {"undetermined_packets", each.undetermined_packets},
+            {"undetermined_entries", each.undetermined_entries},
+            {"difference", each.difference}};
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-    using namespace crema::test;
-    constexpr std::size_t kRandomPackets = 500;
-    if (argc < 2) {
-        (void)std::fputs("usage: compare_objects OBJECT|FOLDER...\n", stderr);
-        return 2;
+    constexpr int kUsage = 2, kSkipped = 77;
+    std::size_t random_packets = kRandomPackets;
+    int first = 1;
+    if (argc > 2 && std::strcmp(argv[1], "--packets") == 0) {
+        random_packets = std::strtoull(argv[2], nullptr, 10);
+        first = 3;
+    }
+    if (first >= argc || argv[first][0] == '-') {
+        (void)std::fputs("usage: compare_objects [--packets N] OBJECT|FOLDER...\n", stderr);
+        return kUsage;
     }
     for (const auto& ready : {prepare_kernel(), prepare_crema()}) {
         if (!ready) {
             fmt::print(stderr, "compare_objects: {}\n", ready.error().message);
-            return 2;
+            return kSkipped;
         }
     }
-    (void)std::fputs(table_head().c_str(), stdout);
-    std::size_t of[4] = {};
-    for (int i = 1; i < argc; ++i) {
-        std::vector<std::string> unreadable;
-        for (const ForeignProgram& program : xdp_programs_in(argv[i], &unreadable)) {
-            const Encounter encounter = meet(program, kRandomPackets);
-            (void)std::fputs(table_line(encounter).c_str(), stdout);
+    for (int i = first; i < argc; ++i) {
+        for (const std::string& path : objects_in(argv[i])) {
+            for (const Encounter& each : meet(path, random_packets)) {
+                fmt::print(
+                    "{}\n",
+                    to_json(path, each).dump(-1, ' ', false, Json::error_handler_t::replace));
+            }
             (void)std::fflush(stdout);
-            ++of[static_cast<std::size_t>(encounter.meeting)];
-        }
-        for (const std::string& path : unreadable) {
-            fmt::print(stderr, "compare_objects: {} cannot be opened by libbpf\n", path);
         }
     }
-    fmt::print("\n{} the same, {} refused by Crema alone, {} by the kernel alone, {} differ\n",
-               of[0], of[1], of[2], of[3]);
-    return std::any_of(of + 1, of + 4, [](std::size_t n) { return n != 0; }) ? 1 : 0;
+    return 0;
 }

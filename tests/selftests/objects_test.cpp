@@ -5,9 +5,14 @@
 // on hundreds of packets. What is not there is skipped by name. CREMA_TEST_ROUNDS multiplies the
 // random packets.
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
+#include <iterator>
+#include <string_view>
+#include <unistd.h>
 
 #include "tests/selftests/foreign_objects.h"
 #include "tests/selftests/known_differences.h"
@@ -39,57 +44,134 @@ std::string xdp_tools_objects() {
     return CREMA_LIB_DIR "/bpf";
 }
 
-std::vector<ForeignProgram> programs_in(const std::string& folder) {
-    std::vector<std::string> unreadable;
-    return std::filesystem::is_directory(folder) ? xdp_programs_in(folder, &unreadable)
-                                                 : std::vector<ForeignProgram>{};
+std::vector<std::string> objects_of(const std::string& folder) {
+    return std::filesystem::is_directory(folder) ? objects_in(folder) : std::vector<std::string>{};
 }
 
-std::string test_name(const testing::TestParamInfo<ForeignProgram>& info) {
-    std::string name = info.param.object + "_" + info.param.name;
+/// File name without folders and extensions.
+std::string object_name(const std::string& path) {
+    const std::string file = std::filesystem::path(path).filename();
+    return file.substr(0, file.find('.'));
+}
+
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+    std::string name = object_name(info.param);
     std::replace_if(
         name.begin(), name.end(), [](char letter) { return std::isalnum(letter) == 0; }, '_');
     // Two objects may share everything before the first dot of their names.
     return fmt::format("{}_{}", name, info.index);
 }
 
-class ForeignPrograms : public testing::TestWithParam<ForeignProgram> {};
+class ForeignObjects : public testing::TestWithParam<std::string> {};
 
-TEST_P(ForeignPrograms, DoAsInTheKernel) {
+TEST_P(ForeignObjects, DoAsInTheKernel) {
     if (!kernel_ready()) {
         GTEST_SKIP() << kernel_ready().error().message;
     }
     ASSERT_TRUE(crema_ready().has_value()) << crema_ready().error().message;
     static const auto causes = read_causes(CREMA_KNOWN_DIFFERENCES);
     ASSERT_TRUE(causes.has_value()) << causes.error().message;
-    const std::string name = GetParam().object + ".o: " + GetParam().name;
-    const Encounter encounter = meet(GetParam(), scaled_rounds(kRandomPackets));
-    EXPECT_NE(encounter.meeting, Meeting::wrong_acceptance) << encounter.kernel_reason;
-    EXPECT_NE(encounter.meeting, Meeting::differ) << encounter.difference;
-    EXPECT_EQ(encounter.meeting == Meeting::wrong_refusal, causes->contains(name))
-        << name << ": " << encounter.crema_reason;
-    RecordProperty("packets", static_cast<int>(encounter.packets));
+    std::size_t packets = 0;
+    for (const Encounter& each : meet(GetParam(), scaled_rounds(kRandomPackets))) {
+        const std::string program = each.program.empty() ? "the object" : each.program;
+        const std::string name = object_name(GetParam()) + ".o: " + program;
+        EXPECT_NE(each.meeting, Meeting::wrong_acceptance) << name << ": " << each.kernel_reason;
+        EXPECT_NE(each.meeting, Meeting::differ) << name << ": " << each.difference;
+        EXPECT_EQ(each.meeting == Meeting::wrong_refusal, causes->contains(name))
+            << name << ": " << each.crema_reason;
+        packets += each.packets;
+    }
+    RecordProperty("packets", static_cast<int>(packets));
 }
 
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ForeignPrograms);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ForeignObjects);
 INSTANTIATE_TEST_SUITE_P(Selftests,
-                         ForeignPrograms,
-                         testing::ValuesIn(programs_in(selftest_objects())),
+                         ForeignObjects,
+                         testing::ValuesIn(objects_of(selftest_objects())),
                          test_name);
 INSTANTIATE_TEST_SUITE_P(XdpTools,
-                         ForeignPrograms,
-                         testing::ValuesIn(programs_in(xdp_tools_objects())),
+                         ForeignObjects,
+                         testing::ValuesIn(objects_of(xdp_tools_objects())),
                          test_name);
 
+/// drop.bpf.o with the eight bytes of its instruction "w0 = 1" replaced, as a file of its own.
+class Changed {
+  public:
+    explicit Changed(std::string_view instruction)
+        : path_(testing::TempDir() + fmt::format("crema_changed_{}.o", getpid())) {
+        using namespace std::string_view_literals;
+        std::ifstream file(CREMA_DROP_OBJECT, std::ios::binary);
+        std::string bytes{std::istreambuf_iterator<char>(file), {}};
+        const std::size_t at = bytes.find("\xb4\0\0\0\x01\0\0\0"sv);
+        if (at != std::string::npos) {
+            bytes.replace(at, instruction.size(), instruction);
+            std::ofstream(path_, std::ios::binary) << bytes;
+        }
+    }
+
+    Changed(const Changed&) = delete;
+    Changed& operator=(const Changed&) = delete;
+
+    ~Changed() { unlink(path_.c_str()); }
+
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+  private:
+    std::string path_;
+};
+
+class Comparison : public testing::Test {
+  protected:
+    void SetUp() override {
+        if (!kernel_ready()) {
+            GTEST_SKIP() << kernel_ready().error().message;
+        }
+        ASSERT_TRUE(crema_ready().has_value()) << crema_ready().error().message;
+    }
+
+    static Encounter only(const std::string& kernel, const std::string& crema) {
+        const auto met = meet(kernel, crema, 10);
+        EXPECT_EQ(met.size(), 1U);
+        return met.empty() ? Encounter() : met.front();
+    }
+};
+
+TEST_F(Comparison, TheSameIsTheSame) {
+    const Encounter met = only(CREMA_DROP_OBJECT, CREMA_DROP_OBJECT);
+    EXPECT_EQ(met.meeting, Meeting::same) << met.difference;
+    EXPECT_EQ(met.verdicts, (std::map<std::uint32_t, std::size_t>{{1, met.packets}}));
+    EXPECT_GT(met.packets, 150U);
+}
+
+TEST_F(Comparison, SeesAnotherVerdict) {
+    const Changed passes(std::string_view("\xb4\0\0\0\x02\0\0\0", 8));
+    const Encounter met = only(CREMA_DROP_OBJECT, passes.path());
+    EXPECT_EQ(met.meeting, Meeting::differ);
+    EXPECT_NE(met.difference.find("the kernel's verdict 1"), std::string::npos) << met.difference;
+    EXPECT_NE(met.difference.find("Crema's verdict 2"), std::string::npos) << met.difference;
+}
+
+TEST_F(Comparison, SeesWhoRefuses) {
+    const Changed unreadable(std::string_view("\xbc\x90\0\0\0\0\0\0", 8));  // w0 = w9
+    const Encounter here = only(CREMA_DROP_OBJECT, unreadable.path());
+    EXPECT_EQ(here.meeting, Meeting::wrong_refusal);
+    EXPECT_FALSE(here.crema_reason.empty());
+    const Encounter there = only(unreadable.path(), CREMA_DROP_OBJECT);
+    EXPECT_EQ(there.meeting, Meeting::wrong_acceptance);
+    EXPECT_EQ(there.kernel_error, EACCES);
+    EXPECT_FALSE(there.kernel_reason.empty());
+    EXPECT_EQ(only(unreadable.path(), unreadable.path()).meeting, Meeting::both_refuse);
+}
+
 // One case each that says why there is nothing above.
-TEST(ForeignObjects, OfTheSelftestsAreHere) {
-    if (programs_in(selftest_objects()).empty()) {
+TEST(ForeignFolders, OfTheSelftestsAreHere) {
+    if (objects_of(selftest_objects()).empty()) {
         GTEST_SKIP() << selftest_objects() << " has no objects: run scripts/selftests";
     }
 }
 
-TEST(ForeignObjects, OfXdpToolsAreHere) {
-    if (programs_in(xdp_tools_objects()).empty()) {
+TEST(ForeignFolders, OfXdpToolsAreHere) {
+    if (objects_of(xdp_tools_objects()).empty()) {
         GTEST_SKIP() << xdp_tools_objects() << " has no objects: install xdp-tools and libxdp1";
     }
 }

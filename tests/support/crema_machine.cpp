@@ -8,6 +8,7 @@
 #include "lib/xdp/hook.h"
 #include "lib/xdp/test_run.h"
 #include "tests/support/machine.h"
+#include "tests/support/whole_object.h"
 
 namespace crema::test {
 namespace {
@@ -18,6 +19,10 @@ class CremaMachine : public Machine {
   public:
     CremaMachine(ebpf::loader::Object object, std::shared_ptr<const ebpf::LoadedProgram> program)
         : object_(std::move(object)), program_(std::move(program)) {}
+
+    [[nodiscard]] const std::shared_ptr<const ebpf::LoadedProgram>& program() const {
+        return program_;
+    }
 
     Status update(const MapUpdate& update) override {
         for (const auto& named : object_.maps()) {
@@ -73,6 +78,57 @@ class CremaMachine : public Machine {
     std::shared_ptr<const ebpf::LoadedProgram> program_;
 };
 
+class CremaWhole : public WholeObject {
+  public:
+    explicit CremaWhole(ebpf::loader::Object object) : object_(std::move(object)) {
+        for (const auto& judged : object_.judged()) {
+            const auto& refusal = judged.judgement.refusal;
+            programs_.push_back({.name = judged.name,
+                                 .section = judged.section,
+                                 .error = refusal ? refusal->code : 0,
+                                 .reason = refusal ? refusal->message : std::string(),
+                                 .machine = refusal ? nullptr
+                                                    : std::make_unique<CremaMachine>(
+                                                          object_, judged.judgement.loaded)});
+        }
+    }
+
+    [[nodiscard]] std::vector<MapShape> map_shapes() const override {
+        std::vector<MapShape> shapes;
+        for (const auto& named : object_.maps()) {
+            const auto& spec = named.map->spec();
+            shapes.push_back({.name = canonical_map_name(named.name),
+                              .type = static_cast<std::uint32_t>(spec.type),
+                              .key_size = spec.key_size,
+                              .value_size = spec.value_size,
+                              .max_entries = spec.max_entries});
+        }
+        return shapes;
+    }
+
+    [[nodiscard]] Status put_program(const std::string& map,
+                                     std::uint32_t slot,
+                                     std::size_t index) override {
+        const auto target = object_.map(map);
+        if (!target) {
+            return forward_error(target);
+        }
+        const auto& machine = static_cast<const CremaMachine&>(*programs_[index].machine);
+        const auto fd = ebpf::syscall::ProgramFd::open(machine.program());
+        if (!fd) {
+            return forward_error(fd);
+        }
+        const int value = fd->get();
+        if (const int error = (*target)->update(&slot, &value, 0); error != 0) {
+            return fail(-error, "crema: slot {} of map {}: error {}", slot, map, -error);
+        }
+        return {};
+    }
+
+  private:
+    ebpf::loader::Object object_;
+};
+
 }  // namespace
 
 Status prepare_crema() {
@@ -103,6 +159,14 @@ LoadedMachine load_into_crema(const std::string& path, const std::string& progra
         return forward_error(found);
     }
     return std::make_unique<CremaMachine>(std::move(*object), std::move(*found));
+}
+
+LoadedWhole load_whole_into_crema(const std::string& path) {
+    auto object = ebpf::loader::Object::judge(path);
+    if (!object) {
+        return forward_error(object);
+    }
+    return std::make_unique<CremaWhole>(std::move(*object));
 }
 
 }  // namespace crema::test

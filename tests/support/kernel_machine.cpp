@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//
-// The running kernel as a Machine, through the system's shared libbpf. libcrema carries a private
-// copy of libbpf whose bpf(2) calls it serves itself; the two do not see each other.
+#include "tests/support/kernel_machine.h"
+
 #include <array>
 #include <cerrno>
 #include <cstdarg>
@@ -14,10 +13,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <linux/bpf.h>
-
-#include "tests/support/machine.h"
 
 namespace crema::test {
 namespace {
@@ -29,10 +25,19 @@ std::uint32_t g_cpu = 0;
 std::string g_libbpf_log;
 
 int collect_log(libbpf_print_level level, const char* format, va_list arguments) {
-    if (level == LIBBPF_WARN) {
-        std::array<char, 4096> line{};
-        (void)std::vsnprintf(line.data(), line.size(), format, arguments);
-        g_libbpf_log += line.data();
+    if (level != LIBBPF_WARN) {
+        return 0;
+    }
+    va_list again;
+    va_copy(again, arguments);
+    const int length = std::vsnprintf(nullptr, 0, format, again);
+    va_end(again);
+    if (length > 0) {
+        // A verifier's log is one message.
+        std::string text(static_cast<std::size_t>(length) + 1, '\0');
+        (void)std::vsnprintf(text.data(), text.size(), format, arguments);
+        text.pop_back();
+        g_libbpf_log += text;
     }
     return 0;
 }
@@ -47,97 +52,89 @@ bool succeeds(std::vector<const char*> command) {
            waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-class KernelMachine : public Machine {
-  public:
-    KernelMachine(bpf_object* object, int program) : object_(object), program_(program) {}
-
-    ~KernelMachine() override { bpf_object__close(object_); }
-
-    KernelMachine(const KernelMachine&) = delete;
-    KernelMachine& operator=(const KernelMachine&) = delete;
-    KernelMachine(KernelMachine&&) = delete;
-    KernelMachine& operator=(KernelMachine&&) = delete;
-
-    Status update(const MapUpdate& update) override {
-        bpf_map* map = nullptr;
-        bpf_object__for_each_map(map, object_) {
-            if (canonical_map_name(bpf_map__name(map)) == update.map) {
-                const int error = bpf_map__update_elem(map, update.key.data(), update.key.size(),
-                                                       update.value.data(), update.value.size(), 0);
-                if (error != 0) {
-                    return fail(-error, "kernel: update of map {}: {}", update.map,
-                                std::strerror(-error));
-                }
-                return {};
-            }
-        }
-        return fail(ENOENT, "kernel: no map {} in the object", update.map);
-    }
-
-    Outcome run(const Bytes& packet, std::uint32_t ingress_ifindex) override {
-        xdp_md context = {};
-        context.data_end = static_cast<std::uint32_t>(packet.size());
-        context.ingress_ifindex = ingress_ifindex;
-        Outcome outcome;
-        outcome.bytes.resize(packet.size() + kGrowthMax);
-        LIBBPF_OPTS(bpf_test_run_opts, options);
-        options.data_in = packet.data();
-        options.data_size_in = static_cast<std::uint32_t>(packet.size());
-        options.data_out = outcome.bytes.data();
-        options.data_size_out = static_cast<std::uint32_t>(outcome.bytes.size());
-        options.ctx_in = &context;
-        options.ctx_size_in = sizeof(context);
-        options.repeat = 1;
-        const int error = bpf_prog_test_run_opts(program_, &options);
-        if (error != 0) {
-            return {.error = -error, .retval = 0, .bytes = {}};
-        }
-        outcome.retval = options.retval;
-        outcome.bytes.resize(options.data_size_out);
-        return outcome;
-    }
-
-    MapState maps() override {
-        MapState state;
-        bpf_map* map = nullptr;
-        bpf_object__for_each_map(map, object_) {
-            if (holds_objects(bpf_map__type(map))) {
-                continue;
-            }
-            const bool is_per_cpu = has_percpu_values(bpf_map__type(map));
-            const std::size_t value_bytes = bpf_map__value_size(map);
-            const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
-            Bytes values(is_per_cpu ? (value_bytes + 7) / 8 * 8 * cpus : value_bytes);
-            Bytes key(bpf_map__key_size(map));
-            Bytes next(key.size());
-            const std::string name = canonical_map_name(bpf_map__name(map));
-            const std::uint8_t* at = nullptr;
-            for (std::size_t n = 0; n < kEntriesCompared &&
-                                    bpf_map__get_next_key(map, at, next.data(), next.size()) == 0;
-                 ++n) {
-                key = next;
-                at = key.data();
-                if (bpf_map__lookup_elem(map, key.data(), key.size(), values.data(), values.size(),
-                                         0) == 0) {
-                    add_entry(state, name, key, values, value_bytes, is_per_cpu, g_cpu);
-                }
-            }
-        }
-        return state;
-    }
-
-    [[nodiscard]] std::uint64_t verified_insns() const override {
-        bpf_prog_info info = {};
-        std::uint32_t bytes = sizeof info;
-        return bpf_obj_get_info_by_fd(program_, &info, &bytes) == 0 ? info.verified_insns : 0;
-    }
-
-  private:
-    bpf_object* object_;
-    int program_;
-};
-
 }  // namespace
+
+Status KernelMachine::update(const MapUpdate& update) {
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object_.get()) {
+        if (canonical_map_name(bpf_map__name(map)) == update.map) {
+            const int error = bpf_map__update_elem(map, update.key.data(), update.key.size(),
+                                                   update.value.data(), update.value.size(), 0);
+            if (error != 0) {
+                return fail(-error, "kernel: update of map {}: {}", update.map,
+                            std::strerror(-error));
+            }
+            return {};
+        }
+    }
+    return fail(ENOENT, "kernel: no map {} in the object", update.map);
+}
+
+Outcome KernelMachine::run(const Bytes& packet, std::uint32_t ingress_ifindex) {
+    xdp_md context = {};
+    context.data_end = static_cast<std::uint32_t>(packet.size());
+    context.ingress_ifindex = ingress_ifindex;
+    Outcome outcome;
+    outcome.bytes.resize(packet.size() + kGrowthMax);
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<std::uint32_t>(packet.size());
+    options.data_out = outcome.bytes.data();
+    options.data_size_out = static_cast<std::uint32_t>(outcome.bytes.size());
+    options.ctx_in = &context;
+    options.ctx_size_in = sizeof(context);
+    options.repeat = 1;
+    const int error = bpf_prog_test_run_opts(program_, &options);
+    if (error != 0) {
+        return {.error = -error, .retval = 0, .bytes = {}};
+    }
+    outcome.retval = options.retval;
+    outcome.bytes.resize(options.data_size_out);
+    return outcome;
+}
+
+MapState KernelMachine::maps() {
+    MapState state;
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object_.get()) {
+        if (holds_objects(bpf_map__type(map))) {
+            continue;
+        }
+        const bool is_per_cpu = has_percpu_values(bpf_map__type(map));
+        const std::size_t value_bytes = bpf_map__value_size(map);
+        const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
+        Bytes values(is_per_cpu ? (value_bytes + 7) / 8 * 8 * cpus : value_bytes);
+        Bytes key(bpf_map__key_size(map));
+        Bytes next(key.size());
+        const std::string name = canonical_map_name(bpf_map__name(map));
+        const std::uint8_t* at = nullptr;
+        for (std::size_t n = 0;
+             n < kEntriesCompared && bpf_map__get_next_key(map, at, next.data(), next.size()) == 0;
+             ++n) {
+            key = next;
+            at = key.data();
+            if (bpf_map__lookup_elem(map, key.data(), key.size(), values.data(), values.size(),
+                                     0) == 0) {
+                add_entry(state, name, key, values, value_bytes, is_per_cpu, g_cpu);
+            }
+        }
+    }
+    return state;
+}
+
+std::uint64_t KernelMachine::verified_insns() const {
+    bpf_prog_info info = {};
+    std::uint32_t bytes = sizeof info;
+    return bpf_obj_get_info_by_fd(program_, &info, &bytes) == 0 ? info.verified_insns : 0;
+}
+
+const std::string& libbpf_log() {
+    return g_libbpf_log;
+}
+
+void clear_libbpf_log() {
+    g_libbpf_log.clear();
+}
 
 Status prepare_kernel() {
     g_cpu = pin_to_one_cpu();
@@ -168,30 +165,22 @@ Status prepare_kernel() {
     return {};
 }
 
-LoadedMachine load_into_kernel(const std::string& path, const std::string& program, Others others) {
-    g_libbpf_log.clear();
-    bpf_object* object = bpf_object__open(path.c_str());
+LoadedMachine load_into_kernel(const std::string& path, const std::string& program) {
+    clear_libbpf_log();
+    const KernelObject object(bpf_object__open(path.c_str()), bpf_object__close);
     if (object == nullptr) {
         return fail(errno, "kernel: {} cannot be opened: {}", path, g_libbpf_log);
     }
-    const bpf_program* found = bpf_object__find_program_by_name(object, program.c_str());
+    const bpf_program* found = bpf_object__find_program_by_name(object.get(), program.c_str());
     if (found == nullptr) {
-        bpf_object__close(object);
         return fail(ENOENT, "kernel: no program {} in {}", program, path);
     }
-    bpf_program* each = nullptr;
-    bpf_object__for_each_program(each, object) {
-        if (others == Others::left_out) {
-            (void)bpf_program__set_autoload(each, each == found);
-        }
-    }
     bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, object) {
+    bpf_object__for_each_map(map, object.get()) {
         (void)bpf_map__set_pin_path(map, nullptr);
     }
-    const int error = bpf_object__load(object);
+    const int error = bpf_object__load(object.get());
     if (error != 0) {
-        bpf_object__close(object);
         return fail(-error, "kernel: {} does not load: {}", path, g_libbpf_log);
     }
     return std::make_unique<KernelMachine>(object, bpf_program__fd(found));

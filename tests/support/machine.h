@@ -53,14 +53,9 @@ class Machine {
 
 using LoadedMachine = Result<std::unique_ptr<Machine>>;
 
-/// Whether the object's other programs are loaded, too.
-enum class Others : std::uint8_t { loaded, left_out };
-
-/// Loads all programs of the object, or one alone (Crema judges each for itself anyway); run()
-/// means `program`. The error's message ends with what the verifier said.
-[[nodiscard]] LoadedMachine load_into_kernel(const std::string& path,
-                                             const std::string& program,
-                                             Others others = Others::loaded);
+/// Loads all programs of the object; run() means `program`. The error's message ends with what the
+/// verifier said.
+[[nodiscard]] LoadedMachine load_into_kernel(const std::string& path, const std::string& program);
 [[nodiscard]] LoadedMachine load_into_crema(const std::string& path, const std::string& program);
 
 /// Pins the process to one CPU, moves it into a network namespace of its own with three interfaces

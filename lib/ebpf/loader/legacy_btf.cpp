@@ -25,6 +25,7 @@ struct Member {
 };
 
 constexpr std::uint32_t kPointerBytes = 8;
+constexpr const char* kMaps = ".maps";
 constexpr int kGlobal = 1;  // BTF_VAR_GLOBAL_ALLOCATED
 
 class MapTypes {
@@ -123,32 +124,79 @@ class MapTypes {
     int int_;
 };
 
-/// What clang said of the old sections stays, but libbpf asks the ELF file for the size of every
-/// section whose size BTF leaves open; those sections go by another name now.
-void close_old_sections(btf* types) {
+/// libbpf asks the ELF file for size and places of every section of variables whose size BTF leaves
+/// open. This one is no more what it says, so it gets some of its own.
+/// libbpf has no call to change a type; these bytes are its own copy, after the first addition.
+void close_section(const btf* types, btf_type* section) {
+    std::uint32_t offset = 0;
+    for (std::uint32_t i = 0; i < btf_vlen(section); ++i) {
+        btf_var_secinfo& variable = btf_var_secinfos(section)[i];
+        const std::int64_t size = btf__resolve_size(types, variable.type);
+        variable.offset = offset;
+        variable.size = static_cast<std::uint32_t>(std::max<std::int64_t>(size, 1));
+        offset += variable.size;
+    }
+    section->size = std::max<std::uint32_t>(offset, 1);
+}
+
+btf_type* writable(const btf* types, std::uint32_t id) {
+    return const_cast<btf_type*>(btf__type_by_id(types, id));
+}
+
+/// What clang said of the old sections stays; they go by another name in the file.
+void close_old_sections(const btf* types) {
     for (std::uint32_t id = 1; id < btf__type_cnt(types); ++id) {
-        // libbpf has no call to change a type; these bytes are its own copy, after the first
-        // addition.
-        auto* section = const_cast<btf_type*>(btf__type_by_id(types, id));
-        if (!btf_is_datasec(section) ||
-            !is_legacy_maps(btf__name_by_offset(types, section->name_off))) {
-            continue;
+        btf_type* section = writable(types, id);
+        if (btf_is_datasec(section) &&
+            is_legacy_maps(btf__name_by_offset(types, section->name_off))) {
+            close_section(types, section);
         }
-        std::uint32_t offset = 0;
-        for (std::uint32_t i = 0; i < btf_vlen(section); ++i) {
-            btf_var_secinfo& variable = btf_var_secinfos(section)[i];
-            const std::int64_t size = btf__resolve_size(types, variable.type);
-            variable.offset = offset;
-            variable.size = static_cast<std::uint32_t>(std::max<std::int64_t>(size, 1));
-            offset += variable.size;
-        }
-        section->size = std::max<std::uint32_t>(offset, 1);
     }
 }
 
-int add_maps(btf* types, std::span<const LegacyMap> maps, DescribedMaps& described) {
+/// A variable of the section to be.
+struct Variable {
+    int type;
+    MapVariable at;
+};
+
+/// Takes the maps of section ".maps" out of the type that describes it, which then is called
+/// otherwise: a section of variables cannot grow in place.
+int take_present(btf* types, const PresentMaps& present, std::vector<Variable>& to) {
+    const int found = btf__find_by_name_kind(types, kMaps, BTF_KIND_DATASEC);
+    if (found < 0) {
+        return 0;
+    }
+    const int other_name = btf__add_str(types, ".maps_before");
+    if (other_name < 0) {
+        return other_name;
+    }
+    btf_type* section = writable(types, static_cast<std::uint32_t>(found));
+    for (std::uint32_t i = 0; i < btf_vlen(section); ++i) {
+        const std::uint32_t variable = btf_var_secinfos(section)[i].type;
+        const btf_type* type = btf__type_by_id(types, variable);
+        const std::int64_t size = btf__resolve_size(types, variable);
+        const std::string_view name =
+            type != nullptr ? btf__name_by_offset(types, type->name_off) : "";
+        const auto place = std::find_if(present.places.begin(), present.places.end(),
+                                        [name](const auto& each) { return each.name == name; });
+        if (place == present.places.end() || size < 0 ||
+            place->offset + static_cast<std::uint64_t>(size) > present.section_bytes) {
+            return -ENOEXEC;
+        }
+        to.push_back({.type = static_cast<int>(variable),
+                      .at = {.offset = place->offset, .size = static_cast<std::uint32_t>(size)}});
+    }
+    section->name_off = static_cast<std::uint32_t>(other_name);
+    close_section(types, section);
+    return 0;
+}
+
+int define_maps(btf* types,
+                std::span<const LegacyMap> maps,
+                DescribedMaps& described,
+                std::vector<Variable>& to) {
     MapTypes definitions(types, maps);
-    std::vector<int> variables;
     for (std::size_t i = 0; i < maps.size(); ++i) {
         const int definition = definitions.define(i, MapTypes::Role::map);
         if (definition < 0) {
@@ -160,41 +208,47 @@ int add_maps(btf* types, std::span<const LegacyMap> maps, DescribedMaps& describ
         if (variable < 0) {
             return variable;
         }
-        variables.push_back(variable);
         described.variables.push_back({.offset = described.section_bytes, .size = size});
+        to.push_back({.type = variable, .at = described.variables.back()});
         described.section_bytes += size;
     }
-    if (const int err = btf__add_datasec(types, ".maps", described.section_bytes); err < 0) {
-        return err;
-    }
-    for (std::size_t i = 0; i < maps.size(); ++i) {
-        const MapVariable& at = described.variables[i];
-        if (const int err = btf__add_datasec_var_info(types, variables[i], at.offset, at.size);
-            err < 0) {
-            return err;
-        }
-    }
     return 0;
+}
+
+int add_maps(btf* types,
+             std::span<const LegacyMap> maps,
+             const PresentMaps& present,
+             DescribedMaps& described) {
+    constexpr std::uint32_t kAlignment = 8;
+    described.section_bytes = (present.section_bytes + kAlignment - 1) / kAlignment * kAlignment;
+    std::vector<Variable> variables;
+    int err = take_present(types, present, variables);
+    if (err == 0) {
+        err = define_maps(types, maps, described, variables);
+    }
+    if (err == 0) {
+        err = std::min(btf__add_datasec(types, kMaps, described.section_bytes), 0);
+    }
+    for (auto each = variables.begin(); err == 0 && each != variables.end(); ++each) {
+        err = btf__add_datasec_var_info(types, each->type, each->at.offset, each->at.size);
+    }
+    return err;
 }
 
 }  // namespace
 
 Result<DescribedMaps> describe_maps(const std::string& path,
                                     std::span<const std::uint8_t> btf,
-                                    std::span<const LegacyMap> maps) {
+                                    std::span<const LegacyMap> maps,
+                                    const PresentMaps& present) {
     const BtfHandle types(btf.empty()
                               ? btf__new_empty()
                               : btf__new(btf.data(), static_cast<std::uint32_t>(btf.size())));
     if (types == nullptr) {
         return fail(ENOEXEC, "{}: libbpf does not take its BTF: {}", path, errno);
     }
-    if (btf__find_by_name_kind(types.get(), ".maps", BTF_KIND_DATASEC) > 0) {
-        return fail(
-            ENOTSUP,
-            "{}: it has maps in section 'maps' and in section '.maps': put all into '.maps'", path);
-    }
     DescribedMaps described;
-    if (const int err = add_maps(types.get(), maps, described); err < 0) {
+    if (const int err = add_maps(types.get(), maps, present, described); err < 0) {
         return fail(-err, "{}: cannot describe its legacy maps: error {}", path, -err);
     }
     close_old_sections(types.get());

@@ -10,7 +10,7 @@
 namespace crema::ebpf::loader {
 namespace {
 
-constexpr std::string_view kText = ".text";
+constexpr std::string_view kText = ".text", kMaps = ".maps";
 
 /// Functions in sections of their own are programs; those in .text are called by them.
 bool is_static_program(const Sections& sections, const Elf64_Sym& symbol) {
@@ -40,6 +40,48 @@ bool make_programs_global(const Sections& sections, ElfRewrite& file) {
     return any;
 }
 
+/// Section ".maps" of an object that defines maps both ways; headers.size() when there is none.
+std::size_t current_maps(const Sections& sections) {
+    return sections.find([&sections](const auto& each) { return sections.name(each) == kMaps; });
+}
+
+PresentMaps present_maps(const Sections& sections, std::size_t section) {
+    PresentMaps present;
+    const std::size_t table = sections.symbol_table();
+    if (section == sections.headers.size() || table == sections.headers.size()) {
+        return present;
+    }
+    present.section_bytes =
+        static_cast<std::uint32_t>(sections.data(sections.headers[section]).size());
+    const auto symbols = sections.data(sections.headers[table]);
+    const auto names = sections.data(sections.headers[sections.headers[table].sh_link]);
+    for (std::size_t i = 0; i < symbols.size() / sizeof(Elf64_Sym); ++i) {
+        const auto symbol = entry_at<Elf64_Sym>(symbols, i);
+        if (symbol.st_shndx == section && ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT &&
+            symbol.st_value < present.section_bytes) {
+            present.places.push_back({.name = string_at(names, symbol.st_name),
+                                      .offset = static_cast<std::uint32_t>(symbol.st_value)});
+        }
+    }
+    return present;
+}
+
+/// Section ".maps" for all the maps; its index. Definitions are told by types: the bytes of the
+/// section count for nothing.
+std::size_t section_for(const Sections& sections,
+                        std::size_t present,
+                        std::uint32_t bytes,
+                        ElfRewrite& file) {
+    if (present == sections.headers.size()) {
+        return file.add(kMaps, SHF_ALLOC | SHF_WRITE, Bytes(bytes));
+    }
+    const auto old = sections.data(sections.headers[present]);
+    Bytes content(old.begin(), old.end());
+    content.resize(bytes);
+    file.replace(present, content);
+    return present;
+}
+
 Status define_by_btf(const std::string& path,
                      const Sections& sections,
                      const std::vector<LegacyMap>& maps,
@@ -47,8 +89,10 @@ Status define_by_btf(const std::string& path,
     const std::size_t old_btf =
         sections.find([&sections](const auto& each) { return sections.name(each) == ".BTF"; });
     const bool has_btf = old_btf < sections.headers.size();
+    const std::size_t present = current_maps(sections);
     const auto described =
-        describe_maps(path, has_btf ? sections.data(sections.headers[old_btf]) : Bytes(), maps);
+        describe_maps(path, has_btf ? sections.data(sections.headers[old_btf]) : Bytes(), maps,
+                      present_maps(sections, present));
     if (!described) {
         return forward_error(described);
     }
@@ -60,9 +104,7 @@ Status define_by_btf(const std::string& path,
     } else {
         (void)file.add(".BTF", 0, described->btf);
     }
-    // Definitions are told by types; the bytes of the section count for nothing.
-    const std::size_t section =
-        file.add(".maps", SHF_ALLOC | SHF_WRITE, Bytes(described->section_bytes));
+    const std::size_t section = section_for(sections, present, described->section_bytes, file);
     const std::size_t table = sections.symbol_table();
     for (std::size_t i = 0; i < maps.size(); ++i) {
         auto symbol = entry_at<Elf64_Sym>(sections.data(sections.headers[table]), maps[i].symbol);

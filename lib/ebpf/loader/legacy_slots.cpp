@@ -29,61 +29,61 @@ std::optional<Place> place_of(std::string_view section) {
     return slot.ec == std::errc() && slot.ptr == end ? std::optional(place) : std::nullopt;
 }
 
-int fd_of(const bpf_object* object, const LegacyMap& map) {
-    return bpf_object__find_map_fd_by_name(object, map.name.c_str());
-}
+}  // namespace
 
-Status put(const std::string& path,
-           const bpf_object* object,
-           const LegacyMap& map,
-           std::uint32_t slot,
-           int fd) {
-    if (const int err = bpf_map_update_elem(fd_of(object, map), &slot, &fd, BPF_ANY); err < 0) {
-        return fail(-err, "{}: map {}: slot {} of {} cannot be filled: error {}", path, map.name,
-                    slot, map.max_entries, -err);
+std::vector<LegacySlot> legacy_slots(const std::vector<LegacyMap>& maps,
+                                     const std::vector<ProgramPlace>& programs) {
+    std::vector<LegacySlot> filled;
+    for (const LegacyMap& outer : maps) {
+        if (outer.inner && maps[*outer.inner].slot_in_outer) {
+            const LegacyMap& inner = maps[*outer.inner];
+            filled.push_back({.map = outer.name,
+                              .slot = *inner.slot_in_outer,
+                              .content = inner.name,
+                              .is_program = false});
+        }
     }
-    return {};
-}
-
-Status put_programs(const std::string& path,
-                    bpf_object* object,
-                    const std::vector<LegacyMap>& maps) {
-    bpf_program* program = nullptr;
-    while ((program = bpf_object__next_program(object, program)) != nullptr) {
-        const auto place = place_of(bpf_program__section_name(program));
-        const int fd = bpf_program__fd(program);
-        if (!place || fd < 0) {
+    for (const ProgramPlace& program : programs) {
+        const auto place = place_of(program.section);
+        if (!place) {
             continue;
         }
         const auto map = std::find_if(maps.begin(), maps.end(), [&place](const LegacyMap& each) {
             return each.id == place->id && each.type == BPF_MAP_TYPE_PROG_ARRAY;
         });
-        if (map == maps.end()) {
-            continue;
-        }
-        if (auto done = put(path, object, *map, place->slot, fd); !done) {
-            return done;
+        if (map != maps.end()) {
+            filled.push_back({.map = map->name,
+                              .slot = place->slot,
+                              .content = program.name,
+                              .is_program = true});
         }
     }
-    return {};
+    return filled;
 }
-
-}  // namespace
 
 Status fill_legacy_slots(const std::string& path,
                          bpf_object* object,
                          const std::vector<LegacyMap>& maps) {
-    for (const LegacyMap& outer : maps) {
-        if (!outer.inner || !maps[*outer.inner].slot_in_outer) {
-            continue;
-        }
-        const LegacyMap& inner = maps[*outer.inner];
-        if (auto done = put(path, object, outer, *inner.slot_in_outer, fd_of(object, inner));
-            !done) {
-            return done;
+    std::vector<ProgramPlace> programs;
+    bpf_program* program = nullptr;
+    while ((program = bpf_object__next_program(object, program)) != nullptr) {
+        if (bpf_program__fd(program) >= 0) {
+            programs.push_back({.name = bpf_program__name(program),
+                                .section = bpf_program__section_name(program)});
         }
     }
-    return put_programs(path, object, maps);
+    for (const LegacySlot& each : legacy_slots(maps, programs)) {
+        const int fd =
+            each.is_program
+                ? bpf_program__fd(bpf_object__find_program_by_name(object, each.content.c_str()))
+                : bpf_object__find_map_fd_by_name(object, each.content.c_str());
+        const int map = bpf_object__find_map_fd_by_name(object, each.map.c_str());
+        if (const int err = bpf_map_update_elem(map, &each.slot, &fd, BPF_ANY); err < 0) {
+            return fail(-err, "{}: map {}: slot {} cannot be filled: error {}", path, each.map,
+                        each.slot, -err);
+        }
+    }
+    return {};
 }
 
 }  // namespace crema::ebpf::loader

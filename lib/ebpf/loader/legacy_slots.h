@@ -5,6 +5,7 @@
 // maps that name it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,23 @@
 struct bpf_object;
 
 namespace crema::ebpf::loader {
+
+struct ProgramPlace {
+    std::string name;
+    std::string section;
+};
+
+/// One slot of a map to be filled.
+struct LegacySlot {
+    std::string map;
+    std::uint32_t slot = 0;
+    std::string content;  // name of the program, or of the inner map
+    bool is_program = false;
+};
+
+/// `programs`: those that are loaded. Asks no libbpf.
+[[nodiscard]] std::vector<LegacySlot> legacy_slots(const std::vector<LegacyMap>& maps,
+                                                   const std::vector<ProgramPlace>& programs);
 
 /// `object` is loaded. Refused programs are left out. Errors: those of the updates, by map and
 /// slot.

@@ -86,6 +86,16 @@ TEST(Iproute2, SlotsAreFilledAndStaticProgramsAreThere) {
     EXPECT_EQ(number_in(object, "counts", 0), 3U);
 }
 
+TEST(BothForms, MapsOfBothAreThere) {
+    const Object object = load("legacy_both");
+    EXPECT_THAT(names_of(object), UnorderedElementsAre("jumps", "seen", "counts"));
+    EXPECT_EQ(verdict_of(object, "enters", 0), kTx);
+    EXPECT_EQ(verdict_of(object, "enters", 0), kTx);
+    EXPECT_EQ(number_in(object, "counts", 0), 2U);
+    EXPECT_EQ(number_in(object, "counts", 1), 2U);
+    EXPECT_EQ(number_in(object, "seen", 5), 6U);
+}
+
 TEST(Samples, InnerMapsByPlaceAndOneSectionPerMap) {
     const Object object = load("legacy_samples");
     EXPECT_THAT(names_of(object), UnorderedElementsAre("inner", "outer", "flag"));

@@ -75,14 +75,15 @@ TEST_P(Mutation, CutFiles) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Objects,
-                         Mutation,
-                         testing::Values("globals", "old_section", "legacy_iproute2"),
-                         [](const auto& tested) {
-                             std::string name = tested.param;
-                             name.erase(std::remove(name.begin(), name.end(), '_'), name.end());
-                             return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Objects,
+    Mutation,
+    testing::Values("globals", "old_section", "legacy_both", "legacy_iproute2"),
+    [](const auto& tested) {
+        std::string name = tested.param;
+        name.erase(std::remove(name.begin(), name.end(), '_'), name.end());
+        return name;
+    });
 
 }  // namespace
 }  // namespace crema::ebpf::loader
