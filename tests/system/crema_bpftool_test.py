@@ -7,6 +7,7 @@ usage: crema_bpftool_test.py CREMA BUILD_DIR SOURCE_DIR
 Each command's output and exit code must be the kernel's, but for what is anybody's own: object numbers, times, sizes of
 machine code and memory. Comparisons are skipped by name where bpftool or the kernel's bpf(2) is missing.
 """
+import json
 import os
 import pathlib
 import re
@@ -92,6 +93,34 @@ bpftool link show
 rm -r $B
 """
 
+# How a map of each type is made where "key 4 value 4 entries 8" does not do, and what it is used for.
+MAP_WORDS = {
+    "lpm_trie": "key 8 value 4 entries 8 flags 1",
+    "stack_trace": "key 4 value 8 entries 8",
+    "array_of_maps": "key 4 value 4 entries 8 inner_map pinned $B/inner",
+    "hash_of_maps": "key 4 value 4 entries 8 inner_map pinned $B/inner",
+    "queue": "key 0 value 4 entries 8",
+    "stack": "key 0 value 4 entries 8",
+    "bloom_filter": "key 0 value 4 entries 8",
+    "ringbuf": "key 0 value 0 entries 4096",
+    "user_ringbuf": "key 0 value 0 entries 4096",
+    "cgroup_storage": "key 8 value 4 entries 0",
+    "percpu_cgroup_storage": "key 8 value 4 entries 0",
+    "sk_storage": "key 4 value 4 entries 0 flags 1",
+    "inode_storage": "key 4 value 4 entries 0 flags 1",
+    "task_storage": "key 4 value 4 entries 0 flags 1",
+    "cgrp_storage": "key 4 value 4 entries 0 flags 1",
+}
+MAP_USES = {
+    **{name: ("update PIN key 1 0 0 0 value 1 2 3 4", "lookup PIN key 1 0 0 0", "dump PIN")
+       for name in ("hash", "array", "lru_hash")},
+    **{name: ("lookup PIN key 1 0 0 0", "dump PIN") for name in ("percpu_array",)},
+    "lpm_trie": ("update PIN key 8 0 0 0 1 2 3 4 value 1 2 3 4", "lookup PIN key 32 0 0 0 1 2 3 4"),
+    **{name: ("update PIN key 1 0 0 0 value pinned $B/inner", "lookup PIN key 1 0 0 0")
+       for name in ("array_of_maps", "hash_of_maps")},
+    **{name: ("push PIN value 1 2 3 4", "peek PIN") for name in ("queue", "stack")},
+}
+
 # Anybody's own: numbers, times, sizes.
 OWN = [(re.compile(pattern), text) for pattern, text in (
     (r"^\d+: ", "ID: "),
@@ -176,14 +205,61 @@ class Bpftool(unittest.TestCase):
             if any(line.split()[0].strip("0") and " __bpf_call_base" in line for line in symbols):
                 self.assertIn("call bpf_map_lookup_elem#", shown.stdout)
 
-    def test_feature_probe_is_truthful(self):
-        probe = under_crema(BPFTOOL, "-j", "feature", "probe")
+    def probe(self):
+        probe = under_crema(BPFTOOL, "-j", "feature", "probe", "full")
         self.assertEqual(probe.returncode, 0, probe.stderr)
-        self.assertIn('"have_xdp_prog_type":true', probe.stdout)
-        for absent in ("have_lsm_prog_type", "have_sk_msg_prog_type", "have_sockmap_map_type", "have_struct_ops_map_type"):
-            self.assertIn(f'"{absent}":false', probe.stdout)
-        for present in ("hash", "array", "prog_array", "lru_hash", "lpm_trie", "devmap", "cpumap", "ringbuf", "queue"):
-            self.assertIn(f'"have_{present}_map_type":true', probe.stdout)
+        return json.loads(probe.stdout)
+
+    def test_map_types_are_there_if_the_feature_probe_says_so(self):
+        said = {name.removeprefix("have_").removesuffix("_map_type"): there
+                for name, there in self.probe()["map_types"].items()}
+        self.assertGreater(len(said), 25)
+        script_lines = [f"PATH=$PATH:{pathlib.Path(BPFTOOL).parent} B=/sys/fs/bpf",
+                        "bpftool map create $B/inner type array key 4 value 4 entries 1 name inner"]
+        for name in said:
+            words = MAP_WORDS.get(name, "key 4 value 4 entries 8")
+            script_lines.append(f"bpftool map create $B/{name} type {name} {words} name m >/dev/null 2>&1; echo {name} $?")
+            for use in MAP_USES.get(name, ()):
+                use = use.replace("PIN", f"pinned $B/{name}")
+                script_lines.append(f"bpftool map {use} >/dev/null 2>&1; echo {name} $?")
+        done = under_crema("sh", "-c", "\n".join(script_lines))
+        answers_of = {}
+        for line in done.stdout.splitlines():
+            answers_of.setdefault(line.split()[0], []).append(line.split()[1])
+        for name, there in said.items():
+            with self.subTest(name):
+                self.assertEqual(set(answers_of[name]) == {"0"}, there, answers_of[name])
+
+    def test_program_types_are_what_the_page_says(self):
+        there = {name for name, is_there in self.probe()["program_types"].items() if is_there}
+        # The four that libbpf loads to learn what a kernel can do: they load and never run.
+        empty = {f"have_{name}_prog_type" for name in ("socket_filter", "kprobe", "tracepoint", "cgroup_sock")}
+        self.assertEqual(there, empty | {"have_xdp_prog_type"})
+        page = (SOURCE / "docs/crema-bpf.md").read_text(encoding="utf-8")
+        for name in empty:
+            self.assertIn(f"`{name.removeprefix('have_').removesuffix('_prog_type')}`", page)
+        with tempfile.TemporaryDirectory() as temporary:
+            (pathlib.Path(temporary) / "zeros").write_bytes(bytes(64))
+            text = f"{BPFTOOL} prog load {BUILD}/bpf/pass.bpf.o /sys/fs/bpf/p && " \
+                   f"{BPFTOOL} prog run pinned /sys/fs/bpf/p data_in {temporary}/zeros"
+            done = under_crema("sh", "-c", text)
+        self.assertIn("Return value: 2", done.stdout, done.stderr)
+
+    def test_limits_and_instructions_are_those_of_the_probe(self):
+        misc = self.probe()["misc"]
+        self.assertEqual(misc, {"have_large_insn_limit": True, "have_bounded_loops": True,
+                                "have_v2_isa_extension": True, "have_v3_isa_extension": True})
+        for isa in ("", ".v1", ".v2"):
+            loaded = under_crema(BPFTOOL, "prog", "load", BUILD / f"tests/support/bpf/oracle_loop{isa}.bpf.o", "/sys/fs/bpf/loop")
+            self.assertEqual(loaded.returncode, 0, loaded.stderr)
+
+    def test_helpers_are_told_as_by_the_kernel(self):
+        kernel = run(BPFTOOL, "-j", "feature", "probe", "full")
+        if kernel.returncode != 0 or '"have_xdp_prog_type":true' not in kernel.stdout:
+            self.skipTest("the kernel's bpf(2) is not allowed here")
+        wanted = json.loads(kernel.stdout)["helpers"]["xdp_available_helpers"]
+        self.assertGreater(len(wanted), 100)
+        self.assertEqual(self.probe()["helpers"]["xdp_available_helpers"], wanted)
 
 
 class Command(unittest.TestCase):

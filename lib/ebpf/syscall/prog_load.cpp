@@ -273,6 +273,14 @@ bool log_request_valid(const bpf_attr& attr) {
            (attr.log_buf == 0 || attr.log_level != 0) && (attr.log_level & ~kLogLevelMask) == 0;
 }
 
+/// What bpftool asks whether more than 4096 instructions are taken with. XDP programs may have as
+/// many as the kernel takes.
+bool only_sets_result(const std::vector<Insn>& insns) {
+    return std::all_of(insns.begin(), insns.end() - 1, [](const Insn& insn) {
+        return insn.code == (op::kAlu64 | op::kMov | op::kK) && insn.dst == 0;
+    });
+}
+
 /// A refused probe is an answer to libbpf, not a reason to tell anybody: nothing is noted.
 long load_probe(const bpf_attr& attr) {
     Program program;
@@ -283,7 +291,8 @@ long load_probe(const bpf_attr& attr) {
     if (!insns) {
         return -insns.error().code;
     }
-    if (insns->size() > kProbeInsnsMax || insns->back().code != (op::kJmp | op::kExit)) {
+    if (insns->back().code != (op::kJmp | op::kExit) ||
+        (insns->size() > kProbeInsnsMax && !only_sets_result(*insns))) {
         return -EINVAL;
     }
     program.insns = std::move(*insns);

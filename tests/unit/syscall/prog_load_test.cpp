@@ -351,6 +351,12 @@ TEST_F(ProgLoad, FeatureProbesGetADescriptorAndNoCode) {
     attr.insns = address(longer.data());
     attr.insn_cnt = 100;
     EXPECT_EQ(call(BPF_PROG_LOAD, attr), -EINVAL) << "a real program of another type";
+    std::vector<Insn> many(5000, move(0, 1));
+    many.back() = exit_insn();
+    attr.insns = address(many.data());
+    attr.insn_cnt = 5000;
+    EXPECT_TRUE(UniqueFd(static_cast<int>(call(BPF_PROG_LOAD, attr))).valid())
+        << "is the limit 4096?";
     const auto bad = returns_value(op::kPseudoMapValue, 9999, 0);
     attr.insns = address(bad.data());
     attr.insn_cnt = static_cast<std::uint32_t>(bad.size());
