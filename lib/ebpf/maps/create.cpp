@@ -149,9 +149,10 @@ Status check_hash(const MapSpec& spec) {
         return fail(E2BIG, "map {}: element of {} + {} bytes", spec.name, spec.key_size,
                     spec.value_size);
     }
-    constexpr std::uint32_t kEntriesMax = 1U << 31U;
-    if (spec.max_entries >= kEntriesMax) {
-        return fail(E2BIG, "map {}: max_entries {}", spec.name, spec.max_entries);
+    constexpr std::uint32_t kEntriesMax = 1U << 27U;  // more buckets than the kernel's have no size
+    if (spec.max_entries > kEntriesMax) {
+        return fail(E2BIG, "map {}: max_entries {}, at most {}", spec.name, spec.max_entries,
+                    kEntriesMax);
     }
     return percpu ? check_percpu_value(spec) : Status{};
 }

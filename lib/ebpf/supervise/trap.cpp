@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -109,6 +111,25 @@ struct Message {
     ~Message() = default;
 };
 
+/// All that came with a message. Those that are not wanted are ours to close, too: the room for one
+/// takes a second one, by its alignment.
+std::vector<UniqueFd> descriptors_of(msghdr& header) {
+    std::vector<UniqueFd> passed;
+    for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr;
+         part = CMSG_NXTHDR(&header, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        const std::size_t bytes = part->cmsg_len - CMSG_LEN(0);
+        for (std::size_t at = 0; at + sizeof(int) <= bytes; at += sizeof(int)) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(part) + at, sizeof fd);
+            passed.emplace_back(fd);
+        }
+    }
+    return passed;
+}
+
 }  // namespace
 
 Status send_descriptor(int socket, int fd) {
@@ -133,14 +154,14 @@ Result<UniqueFd> receive_descriptor(int socket) {
     if (bytes == 0) {
         return fail(ECONNRESET, "the other side left before it passed a descriptor");
     }
-    const cmsghdr* part = CMSG_FIRSTHDR(&message.header);
-    if (part == nullptr || part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS ||
-        part->cmsg_len != CMSG_LEN(sizeof(int))) {
+    std::vector<UniqueFd> passed = descriptors_of(message.header);
+    if (passed.empty()) {
         return fail(EPROTO, "the message carries no descriptor");
     }
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(part), sizeof fd);
-    return UniqueFd(fd);
+    if (passed.size() != 1) {
+        return fail(EPROTO, "the message carries more than one descriptor");
+    }
+    return std::move(passed.front());
 }
 
 }  // namespace crema::ebpf::supervise

@@ -233,5 +233,13 @@ TEST_F(MapCommands, AMmapableArrayIsItsDescriptorsMemory) {
     EXPECT_EQ(::munmap(memory, page), 0);
 }
 
+TEST_F(MapCommands, AHashHasNoMoreBucketsThanTheKernels) {
+    for (const auto type : {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_PERCPU_HASH}) {
+        bpf_attr attr = array_attr((1U << 27U) + 1);
+        attr.map_type = type;
+        EXPECT_EQ(call(BPF_MAP_CREATE, attr), -E2BIG) << "type " << type;
+    }
+}
+
 }  // namespace
 }  // namespace crema::ebpf::syscall::test
