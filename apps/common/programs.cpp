@@ -89,7 +89,8 @@ Status Programs::attach(const ProgramSpec& spec, const std::vector<std::uint16_t
         if (Status done = xdp::attach(port, *program); !done) {
             return done;
         }
-        ports_[port] = {.loaded = loaded, .program = (*program)->program.name};
+        ports_[port] = {
+            .loaded = loaded, .program = (*program)->program.name, .id = (*program)->id};
     }
     return {};
 }
@@ -168,7 +169,9 @@ Result<std::string> Programs::dump(const std::string& map) const {
 
 std::string Programs::name_on(std::uint16_t port_id) const {
     const auto found = ports_.find(port_id);
-    return found == ports_.end()
+    // Somebody outside may have put another program there, or taken this one away.
+    const auto running = xdp::attached(port_id);
+    return found == ports_.end() || running == nullptr || running->id != found->second.id
                ? std::string{}
                : fmt::format("{}:{}", found->second.loaded->path, found->second.program);
 }

@@ -53,7 +53,7 @@ class Programs {
     /// Contents, one line per entry. ENOENT: no loaded object has it.
     [[nodiscard]] Result<std::string> dump(const std::string& map) const;
 
-    /// "OBJECT:PROGRAM", or empty.
+    /// "OBJECT:PROGRAM"; empty: nothing of here runs there.
     [[nodiscard]] std::string name_on(std::uint16_t port_id) const;
 
   private:
@@ -65,6 +65,7 @@ class Programs {
     struct OnPort {
         std::shared_ptr<Loaded> loaded;
         std::string program;
+        std::uint32_t id = 0;
     };
 
     [[nodiscard]] Status apply(const MapSetting& setting, const Loaded& loaded) const;

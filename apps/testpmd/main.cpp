@@ -17,6 +17,7 @@
 #include "apps/testpmd/options.h"
 #include "apps/testpmd/session.h"
 #include "lib/ebpf/supervise/control_socket.h"
+#include "lib/xdp/hook.h"
 
 namespace crema::testpmd {
 namespace {
@@ -267,6 +268,7 @@ int main_of(int argc, char** argv) {
         return options.error().exit_code;
     }
     app::catch_end_signals();
+    xdp::set_first_ifindex(options->first_ifindex);
     int code = app::kFailed;
     if (const Status started = app::start_eal(line.eal); started) {
         code = run(*options);

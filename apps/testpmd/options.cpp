@@ -64,6 +64,9 @@ void declare(CLI::App& app, Options& options, Texts& texts) {
     app.add_flag("-i,--interactive", options.interactive, "read commands from stdin");
     app.add_flag("-a,--auto-start", options.auto_start, "with -i: forward at once");
     app.add_option("--cmdline-file", options.command_file, "run the commands in this file first");
+    app.add_option("--first-ifindex", options.first_ifindex, "ifindex of port 0; others follow")
+        ->check(CLI::Range(1, INT32_MAX - static_cast<int>(xdp::kPortsMax)))
+        ->capture_default_str();
     app.add_option("--bpf-socket", options.bpf_socket,
                    "a new socket: `crema bpf --to` serves commands with programs and maps of here");
     app.set_version_flag("--version", "crema-testpmd 0.1.0");

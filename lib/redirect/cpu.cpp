@@ -207,7 +207,7 @@ std::uint32_t deliver(Cpu& cpu,
         const xdp::Frame& frame = frames[i];
         const std::uint32_t ifindex = header_of(frame.page)->ingress_ifindex;
         page_pool::to_mbuf(frame.page, frame.data, frame.len,
-                           static_cast<std::uint16_t>(ifindex - 1));
+                           static_cast<std::uint16_t>(xdp::port_id_of(ifindex)));
         mbufs[i] = frame.page;
     }
     return passed;

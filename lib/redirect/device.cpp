@@ -32,8 +32,13 @@ struct alignas(64) SharedCounters {
 
 constinit std::array<SharedCounters, xdp::kPortsMax> g_counters{};
 
-constexpr bool is_ifindex(std::uint32_t ifindex) {
-    return ifindex != 0 && ifindex <= xdp::kPortsMax;
+bool is_ifindex(std::uint32_t ifindex) {
+    return xdp::port_id_of(ifindex) < xdp::kPortsMax;
+}
+
+/// is_ifindex(ifindex)
+SharedCounters& counters_of(std::uint32_t ifindex) {
+    return g_counters[xdp::port_id_of(ifindex)];
 }
 
 void add(std::atomic<std::uint64_t>& counter, std::uint32_t by) {
@@ -75,8 +80,8 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
     }
     if (drops != 0) {
         page_pool::recycle_mixed(dropped.data(), drops);
-        add(g_counters[egress_ifindex - 1].program_drop, drops - aborted);
-        add(g_counters[egress_ifindex - 1].program_aborted, aborted);
+        add(counters_of(egress_ifindex).program_drop, drops - aborted);
+        add(counters_of(egress_ifindex).program_aborted, aborted);
     }
     return passed;
 }
@@ -140,13 +145,13 @@ std::uint32_t send_to_device(const DeviceTarget& target,
 
 void count_refused(std::uint32_t ifindex, std::uint32_t n) {
     if (is_ifindex(ifindex)) {
-        add(g_counters[ifindex - 1].refused, n);
+        add(counters_of(ifindex).refused, n);
     }
 }
 
 void count_copies(std::uint32_t ifindex, std::uint32_t n) {
     if (is_ifindex(ifindex)) {
-        add(g_counters[ifindex - 1].broadcast_copies, n);
+        add(counters_of(ifindex).broadcast_copies, n);
     }
 }
 
@@ -189,13 +194,13 @@ void release_device(void* target) {
 const DeviceTarget* direct_target(std::uint32_t ifindex) {
     static const auto& targets = *[] {
         auto* all = new std::array<DeviceTarget, xdp::kPortsMax>;
-        for (std::uint32_t i = 0; i < xdp::kPortsMax; ++i) {
+        for (std::uint16_t i = 0; i < xdp::kPortsMax; ++i) {
             (*all)[i].kind = Target::Kind::device;
-            (*all)[i].ifindex = i + 1;
+            (*all)[i].ifindex = xdp::ifindex_of(i);
         }
         return all;
     }();
-    return is_ifindex(ifindex) ? &targets[ifindex - 1] : nullptr;
+    return is_ifindex(ifindex) ? &targets[xdp::port_id_of(ifindex)] : nullptr;
 }
 
 }  // namespace crema::redirect

@@ -8,6 +8,8 @@
 #include <atomic>
 #include <cerrno>
 #include <mutex>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include <rte_lcore.h>
@@ -32,9 +34,9 @@ struct QueueState {
 struct PortState {
     Port port{};
     PortOps ops{};
-    /// What the path runs; `holder` keeps it alive.
+    /// What the path runs; `attachment` keeps it alive.
     std::atomic<const ebpf::LoadedProgram*> program{nullptr};
-    std::shared_ptr<const ebpf::LoadedProgram> holder;  // control threads, under g_control
+    Attachment attachment;  // control threads, under g_control
     std::array<RxHook, kRxQueuesMax> hooks;
     std::array<QueueState, kRxQueuesMax> queues;
 };
@@ -69,19 +71,52 @@ std::uint32_t run_hook(RxHook* self, Frame* frames, std::uint32_t n) {
 
 /// Puts `next` in place of what runs on the port and returns the old one when nobody runs it any
 /// more. Caller holds g_control.
-std::shared_ptr<const ebpf::LoadedProgram> exchange_program(
-    PortState& state, std::shared_ptr<const ebpf::LoadedProgram> next) {
-    const bool active = next != nullptr;
-    state.program.store(next.get(), std::memory_order_release);
-    for (RxHook& hook : state.hooks) {
-        hook.active.store(active, std::memory_order_release);
+Attachment exchange_program(PortState& state, Attachment next) {
+    if (next.program != state.attachment.program) {
+        const bool active = next.program != nullptr;
+        state.program.store(next.program.get(), std::memory_order_release);
+        for (RxHook& hook : state.hooks) {
+            hook.active.store(active, std::memory_order_release);
+        }
+        if (state.attachment.program != nullptr) {
+            synchronize();
+        }
     }
-    std::shared_ptr<const ebpf::LoadedProgram> old = std::exchange(state.holder, std::move(next));
-    if (old != nullptr) {
-        synchronize();
-    }
-    return old;
+    return std::exchange(state.attachment, std::move(next));
 }
+
+std::optional<XdpMode> mode_of(const PortOps& ops) {
+    const std::string_view mode = ops.mode;
+    if (mode == "none") {
+        return std::nullopt;
+    }
+    return mode == "generic" ? XdpMode::generic : XdpMode::native;
+}
+
+/// What the port itself says of a program.
+Status check_fits(const PortState& state, const ebpf::LoadedProgram& program) {
+    const std::string& name = program.program.name;
+    const std::uint16_t port_id = state.port.port_id;
+    const std::uint32_t type = program.program.expected_attach_type;
+    if (type == ebpf::kAttachXdpDevmap || type == ebpf::kAttachXdpCpumap) {
+        return fail(EINVAL, "xdp: program {} is for {} slots and cannot be attached to port {}",
+                    name, type == ebpf::kAttachXdpDevmap ? "devmap" : "cpumap", port_id);
+    }
+    const std::uint32_t bound = program.program.bound_ifindex;
+    if (bound != 0 && bound != ifindex_of(port_id)) {
+        return fail(EINVAL,
+                    "xdp: program {} is bound to device {} and cannot be attached to port {}", name,
+                    bound, port_id);
+    }
+    if (const Status allowed = state.ops.attach_check(state.port.port, program.program.has_frags);
+        !allowed) {
+        return fail(allowed.error().code, "xdp: program {} on port {}: {}", name, port_id,
+                    allowed.error().message);
+    }
+    return {};
+}
+
+std::uint32_t g_first_ifindex = 1;
 
 }  // namespace
 
@@ -110,13 +145,13 @@ Result<RxHook*> register_port(std::uint16_t port_id, const PortOps& ops, void* p
 }
 
 void unregister_port(std::uint16_t port_id) {
-    std::shared_ptr<const ebpf::LoadedProgram> old;  // released after the lock
+    Attachment old;  // released after the lock
     const std::scoped_lock guard(g_control);
     PortState* const state = state_of(port_id);
     if (state == nullptr) {
         return;
     }
-    old = exchange_program(*state, nullptr);
+    old = exchange_program(*state, {});
     g_ports[port_id].store(nullptr, std::memory_order_release);
     synchronize();
     for (QueueState& queue : state->queues) {
@@ -125,59 +160,70 @@ void unregister_port(std::uint16_t port_id) {
     delete state;
 }
 
+void set_first_ifindex(std::uint32_t ifindex) {
+    CREMA_CHECK(ifindex != 0 && ifindex <= INT32_MAX - kPortsMax);
+    g_first_ifindex = ifindex;
+}
+
+std::uint32_t first_ifindex() {
+    return g_first_ifindex;
+}
+
 const Port* port_by_ifindex(std::uint32_t ifindex) {
-    const PortState* const state = ifindex == 0 ? nullptr : state_of(ifindex - 1);
+    const PortState* const state = state_of(port_id_of(ifindex));
     return state == nullptr ? nullptr : &state->port;
 }
 
-Status attach(std::uint16_t port_id, std::shared_ptr<const ebpf::LoadedProgram> program) {
-    CREMA_CHECK(program != nullptr && program->entry() != nullptr);
-    const std::string& name = program->program.name;
-    const std::uint32_t type = program->program.expected_attach_type;
-    if (type == ebpf::kAttachXdpDevmap || type == ebpf::kAttachXdpCpumap) {
-        return fail(EINVAL, "xdp: program {} is for {} slots and cannot be attached to port {}",
-                    name, type == ebpf::kAttachXdpDevmap ? "devmap" : "cpumap", port_id);
-    }
-    std::shared_ptr<const ebpf::LoadedProgram> old;  // released after the lock
+Status change(std::uint16_t port_id, const Decision& decide) {
+    Attachment old;  // released after the lock
     const std::scoped_lock guard(g_control);
     PortState* const state = state_of(port_id);
-    if (state == nullptr) {
+    const auto own_mode = state != nullptr ? mode_of(state->ops) : std::nullopt;
+    if (!own_mode) {
         return fail(ENODEV, "xdp: port {} does not exist or offers no XDP", port_id);
     }
-    const std::uint32_t bound = program->program.bound_ifindex;
-    if (bound != 0 && bound != std::uint32_t{port_id} + 1) {
-        return fail(EINVAL,
-                    "xdp: program {} is bound to device {} and cannot be attached to port {}", name,
-                    bound, port_id);
+    auto next = decide(state->attachment, *own_mode);
+    if (!next) {
+        return forward_error(next);
     }
-    if (const Status allowed =
-            state->ops.attach_check(state->port.port, program->program.has_frags);
-        !allowed) {
-        return fail(allowed.error().code, "xdp: program {} on port {}: {}", name, port_id,
-                    allowed.error().message);
+    if (next->program != nullptr && next->program != state->attachment.program) {
+        CREMA_CHECK(next->program->entry() != nullptr);
+        if (Status fits = check_fits(*state, *next->program); !fits) {
+            return fits;
+        }
     }
-    old = exchange_program(*state, std::move(program));
+    old = exchange_program(*state, std::move(*next));
     return {};
+}
+
+Status attach(std::uint16_t port_id, std::shared_ptr<const ebpf::LoadedProgram> program) {
+    CREMA_CHECK(program != nullptr);
+    return change(port_id, [&](const Attachment&, XdpMode own) -> Result<Attachment> {
+        return Attachment{.program = program, .mode = own, .by_link = false};
+    });
 }
 
 Status detach(std::uint16_t port_id) {
-    std::shared_ptr<const ebpf::LoadedProgram> old;  // released after the lock
+    return change(port_id, [port_id](const Attachment& now, XdpMode) -> Result<Attachment> {
+        if (now.program == nullptr) {
+            return fail(ENOENT, "xdp: no program is attached to port {}", port_id);
+        }
+        return Attachment{};
+    });
+}
+
+bool has_programs(const PortOps& ops) {
+    return mode_of(ops).has_value();
+}
+
+Attachment attachment(std::uint16_t port_id) {
     const std::scoped_lock guard(g_control);
-    PortState* const state = state_of(port_id);
-    if (state == nullptr) {
-        return fail(ENODEV, "xdp: port {} does not exist or offers no XDP", port_id);
-    }
-    if (state->holder == nullptr) {
-        return fail(ENOENT, "xdp: no program is attached to port {}", port_id);
-    }
-    old = exchange_program(*state, nullptr);
-    return {};
+    const PortState* const state = state_of(port_id);
+    return state == nullptr ? Attachment{} : state->attachment;
 }
 
 std::shared_ptr<const ebpf::LoadedProgram> attached(std::uint16_t port_id) {
-    const std::scoped_lock guard(g_control);
-    const PortState* const state = state_of(port_id);
-    return state == nullptr ? nullptr : state->holder;
+    return attachment(port_id).program;
 }
 
 VerdictCounters verdicts(std::uint16_t port_id) {

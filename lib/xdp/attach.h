@@ -6,15 +6,28 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "lib/base/result.h"
 #include "lib/ebpf/syscall/loaded_program.h"
+#include "lib/ebpf/syscall/ports.h"
 #include "lib/xdp/hook.h"
 
 namespace crema::xdp {
 
-/// Attaches to all RX queues of the port, or replaces the program there.
+using ebpf::syscall::Attachment;
+using ebpf::syscall::XdpMode;
+
+/// What is to stand at a port after what stands there now; own: the mode of the port itself.
+using Decision = std::function<Result<Attachment>(const Attachment& now, XdpMode own)>;
+
+/// Nothing else changes the port between the look and the change.
+/// Errors: ENODEV no such port, those of `decide`, and of a new program EINVAL another attach type
+/// or bound elsewhere, attach_check's.
+[[nodiscard]] Status change(std::uint16_t port_id, const Decision& decide);
+
+/// Attaches to all RX queues of the port, or replaces whatever is there.
 /// Errors: ENODEV no such port, EINVAL program of another attach type, attach_check's.
 [[nodiscard]] Status attach(std::uint16_t port_id,
                             std::shared_ptr<const ebpf::LoadedProgram> program);
@@ -22,8 +35,13 @@ namespace crema::xdp {
 /// ENOENT when nothing is attached. The port then delivers every frame (PASS).
 [[nodiscard]] Status detach(std::uint16_t port_id);
 
+[[nodiscard]] Attachment attachment(std::uint16_t port_id);
+
 /// Null when nothing is attached.
 [[nodiscard]] std::shared_ptr<const ebpf::LoadedProgram> attached(std::uint16_t port_id);
+
+/// False: a port that only stands for a number.
+[[nodiscard]] bool has_programs(const PortOps& ops);
 
 /// Sum over the port's RX queues since registration.
 [[nodiscard]] VerdictCounters verdicts(std::uint16_t port_id);

@@ -65,7 +65,7 @@ struct RxHook {
 
 /// What a port offers. Plain functions: a secondary process has its own copies.
 struct PortOps {
-    const char* mode;  // "native" or "generic"
+    const char* mode;  // "native" or "generic"; "none": nothing can be attached
     /// Transmits frames[0..n). Takes the first `return` of them (their pages go home after
     /// transmission); the rest stay with the caller. One doorbell per call.
     /// slot: number of the calling context, see tx_slot_of_this_thread(). Any thread; never waits
@@ -79,7 +79,7 @@ struct PortOps {
     bool (*is_up)(void* port);
 };
 
-/// Registers an ethdev port; its ifindex for programs is port_id + 1. Returns kRxQueuesMax hooks.
+/// Registers an ethdev port; its ifindex is ifindex_of(port_id). Returns kRxQueuesMax hooks.
 /// EEXIST when registered. Control thread.
 [[nodiscard]] Result<RxHook*> register_port(std::uint16_t port_id, const PortOps& ops, void* port);
 
@@ -96,8 +96,19 @@ struct Port {
 /// quiescent.
 [[nodiscard]] const Port* port_by_ifindex(std::uint32_t ifindex);
 
-[[nodiscard]] constexpr std::uint32_t ifindex_of(std::uint16_t port_id) {
-    return port_id + 1U;
+/// Ports are numbered for programs and tools from here on, in the order of their ids. 1 until an
+/// application that has interfaces of the machine beside it says otherwise, before it attaches
+/// programs and fills maps.
+void set_first_ifindex(std::uint32_t ifindex);
+[[nodiscard]] std::uint32_t first_ifindex();
+
+[[nodiscard]] inline std::uint32_t ifindex_of(std::uint16_t port_id) {
+    return first_ifindex() + port_id;
+}
+
+/// The id that a port with this number has; kPortsMax or more: no port has it.
+[[nodiscard]] inline std::uint32_t port_id_of(std::uint32_t ifindex) {
+    return ifindex - first_ifindex();
 }
 
 /// Loads OBJECT[:PROGRAM] and attaches it to `port_id`, replacing what is there. For the driver's

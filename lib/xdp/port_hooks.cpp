@@ -1,52 +1,65 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Ports for links of bpf(2) (lib/ebpf/syscall/link.h): a link attaches to a port by the number that
-// programs see, and lets go of it only while its own program is there.
+// Ports for links of bpf(2) and for rtnetlink (lib/ebpf/syscall/ports.h): programs come and go by
+// the number that programs see. A link lets go of its port only while its own program is there.
 #include <cerrno>
 
-#include "lib/ebpf/syscall/link.h"
+#include "lib/ebpf/syscall/ports.h"
 #include "lib/xdp/attach.h"
+#include "lib/xdp/attach_rules.h"
+#include "lib/xdp/port_info.h"
 
 namespace crema::xdp {
 namespace {
 
 using Program = std::shared_ptr<const ebpf::LoadedProgram>;
+using ebpf::syscall::PortChange;
 
+/// Of a port that is there.
 std::uint16_t port_of(std::uint32_t ifindex) {
-    return static_cast<std::uint16_t>(ifindex - 1);
+    return static_cast<std::uint16_t>(port_id_of(ifindex));
 }
 
-bool is_at(std::uint32_t ifindex, const ebpf::LoadedProgram& program) {
-    return port_by_ifindex(ifindex) != nullptr && attached(port_of(ifindex)).get() == &program;
-}
-
-int code_of(const Status& status) {
-    return status ? 0 : -status.error().code;
-}
-
-int attach_by_link(std::uint32_t ifindex, const Program& program) {
+Status change_port(std::uint32_t ifindex, const PortChange& asked) {
     if (port_by_ifindex(ifindex) == nullptr) {
-        return -EINVAL;
+        return fail(ENODEV, "no port has ifindex {}", ifindex);
     }
-    return attached(port_of(ifindex)) != nullptr ? -EBUSY
-                                                 : code_of(attach(port_of(ifindex), program));
+    return change(port_of(ifindex), [&asked](const Attachment& now, XdpMode own) {
+        return after_change(now, own, asked);
+    });
+}
+
+/// What a link does to its own program.
+int change_linked(std::uint32_t ifindex, const ebpf::LoadedProgram& current, const Program& next) {
+    if (port_by_ifindex(ifindex) == nullptr) {
+        return -ENODEV;
+    }
+    const Status done =
+        change(port_of(ifindex), [&](const Attachment& now, XdpMode own) -> Result<Attachment> {
+            if (now.program.get() != &current || !now.by_link) {
+                return fail(ENODEV, "another program is there");
+            }
+            return next == nullptr ? Attachment{.program = nullptr, .mode = own, .by_link = false}
+                                   : Attachment{.program = next, .mode = now.mode, .by_link = true};
+        });
+    return done ? 0 : -done.error().code;
 }
 
 int replace_by_link(std::uint32_t ifindex,
                     const ebpf::LoadedProgram& current,
                     const Program& next) {
-    return is_at(ifindex, current) ? code_of(attach(port_of(ifindex), next)) : -ENODEV;
+    return change_linked(ifindex, current, next);
 }
 
 void detach_by_link(std::uint32_t ifindex, const ebpf::LoadedProgram& current) {
-    if (is_at(ifindex, current)) {
-        (void)detach(port_of(ifindex));  // the port may go at the same time
-    }
+    (void)change_linked(ifindex, current, nullptr);  // the port may have gone
 }
 
 [[gnu::constructor]] void install() {
-    ebpf::syscall::set_port_hooks(
-        {.attach = attach_by_link, .replace = replace_by_link, .detach = detach_by_link});
+    ebpf::syscall::set_port_hooks({.change = change_port,
+                                   .replace = replace_by_link,
+                                   .detach = detach_by_link,
+                                   .list = list_ports});
 }
 
 }  // namespace

@@ -15,15 +15,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
+
+from support.data_path import DataPath
 
 CREMA = TESTPMD = ""
 BUILD = pathlib.Path()
 BPFTOOL = shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 LIBBPF = ctypes.util.find_library("bpf")
 
-# A libbpf program: attaches by a link to a port (ifindex: its number + 1) and holds it for a while.
+# A libbpf program: attaches by a link to a port (ifindex: its number + 32) and holds it for a while.
 HOLD_LINK = """
 import ctypes, sys, time
 bpf = ctypes.CDLL(sys.argv[1], use_errno=True)
@@ -37,47 +38,10 @@ program = bpf.bpf_program__fd(bpf.bpf_object__next_program(target, None))
 XDP = 37
 link = bpf.bpf_link_create(program, int(sys.argv[3]), XDP, None)
 second = bpf.bpf_link_create(program, int(sys.argv[3]), XDP, None)
-nowhere = bpf.bpf_link_create(program, 31, XDP, None)
+nowhere = bpf.bpf_link_create(program, 31, XDP, None)  # below the ports
 print(loaded, link >= 0, second, nowhere, flush=True)
 time.sleep(float(sys.argv[4]))
 """
-
-
-class DataPath:
-    """A crema-testpmd with a port that receives without end, and its statistics."""
-
-    def __init__(self, folder, *options):
-        self.socket = str(pathlib.Path(folder) / "bpf.sock")
-        cpus = sorted(os.sched_getaffinity(0))
-        self.process = subprocess.Popen(
-            [TESTPMD, "--no-huge", "-m", "160", "--no-pci", "--no-shconf", "--no-telemetry", f"--file-prefix=bpfto{os.getpid()}",
-             "--lcores", f"0@{cpus[0]},1@{cpus[-1]}", "--vdev=net_neta0,device=model,wire=gen",
-             "--vdev=net_neta1,device=model,wire=null", "--", "--idle-sleep-us", "50", "--json", "--stats-period", "0.2",
-             "--duration", "60", "--bpf-socket", self.socket, *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.statistics()  # it runs
-
-    def statistics(self):
-        return json.loads(self.process.stdout.readline())
-
-    def port(self, wanted, seconds=10):
-        """The first port's XDP statistics as soon as wanted(them)."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            xdp = self.statistics()["ports"][0]["xdp"]
-            if wanted(xdp):
-                return xdp
-        raise AssertionError(f"not within {seconds} s, last: {xdp}")
-
-    def run(self, *words):
-        return subprocess.run([CREMA, "bpf", "--to", self.socket, "--", *map(str, words)], capture_output=True, text=True,
-                              timeout=60, check=False)
-
-    def close(self):
-        self.process.terminate()
-        out, err = self.process.communicate(timeout=30)
-        last = json.loads(out.splitlines()[-1])
-        return self.process.returncode, last, err
 
 
 class To(unittest.TestCase):
@@ -86,7 +50,7 @@ class To(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
 
     def start(self, *options):
-        path = DataPath(self.folder.name, *options)
+        path = DataPath(CREMA, TESTPMD, self.folder.name, *options)
         self.addCleanup(path.process.wait)
         self.addCleanup(path.process.kill)  # before waiting
         self.addCleanup(path.process.stdout.close)
@@ -103,7 +67,7 @@ class To(unittest.TestCase):
     def test_a_link_attaches_to_a_port_for_as_long_as_it_is_held(self):
         path = self.start()
         path.port(lambda xdp: xdp["program"] is None)
-        command = [CREMA, "bpf", "--to", path.socket, "--", sys.executable, "-c", HOLD_LINK, LIBBPF, BUILD / "bpf/drop.bpf.o", "1",
+        command = [CREMA, "bpf", "--to", path.socket, "--", sys.executable, "-c", HOLD_LINK, LIBBPF, BUILD / "bpf/drop.bpf.o", "32",
                    "30"]
         with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) as holder:
             self.assertEqual(holder.stdout.readline(), "0 True -16 -22\n")  # EBUSY, EINVAL
@@ -120,7 +84,7 @@ class To(unittest.TestCase):
         self.assertEqual([program["name"] for program in json.loads(shown.stdout)], ["l2fwd"], shown.stderr)
         maps = {entry["name"] for entry in json.loads(path.run(BPFTOOL, "-j", "map", "show").stdout)}
         self.assertIn("tx_port", maps)
-        told = path.run(BPFTOOL, "map", "update", "name", "tx_port", "key", *"1 0 0 0".split(), "value", *"2 0 0 0".split())
+        told = path.run(BPFTOOL, "map", "update", "name", "tx_port", "key", *"32 0 0 0".split(), "value", *"33 0 0 0".split())
         self.assertEqual(told.returncode, 0, told.stdout + told.stderr)
         before = path.port(lambda xdp: xdp["rx_xdp_redirect"] > 100)["rx_xdp_redirect"]
         path.port(lambda xdp: xdp["rx_xdp_redirect"] > before)

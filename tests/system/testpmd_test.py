@@ -99,7 +99,7 @@ class Forwarding(unittest.TestCase):
     def test_l2fwd_redirects_by_devmap(self):
         document = self.check_end(
             run(NULL_PORTS, ["--duration", "0.5", "--json", "--xdp", bpf("l2fwd"),
-                             "--map", "tx_port:1=1", "--map", "tx_port:2=net_null0"]))
+                             "--map", "tx_port:32=1", "--map", "tx_port:33=net_null0"]))
         for port, other in zip(document["ports"], reversed(document["ports"])):
             self.assertGreater(port["xdp"]["rx_xdp_redirect"], 0)
             self.assertEqual(port["xdp"]["rx_xdp_redirect"], through_hook(port))
@@ -182,7 +182,7 @@ class Native(unittest.TestCase):
         self.assertEqual(port["xdp"]["tx_xdp_xmit"], 0, "counts what other ports sent here")
 
     def test_million_redirected_to_a_port(self):
-        first, second = self.million("l2fwd", ["--map", "tx_port:1=1"])["ports"]
+        first, second = self.million("l2fwd", ["--map", "tx_port:32=1"])["ports"]
         self.assertGreater(first["xdp"]["rx_xdp_redirect"], 0)
         self.assertEqual(first["xdp"]["rx_xdp_redirect"] + first["xdp"]["rx_xdp_redirect_errors"],
                          MILLION)
@@ -212,13 +212,13 @@ class Commands(unittest.TestCase):
 
     def test_everything_in_one_session(self):
         result = self.session([
-            "# a comment", "", "xdp attach all " + bpf("l2fwd"), "map update tx_port 1 1",
-            "map update tx_port 2 0", "start", "map dump tx_port", "show xdp",
+            "# a comment", "", "xdp attach all " + bpf("l2fwd"), "map update tx_port 32 1",
+            "map update tx_port 33 0", "start", "map dump tx_port", "show xdp",
             "show port stats all", "show port xstats all", "xdp detach 1", "port mtu 0 1400",
             "stop", "start", "xdp detach all", "help", "quit"])
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertNotIn("error:", result.stdout)
-        self.assertIn("1: ifindex 2", result.stdout)
+        self.assertIn("32: ifindex 33", result.stdout)
         self.assertIn("rx_good_packets", result.stdout)
         self.assertIn("MTU 1400", result.stdout)
         self.assertIn("buffers that did not come home: 0", result.stdout)
@@ -236,7 +236,7 @@ class Commands(unittest.TestCase):
     def test_map_settings_hold_for_the_object_that_replaces(self):
         process = subprocess.Popen(
             command(NULL_PORTS, ["-i", "-a", "--json", "--xdp", bpf("l2fwd"),
-                                 "--map", "tx_port:1=1", "--map", "tx_port:2=0"]),
+                                 "--map", "tx_port:32=1", "--map", "tx_port:33=0"]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for name in ("l2fwd_drop_icmp", "l2fwd", "l2fwd_drop_icmp", "l2fwd"):
             time.sleep(0.1)
@@ -303,7 +303,7 @@ class Errors(unittest.TestCase):
         self.fails(["--xdp", bpf("l2fwd"), "--map", "nothing:0=0"], "nothing")
 
     def test_bad_map_values(self):
-        self.fails(["--xdp", bpf("l2fwd"), "--map", "tx_port:1=9"], "tx_port:1=9")
+        self.fails(["--xdp", bpf("l2fwd"), "--map", "tx_port:32=9"], "tx_port:32=9")
         self.fails(["--xdp", bpf("l2fwd"), "--map", "tx_port:99=1"], "tx_port:99=1")
         self.fails(["--xdp", bpf("l2fwd"), "--map", "tx_port:x=1"], "'x'")
 

@@ -87,7 +87,7 @@ def main():
             for host, name, address in zip((left, right), names, addresses):
                 host.add_cable("eth0", name, f"{address}/24")
         with Testpmd(build, wires=[f"{kind}:{name}" for name in names], xdp="l2fwd",
-                     maps=("tx_port:1=1", "tx_port:2=0")) as testpmd:
+                     maps=("tx_port:32=1", "tx_port:33=0")) as testpmd:
             if kind == "tap":
                 for host, name, address in zip((left, right), names, addresses):
                     host.take(name, f"{address}/24")

@@ -4,6 +4,8 @@
 // the libc functions are that they stand behind.
 #pragma once
 
+#include <atomic>
+
 #include "lib/ebpf/supervise/private_commands.h"
 
 namespace crema::preload {
@@ -16,5 +18,16 @@ bool may_be_ours(int fd);
 
 /// The next definition of a libc function, or abort: without it the program cannot go on either.
 void* next_definition(const char* name);
+
+/// The same, for functions that are called often: looked up once per `place`.
+template <typename Function>
+Function next_definition(std::atomic<void*>& place, const char* name) {
+    void* found = place.load(std::memory_order_acquire);
+    if (found == nullptr) {
+        found = next_definition(name);
+        place.store(found, std::memory_order_release);
+    }
+    return reinterpret_cast<Function>(found);
+}
 
 }  // namespace crema::preload

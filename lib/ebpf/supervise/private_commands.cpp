@@ -18,6 +18,7 @@
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/kfuncs/host_types.h"
 #include "lib/ebpf/maps/ringbuf.h"
+#include "lib/ebpf/netlink/link_requests.h"
 #include "lib/ebpf/syscall/object_info.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/pins.h"
@@ -127,9 +128,47 @@ long ring_descriptor(int fd, int (maps::RingBuffer::*which)()) {
     return duplicate((static_cast<maps::RingBuffer&>(*object->map).*which)());
 }
 
+static_assert(static_cast<int>(NetlinkHandling::instead) ==
+                  static_cast<int>(netlink::Handling::instead) &&
+              static_cast<int>(NetlinkHandling::before_dump) ==
+                  static_cast<int>(netlink::Handling::before_dump));
+
+long answer_netlink(std::uint64_t attr, std::uint32_t size) {
+    NetlinkAttr asked{};
+    if (size != sizeof asked) {
+        return -EINVAL;
+    }
+    if (const int err = syscall::copy_in(&asked, attr, sizeof asked); err != 0) {
+        return err;
+    }
+    if (asked.request_bytes > kNetlinkBytesMax) {
+        return -E2BIG;
+    }
+    std::vector<std::uint8_t> request(asked.request_bytes);
+    if (const int err = syscall::copy_in(request.data(), asked.request, request.size()); err != 0) {
+        return err;
+    }
+    const netlink::Answer answer =
+        netlink::answer(request, {.capped = asked.capped != 0, .extended = asked.extended != 0});
+    asked.reply_bytes = static_cast<std::uint32_t>(answer.messages.size());
+    if (answer.messages.size() > asked.reply_room) {
+        return -ENOSPC;
+    }
+    if (const int err =
+            syscall::copy_out(asked.reply, answer.messages.data(), answer.messages.size());
+        err != 0) {
+        return err;
+    }
+    const int err = syscall::copy_out(attr, &asked, sizeof asked);
+    return err != 0 ? err : static_cast<long>(answer.handling);
+}
+
 }  // namespace
 
 long serve_private(int command, std::uint64_t attr, std::uint32_t size) {
+    if (static_cast<PrivateCommand>(command) == PrivateCommand::netlink) {
+        return answer_netlink(attr, size);
+    }
     PrivateAttr asked{};
     if (size != sizeof asked) {
         return -EINVAL;

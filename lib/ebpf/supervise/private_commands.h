@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Commands beside those of the kernel, for the preload library (lib/ebpf/preload): what it needs to
-// show about descriptors that the kernel shows in /proc and statfs. They are bpf(2) calls with
-// numbers that the kernel will not use, so they come the same way; elsewhere they are EINVAL.
+// show about descriptors that the kernel shows in /proc and statfs, and what rtnetlink says of
+// ports. They are bpf(2) calls with numbers that the kernel will not use, so they come the same
+// way; elsewhere they are EINVAL.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@ namespace crema::ebpf::supervise {
 
 inline constexpr int kFirstPrivate = 0x43524d00;
 
-/// attr: an address of PrivateAttr.
+/// attr: an address of PrivateAttr, for `netlink` of NetlinkAttr.
 enum class PrivateCommand : int {
     /// The text of /proc/PID/fdinfo/FD, as a new descriptor to read from. EINVAL: not one of ours.
     fd_info = kFirstPrivate,
@@ -25,11 +26,32 @@ enum class PrivateCommand : int {
     /// What stands for /sys/kernel/btf/vmlinux (kfuncs/host_types.h), to read from; `fd` means
     /// nothing.
     kernel_types,
+    /// What becomes of an rtnetlink request that the process is about to send: a NetlinkHandling.
+    netlink,
     end,
 };
 
 struct PrivateAttr {
     std::int32_t fd;
+};
+
+struct NetlinkAttr {
+    std::uint64_t request;  // address of one message
+    std::uint64_t reply;    // address of room for the messages that belong to the answer
+    std::uint32_t request_bytes;
+    std::uint32_t reply_room;
+    std::uint32_t reply_bytes;   // out
+    std::uint32_t capped : 1;    // the socket has NETLINK_CAP_ACK
+    std::uint32_t extended : 1;  // and NETLINK_EXT_ACK
+};
+
+/// A request longer than this is none about ports, and no answer is longer: 32 ports.
+inline constexpr std::uint32_t kNetlinkBytesMax = 16384;
+
+enum class NetlinkHandling : int {
+    kernel,       // the request goes to the kernel, whose answer stands
+    instead,      // it does not: the reply stands alone
+    before_dump,  // it does; the reply comes before the first message of the kernel's list
 };
 
 [[nodiscard]] constexpr bool is_private(int command) {

@@ -2,7 +2,10 @@
 #include "lib/ebpf/syscall/link.h"
 
 #include <atomic>
+#include <cerrno>
 #include <utility>
+
+#include "lib/ebpf/syscall/ports.h"
 
 namespace crema::ebpf::syscall {
 namespace {
@@ -12,32 +15,21 @@ std::uint32_t next_id() {
     return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-PortHooks& hooks() {
-    static PortHooks the_hooks = {
-        .attach = [](std::uint32_t,
-                     const std::shared_ptr<const LoadedProgram>&) { return -EINVAL; },
-        .replace = [](std::uint32_t, const LoadedProgram&,
-                      const std::shared_ptr<const LoadedProgram>&) { return -ENODEV; },
-        .detach = [](std::uint32_t, const LoadedProgram&) {},
-    };
-    return the_hooks;
-}
-
 }  // namespace
 
-void set_port_hooks(const PortHooks& installed) {
-    hooks() = installed;
-}
-
-const PortHooks& port_hooks() {
-    return hooks();
-}
-
-std::shared_ptr<Link> Link::attach(std::uint32_t ifindex,
-                                   std::shared_ptr<const LoadedProgram> program,
-                                   int* error) {
-    *error = port_hooks().attach(ifindex, program);
-    return *error == 0 ? std::make_shared<Link>(ifindex, std::move(program)) : nullptr;
+Result<std::shared_ptr<Link>> Link::attach(std::uint32_t ifindex,
+                                           std::shared_ptr<const LoadedProgram> program,
+                                           std::uint32_t flags) {
+    // Made first: nothing may fail between the port's consent and the link that lets go of it.
+    auto link = std::make_shared<Link>(0, program);
+    if (const Status done = port_hooks().change(
+            ifindex,
+            {.program = std::move(program), .expected = nullptr, .flags = flags, .by_link = true});
+        !done) {
+        return forward_error(done);
+    }
+    link->ifindex_ = ifindex;
+    return link;
 }
 
 Link::Link(std::uint32_t ifindex, std::shared_ptr<const LoadedProgram> program)

@@ -25,29 +25,23 @@ std::shared_ptr<Link> link_for(std::uint32_t fd, int* error) {
 }  // namespace
 
 long link_create(Call& call) {
-    // XDP_FLAGS_*_MODE; a port here has one way of running programs, so any of them will do
-    constexpr std::uint32_t kSkbMode = 2, kDrvMode = 4, kHwMode = 8;
     const auto& attr = call.attr.link_create;
     int error = 0;
     const auto program = program_for(attr.prog_fd, &error);
     if (program == nullptr) {
         return error;
     }
-    if (attr.attach_type != BPF_XDP || program->program.expected_attach_type == kAttachXdpDevmap ||
-        program->program.expected_attach_type == kAttachXdpCpumap) {
+    if (attr.attach_type != BPF_XDP) {
         return -EINVAL;
-    }
-    const std::uint32_t mode = attr.flags;
-    if (mode != 0 && mode != kSkbMode && mode != kDrvMode && mode != kHwMode) {
-        return -EINVAL;
-    }
-    if (mode == kHwMode) {
-        return -EOPNOTSUPP;
     }
     // A link that nobody holds any more makes room.
     object_store::collect();
-    auto link = Link::attach(attr.target_ifindex, program, &error);
-    return link != nullptr ? publish(LinkObject{std::move(link)}) : error;
+    auto link = Link::attach(attr.target_ifindex, program, attr.flags);
+    if (!link) {
+        // What does not exist is a wrong argument to this command alone.
+        return link.error().code == ENODEV ? -EINVAL : refuse(link.error());
+    }
+    return publish(LinkObject{std::move(*link)});
 }
 
 long link_update(Call& call) {

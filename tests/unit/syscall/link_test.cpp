@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/base/unique_fd.h"
+#include "lib/ebpf/syscall/ports.h"
 #include "lib/ebpf/syscall/session.h"
 #include "tests/unit/syscall/calls.h"
 
@@ -27,17 +28,17 @@ class Links : public testing::Test {
         g_attached = nullptr;
         g_detached = 0;
         set_port_hooks({
-            .attach =
-                [](std::uint32_t ifindex, const std::shared_ptr<const LoadedProgram>& program) {
-                    if (ifindex != kPort) {
-                        return -EINVAL;
-                    }
-                    if (g_attached != nullptr) {
-                        return -EBUSY;
-                    }
-                    g_attached = program.get();
-                    return 0;
-                },
+            .change = [](std::uint32_t ifindex, const PortChange& change) -> Status {
+                if (ifindex != kPort) {
+                    return fail(ENODEV, "no such port");
+                }
+                if (g_attached != nullptr) {
+                    return fail(EBUSY, "a program is there");
+                }
+                EXPECT_TRUE(change.by_link);
+                g_attached = change.program.get();
+                return {};
+            },
             .replace =
                 [](std::uint32_t, const LoadedProgram& current,
                    const std::shared_ptr<const LoadedProgram>& next) {
@@ -54,6 +55,7 @@ class Links : public testing::Test {
                         ++g_detached;
                     }
                 },
+            .list = [] { return std::vector<PortInfo>(); },
         });
     }
 

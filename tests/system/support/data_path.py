@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A crema-testpmd that serves `crema bpf --to`, with a port that receives without end."""
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+
+class DataPath:
+    """Ports net_neta0 (wire: a generator) and net_neta1 (nothing comes, everything goes), ifindex 32 and 33."""
+
+    def __init__(self, crema, testpmd, folder, *options, wire="gen"):
+        self.crema = crema
+        self.socket = str(pathlib.Path(folder) / "bpf.sock")
+        cpus = sorted(os.sched_getaffinity(0))
+        self.process = subprocess.Popen(
+            [testpmd, "--no-huge", "-m", "160", "--no-pci", "--no-shconf", "--no-telemetry", f"--file-prefix=bpfto{os.getpid()}",
+             "--lcores", f"0@{cpus[0]},1@{cpus[-1]}", f"--vdev=net_neta0,device=model,wire={wire}",
+             "--vdev=net_neta1,device=model,wire=null", "--", "--idle-sleep-us", "50", "--json", "--stats-period", "0.2",
+             "--duration", "60", "--bpf-socket", self.socket, *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.statistics()  # it runs
+
+    def statistics(self):
+        return json.loads(self.process.stdout.readline())
+
+    def port(self, wanted, seconds=10):
+        """The first port's XDP statistics as soon as wanted(them)."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            xdp = self.statistics()["ports"][0]["xdp"]
+            if wanted(xdp):
+                return xdp
+        raise AssertionError(f"not within {seconds} s, last: {xdp}")
+
+    def growth(self, name):
+        """How much a counter of the first port grows within about a second."""
+        before = self.port(lambda _: True)
+        for _ in range(5):
+            after = self.port(lambda _: True)
+        return after[name] - before[name]
+
+    def run(self, *words, **more):
+        return subprocess.run([self.crema, "bpf", "--to", self.socket, "--", *map(str, words)], capture_output=True, text=True,
+                              timeout=60, check=False, **more)
+
+    def close(self):
+        self.process.terminate()
+        out, err = self.process.communicate(timeout=30)
+        last = json.loads(out.splitlines()[-1])
+        return self.process.returncode, last, err
