@@ -212,21 +212,40 @@ bool agree(const Record& left, const Record& right) {
                       same);
 }
 
-/// The object as a whole: one of the two, or both, cannot load anything of it.
-Encounter of_whole(const LoadedWhole& kernel, const LoadedWhole& crema) {
-    Encounter encounter;
+Meeting meeting_of(bool loads_there, bool loads_here) {
+    if (loads_there) {
+        return loads_here ? Meeting::same : Meeting::wrong_refusal;
+    }
+    return loads_here ? Meeting::wrong_acceptance : Meeting::both_refuse;
+}
+
+/// Nothing of the object loads on one side: what the other side says of each program, which may be
+/// a refusal, too. Nothing on either: the object as a whole.
+std::vector<Encounter> of_whole(const LoadedWhole& kernel, const LoadedWhole& crema) {
+    Encounter all;
     if (!kernel) {
-        encounter.kernel_error = kernel.error().code;
-        encounter.kernel_reason = kernel.error().message;
+        all.kernel_error = kernel.error().code;
+        all.kernel_reason = kernel.error().message;
     }
     if (!crema) {
-        encounter.crema_error = crema.error().code;
-        encounter.crema_reason = crema.error().message;
+        all.crema_error = crema.error().code;
+        all.crema_reason = crema.error().message;
     }
-    encounter.meeting = kernel  ? Meeting::wrong_refusal
-                        : crema ? Meeting::wrong_acceptance
-                                : Meeting::both_refuse;
-    return encounter;
+    all.meeting = Meeting::both_refuse;
+    if (!kernel && !crema) {
+        return {all};
+    }
+    std::vector<Encounter> encounters;
+    for (const auto& program : (kernel ? *kernel : *crema)->programs()) {
+        Encounter each = all;
+        each.program = program.name;
+        each.section = program.section;
+        (kernel ? each.kernel_error : each.crema_error) = program.error;
+        (kernel ? each.kernel_reason : each.crema_reason) = program.reason;
+        each.meeting = meeting_of(each.kernel_error == 0, each.crema_error == 0);
+        encounters.push_back(std::move(each));
+    }
+    return encounters;
 }
 
 Encounter of_program(const WholeObject::Program& kernel, const WholeObject::Program* crema) {
@@ -243,11 +262,7 @@ Encounter of_program(const WholeObject::Program& kernel, const WholeObject::Prog
     if (crema != nullptr && crema->machine != nullptr) {
         encounter.crema_insns = crema->machine->verified_insns();
     }
-    const bool loads_there = encounter.kernel_error == 0;
-    const bool loads_here = encounter.crema_error == 0;
-    encounter.meeting = loads_there == loads_here
-                            ? (loads_there ? Meeting::same : Meeting::both_refuse)
-                            : (loads_there ? Meeting::wrong_refusal : Meeting::wrong_acceptance);
+    encounter.meeting = meeting_of(encounter.kernel_error == 0, encounter.crema_error == 0);
     return encounter;
 }
 
@@ -344,7 +359,7 @@ std::vector<Encounter> meet(const std::string& for_kernel,
     auto kernel = load_whole_into_kernel(for_kernel);
     auto crema = load_whole_into_crema(for_crema);
     if (!kernel || !crema) {
-        return {of_whole(kernel, crema)};
+        return of_whole(kernel, crema);
     }
     std::vector<Encounter> encounters;
     for (const auto& program : (*kernel)->programs()) {

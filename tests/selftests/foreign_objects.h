@@ -31,7 +31,7 @@ enum class Meeting : std::uint8_t {
 [[nodiscard]] const char* name_of(Meeting meeting);
 
 struct Encounter {
-    std::string program;  // empty: the object as a whole cannot be loaded by one or both
+    std::string program;  // empty: neither can load anything of the object
     std::string section;
     Meeting meeting = Meeting::same;
     bool older_form = false;  // libbpf does not open the object as it is
