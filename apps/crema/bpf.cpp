@@ -14,6 +14,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -191,6 +192,16 @@ void pass_on(int signal) {
     ::kill(static_cast<pid_t>(g_command), signal);
 }
 
+/// The objects of all processes are open here: as many descriptors as there may be. COMMAND's limit
+/// stays what it was.
+void allow_descriptors() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 /// The command gets the terminal's signals by itself; others are passed on to it.
 void leave_signals_to(pid_t command) {
     g_command = command;
@@ -254,6 +265,7 @@ int run_verb(const BpfOptions& options) {
         become_command(options, stand_in->path(), theirs.get());
     }
     theirs.reset();
+    allow_descriptors();
     leave_signals_to(command);
     const auto supervisor = supervise(ours.get(), options, stand_in->path());
     if (supervisor) {

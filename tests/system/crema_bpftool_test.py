@@ -193,6 +193,7 @@ class Bpftool(unittest.TestCase):
         self.assertEqual(len(crema), len(commands))
         self.assertFalse(os.path.exists(FOLDER))
 
+    @unittest.skipIf(os.geteuid() != 0, "no right to cover /sys/fs/bpf")
     def test_instructions_are_shown_with_the_names_of_calls_and_maps(self):
         text = f"{BPFTOOL} prog loadall {BUILD}/tests/conformance/hashes.bpf.o /sys/fs/bpf/x && " \
                f"{BPFTOOL} prog dump xlated name hash_count && {BPFTOOL} -j map show name plain"
@@ -206,6 +207,8 @@ class Bpftool(unittest.TestCase):
                 self.assertIn("call bpf_map_lookup_elem#", shown.stdout)
 
     def probe(self):
+        if os.geteuid() != 0:
+            self.skipTest("bpftool probes all features for root only")
         probe = under_crema(BPFTOOL, "-j", "feature", "probe", "full")
         self.assertEqual(probe.returncode, 0, probe.stderr)
         return json.loads(probe.stdout)
@@ -294,6 +297,10 @@ class Command(unittest.TestCase):
         for command in commands:
             if "bpftool" in command and BPFTOOL is None:
                 continue
+            if "/sys/fs/bpf" in command and os.geteuid() != 0:
+                continue  # no right to cover it
+            if "feature probe" in command and os.geteuid() != 0:
+                continue  # bpftool does it for root only
             with self.subTest(command):
                 path = f"{pathlib.Path(CREMA).parent}:{os.environ.get('PATH', '')}:/usr/sbin"
                 done = run("sh", "-c", command, cwd=BUILD.parent if (BUILD.parent / "build").exists() else BUILD,

@@ -85,12 +85,17 @@ std::optional<seccomp_notif> receive(State& state) {
     }
 }
 
+std::size_t g_next_look = 64;  // under the command mutex
+
+void collect_all() {
+    syscall::object_store::collect();
+    g_next_look = std::max<std::size_t>(64, 2 * syscall::object_store::size());
+}
+
 /// Objects that nobody has open any more are looked for when their number has doubled.
 void tidy() {
-    static std::size_t next_look = 64;
-    if (syscall::object_store::size() >= next_look) {
-        syscall::object_store::collect();
-        next_look = std::max<std::size_t>(64, 2 * syscall::object_store::size());
+    if (syscall::object_store::size() >= g_next_look) {
+        collect_all();
     }
 }
 
@@ -127,7 +132,13 @@ long serve_call(const State& state, int command, const seccomp_data& data) {
         }
     }
     syscall::Session::current()->clear_refusal();
-    const long result = syscall::serve(command, attr, size);
+    long result = syscall::serve(command, attr, size);
+    if ((result == -EMFILE || result == -ENFILE) && command != BPF_PROG_TEST_RUN) {
+        // What nobody has open any more may be all that is in the way.
+        collect_all();
+        syscall::Session::current()->clear_refusal();
+        result = syscall::serve(command, attr, size);
+    }
     if (result < 0 && state.options.verbose) {
         tell_refusal(command);
     }
