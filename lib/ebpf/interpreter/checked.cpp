@@ -247,7 +247,10 @@ class Checker {
 
 }  // namespace
 
-CheckedRun run_checked(const Image& image, XdpBuff& buff, const CheckedOptions& options) {
+// Frames lie on the thread's own stack, as in run_trusted.
+[[gnu::no_sanitize_address]] CheckedRun run_checked(const Image& image,
+                                                    XdpBuff& buff,
+                                                    const CheckedOptions& options) {
     Checker checker(buff, options);
     Activation<Checker> activation(buff, checker);
     const CallbackScope scope({.activation = &activation, .call = Activation<Checker>::call_back});
