@@ -20,7 +20,9 @@ namespace crema::test::fuzz {
                 insn.imm = dice.constant();
                 break;
             case 1:
-                insn.imm += dice.pick({-8, -4, -1, 1, 4, 8});
+                insn.imm = static_cast<std::int32_t>(
+                    static_cast<std::uint32_t>(insn.imm) +
+                    static_cast<std::uint32_t>(dice.pick({-8, -4, -1, 1, 4, 8})));
                 break;
             case 2:
                 insn.off = static_cast<std::int16_t>(insn.off + dice.between(-9, 9));

@@ -29,15 +29,15 @@ std::vector<syscall::PortChange> g_changes;
 
 struct Message {
     nlmsghdr header{};
-    Bytes body;
+    std::vector<std::uint8_t> body;
 };
 
 std::vector<Message> split(Bytes bytes) {
     std::vector<Message> all;
     while (const auto header = read_as<nlmsghdr>(bytes)) {
         EXPECT_LE(header->nlmsg_len, bytes.size());
-        all.push_back(
-            {*header, bytes.subspan(sizeof(nlmsghdr), header->nlmsg_len - sizeof(nlmsghdr))});
+        const Bytes body = bytes.subspan(sizeof(nlmsghdr), header->nlmsg_len - sizeof(nlmsghdr));
+        all.push_back({*header, {body.begin(), body.end()}});
         bytes = bytes.subspan(std::min<std::size_t>(NLMSG_ALIGN(header->nlmsg_len), bytes.size()));
     }
     EXPECT_TRUE(bytes.empty());
@@ -50,7 +50,7 @@ int error_in(const Message& message) {
 }
 
 std::string name_in(const Message& link) {
-    const Attributes<IFLA_MAX + 1> attributes(link.body.subspan(sizeof(ifinfomsg)));
+    const Attributes<IFLA_MAX + 1> attributes(Bytes(link.body).subspan(sizeof(ifinfomsg)));
     const auto name = attributes[IFLA_IFNAME];
     return name ? std::string(name->begin(), name->end() - 1) : std::string();
 }
@@ -182,7 +182,7 @@ TEST_F(LinkRequests, ChangesReachThePortAndItsWordsTheCaller) {
     ASSERT_EQ(refused.size(), 1U);
     EXPECT_EQ(error_in(refused[0]), -EBUSY);
     EXPECT_EQ(refused[0].header.nlmsg_flags, NLM_F_CAPPED | NLM_F_ACK_TLVS);
-    const Attributes<NLMSGERR_ATTR_MAX + 1> words(refused[0].body.subspan(sizeof(nlmsgerr)));
+    const Attributes<NLMSGERR_ATTR_MAX + 1> words(Bytes(refused[0].body).subspan(sizeof(nlmsgerr)));
     ASSERT_TRUE(words.has(NLMSGERR_ATTR_MSG));
     EXPECT_EQ(std::string(words[NLMSGERR_ATTR_MSG]->begin(), words[NLMSGERR_ATTR_MSG]->end() - 1),
               "taken");
