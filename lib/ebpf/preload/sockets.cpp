@@ -124,7 +124,9 @@ extern "C" {
                      crema::preload::g_recvmsg, "recvmsg")(socket, message, flags);
 }
 
-// What the two above become in programs that are built with checks of buffers.
+// What the two above become in programs that are built with checks of buffers: the names are the
+// C library's.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
 [[gnu::visibility("default")]] ssize_t __recv_chk(
     int socket, void* data, size_t size, size_t room, int flags) {
     if (size > room) {
@@ -145,4 +147,6 @@ extern "C" {
     }
     return recvfrom(socket, data, size, flags, from, from_length);
 }
+
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 }

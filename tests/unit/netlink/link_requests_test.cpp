@@ -56,6 +56,10 @@ std::string name_in(const Message& link) {
 }
 
 class LinkRequests : public testing::Test {
+  public:
+    LinkRequests(const LinkRequests&) = delete;
+    LinkRequests& operator=(const LinkRequests&) = delete;
+
   protected:
     LinkRequests() : installed_(syscall::port_hooks()) {
         g_changes.clear();

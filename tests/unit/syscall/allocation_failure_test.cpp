@@ -90,8 +90,7 @@ class AllocationFailure : public testing::Test {
         EXPECT_GT(refused, points) << name;  // at least all of one of the two walks
         std::printf("%s: %llu allocations, %llu of %llu calls failed\n", name,
                     static_cast<unsigned long long>(points),
-                    static_cast<unsigned long long>(refused),
-                    2ULL * points);
+                    static_cast<unsigned long long>(refused), 2ULL * points);
     }
 };
 
