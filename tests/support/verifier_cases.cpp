@@ -293,6 +293,16 @@ void add_stack(Table& t) {
     t.bad("misaligned atomic",
           {ld_map_value(2, kGlobalMap, 1), mov_k(3, 1), atomic_add(op::kW, 2, 0, 3), pass_insns},
           "misaligned value access off");
+    for (const int operation : {op::kAtomicXchg, op::kAtomicAdd | op::kFetch}) {
+        t.bad("atomic result over its address in the frame",
+              {store_k(op::kDw, 10, -8, 0), mov(2, 10), add_k(2, -8),
+               insn(op::kStx | op::kAtomic | op::kDw, 2, 2, 0, operation), pass_insns},
+              "misaligned access off (0x0; 0xffffffffffffffff)+0+0 size 8");
+    }
+    t.bad("atomic comparison's result over its address",
+          {lookup_checked(kArrayMap), mov_k(2, 1),
+           insn(op::kStx | op::kAtomic | op::kDw, 0, 2, 0, op::kAtomicCmpxchg), pass_insns},
+          "misaligned access off (0x0; 0xffffffffffffffff)+0+0 size 8");
     t.bad("number dereferenced", {mov_k(1, 100), load(op::kW, 0, 1, 0), exit_insn()},
           "R1 invalid mem access 'scalar'");
 }

@@ -228,6 +228,10 @@ void add_life(Table& t) {
     t.bad("iterator above the frame",
           {frame(1, 0), mov_k(2, 0), mov_k(3, 1), call_kfunc("bpf_iter_num_new"), pass_insns},
           "invalid write to stack R1 off=0 size=8");
+    // The kernel takes it for the slot below, and its function would write above the frame.
+    t.unserved("iterator's next number above the frame",
+               {new_numbers, frame(1, 0), call_kfunc("bpf_iter_num_next"), no_numbers, pass_insns},
+               "expected an initialized iter_num as arg #0");
     t.bad("iterator below the frame",
           {frame(1, -520), mov_k(2, 0), mov_k(3, 1), call_kfunc("bpf_iter_num_new"), pass_insns},
           "invalid write to stack R1 off=-520 size=8");

@@ -460,6 +460,11 @@ Status Machine::do_atomic(const Insn& insn) {
     if (auto ok = check_atomic_pointer(insn.dst, "stores into"); !ok) {
         return ok;
     }
+    const int result = atomic_result(insn);
+    if (result == insn.dst) {
+        // As in the kernel, the result's register is any number before the access is judged.
+        cur_.regs[insn.dst] = Reg::scalar(Scalar::unknown());
+    }
     for (const Direction direction : {Direction::read, Direction::write}) {
         if (auto ok = check_access(insn.dst, insn.off, size, direction, true); !ok) {
             return ok;
@@ -478,7 +483,7 @@ Status Machine::do_atomic(const Insn& insn) {
             write_stack_anywhere(ptr, insn.off, size, false);
         }
     }
-    if (const int result = atomic_result(insn); result >= 0) {
+    if (result >= 0) {
         cur_.regs[static_cast<std::size_t>(result)] = *fetched;
     } else {
         step_slot_ = -1;
