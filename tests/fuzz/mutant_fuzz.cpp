@@ -85,7 +85,8 @@ RecordLine line_of(const MutantTally& tally, std::uint64_t first, double seconds
                         {"not_served", tally.unserved},
                         {"endless", tally.endless},
                         {"kernel_gave_up", tally.kernel_gave_up},
-                        {"dead_here", tally.dead_here}},
+                        {"dead_here", tally.dead_here},
+                        {"narrower_here", tally.narrower_here}},
             .seconds = seconds,
             .tables = {{"causes", tally.causes}}};
 }
@@ -97,13 +98,15 @@ void tell(const MutantTally& tally, double seconds, std::uint64_t next_seed) {
     }
     std::printf(
         "%llu mutants, %.1f s (%.0f/s), next seed %llu: both accept %llu, both refuse %llu, "
-        "endless %llu, the kernel gave up %llu, dead here %llu, only the kernel accepts %llu and "
+        "endless %llu, the kernel gave up %llu, dead here %llu, narrower here %llu, only the "
+        "kernel "
+        "accepts %llu and "
         "%llu not served, "
         "only we accept %llu\n",
         shown(tally.mutants), seconds, static_cast<double>(tally.mutants) / seconds,
         shown(next_seed), shown(tally.both_accept), shown(tally.both_refuse), shown(tally.endless),
-        shown(tally.kernel_gave_up), shown(tally.dead_here), shown(tally.stricter),
-        shown(tally.unserved), shown(tally.only_ours));
+        shown(tally.kernel_gave_up), shown(tally.dead_here), shown(tally.narrower_here),
+        shown(tally.stricter), shown(tally.unserved), shown(tally.only_ours));
     (void)std::fflush(stdout);
 }
 

@@ -29,6 +29,8 @@ struct MutantTally {
     // Accepted here; the kernel refuses code that is dead by our proof, or a type by its number,
     // which names another one there.
     std::uint64_t dead_here = 0;
+    // Accepted here; the kernel knows a number less narrowly, and runs keep to what we know of it.
+    std::uint64_t narrower_here = 0;
     std::uint64_t only_ours = 0;                  // accepted here alone: a fault
     std::uint64_t stricter = 0;                   // accepted by the kernel alone
     std::uint64_t unserved = 0;                   // the same, and ours says that it is legal

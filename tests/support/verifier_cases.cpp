@@ -303,6 +303,9 @@ void add_stack(Table& t) {
           {lookup_checked(kArrayMap), mov_k(2, 1),
            insn(op::kStx | op::kAtomic | op::kDw, 0, 2, 0, op::kAtomicCmpxchg), pass_insns},
           "misaligned access off (0x0; 0xffffffffffffffff)+0+0 size 8");
+    t.bad("types of a module that is none",
+          {insn(op::kLdImm64, 1, op::kPseudoBtfId, 0, 1), insn(0, 0, 0, 0, 1000), pass_insns},
+          "invalid module BTF object FD specified");
     t.bad("number dereferenced", {mov_k(1, 100), load(op::kW, 0, 1, 0), exit_insn()},
           "R1 invalid mem access 'scalar'");
 }

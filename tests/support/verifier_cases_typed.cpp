@@ -184,6 +184,17 @@ void add_callbacks(Table& t) {
                                   call(kForEach), mov_k(0, 2), exit_insn(), load(op::kW, 0, 2, 0),
                                   load(op::kDw, 0, 3, 8), mov_k(0, 1), exit_insn()});
     t.typed(none);
+    t.good("element by element, per CPU",
+           {ld_map(1, kPercpuMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
+            mov_k(0, 2), exit_insn(), load(op::kDw, 0, 3, 0), mov_k(0, 1), exit_insn()});
+    t.typed(none);
+    for (const int map : {kDevMap, kCpuMap, kProgMap}) {
+        t.bad("element by element of a map without",
+              {ld_map(1, map), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
+               mov_k(0, 2), exit_insn(), mov_k(0, 1), exit_insn()},
+              "callback function not allowed for map");
+        t.typed(none);
+    }
     t.bad("beyond the element",
           {ld_map(1, kArrayMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
            mov_k(0, 2), exit_insn(), load(op::kDw, 0, 3, 16), mov_k(0, 1), exit_insn()},

@@ -114,8 +114,12 @@ std::optional<Refusal> check_ld_imm64(const Program& program, std::uint32_t i) {
     }
     switch (insn.src) {
         case 0:
-        case op::kPseudoBtfId:
         case op::kPseudoFunc:
+            return std::nullopt;
+        case op::kPseudoBtfId:
+            if (second.imm != 0) {  // the types of a kernel's module: there are none
+                return refuse(i, "invalid module BTF object FD specified.");
+            }
             return std::nullopt;
         case op::kPseudoMap:
             if (second.imm != 0) {

@@ -258,7 +258,9 @@ Status Machine::do_helper_call(const Insn& insn) {
     if (auto ok = check_special_helper(call); !ok) {
         return ok;
     }
-    if (call.map != nullptr && !helpers::takes_map_type(helper.id, call.map->type)) {
+    // Who calls a function for each element has rules of its own: callback_arguments().
+    if (call.map != nullptr && helper.callback != helpers::CallbackRule::each_element &&
+        !helpers::takes_map_type(helper.id, call.map->type)) {
         return fail(EINVAL, "cannot pass map_type {} into func bpf_{}#{}",
                     static_cast<unsigned>(call.map->type), helpers::name_of(helper.id), helper.id);
     }

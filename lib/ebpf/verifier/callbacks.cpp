@@ -15,6 +15,13 @@ namespace {
 
 using helpers::CallbackRule;
 
+/// Whether programs may go through the elements of such a map.
+bool has_elements_in_turn(maps::MapType type) {
+    using enum maps::MapType;
+    return type == array || type == percpu_array || type == hash || type == percpu_hash ||
+           type == lru_hash || type == lru_percpu_hash;
+}
+
 /// What a callback may return: whether to stop, or nothing.
 std::int32_t returns_max(CallbackRule rule) {
     return rule == CallbackRule::timer ? 0 : 1;
@@ -50,6 +57,9 @@ Result<std::array<Reg, 5>> Machine::callback_arguments(const Call& call) {
             args[1] = cur_.regs[3];
             return args;
         case CallbackRule::each_element:
+            if (!has_elements_in_turn(spec_of(call.map_reg).type)) {
+                return fail(maps::kNotSupported, "callback function not allowed for map");
+            }
             args = {of_map(RegType::map_ptr), of_map(RegType::map_key), of_map(RegType::map_value),
                     cur_.regs[3], Reg{}};
             // Not the element that an outer callback got: its lock is another.
