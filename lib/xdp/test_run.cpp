@@ -11,6 +11,7 @@
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/xdp/hook.h"
+#include "lib/xdp/quiescence.h"
 
 namespace crema::xdp {
 namespace {
@@ -90,16 +91,29 @@ Result<TestRunResult> run(const ebpf::LoadedProgram& program,
     buff.rx_queue_index = context.rx_queue_index;
     buff.cpu = static_cast<std::uint32_t>(std::max(sched_getcpu(), 0));
 
-    const ebpf::RunScope scope(buff);
+    // What the program looks at must not go while it runs; who waits for that gets a turn now and
+    // then.
+    constexpr std::uint32_t kRunsAtOnce = 64;
+    Reader reader;
     const ebpf::EntryPoint entry = program.entry();
     const void* const self = program.self();
     const std::uint32_t runs = std::max(repeat, 1U);
     std::uint64_t result = 0;
     const auto start = std::chrono::steady_clock::now();
-    for (std::uint32_t i = 0; i < runs; ++i) {
-        buff.redirect.kind = ebpf::RedirectTarget::Kind::none;
-        buff.tail_calls = 0;
-        result = entry(&buff, self);
+    for (std::uint32_t done = 0; done < runs;) {
+        const std::uint32_t burst = std::min(runs - done, kRunsAtOnce);
+        reader.enter();
+        {
+            // Ends before the reader leaves: it wakes those who wait at what the program wrote to.
+            const ebpf::RunScope scope(buff);
+            for (std::uint32_t i = 0; i < burst; ++i) {
+                buff.redirect.kind = ebpf::RedirectTarget::Kind::none;
+                buff.tail_calls = 0;
+                result = entry(&buff, self);
+            }
+        }
+        reader.leave();
+        done += burst;
     }
     const auto spent = std::chrono::steady_clock::now() - start;
     const auto spent_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count();

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The same programs under the kernel and under `crema bpf --`: their output must be equal byte for byte.
 
-usage: crema_bpf_test.py CREMA FACE_TOOL ERRORS_TOOL BUILD_DIR
+usage: crema_bpf_test.py CREMA FACE_TOOL ERRORS_TOOL TIMERS_TOOL BUILD_DIR
 
 face_tool runs the XDP programs of an object over packets and shows verdicts, packets and maps; errors_tool shows what bpf(2)
 refuses, and how. Skipped by name where the kernel's bpf(2) is not allowed.
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import unittest
 
-CREMA = FACE = ERRORS = ""
+CREMA = FACE = ERRORS = TIMERS = ""
 BUILD = pathlib.Path()
 BPFFS = pathlib.Path("/sys/fs/bpf")
 # Of other tests: what they read from the clock or count between runs is not in their answers.
@@ -34,7 +34,7 @@ def kernel_serves_bpf():
 
 
 def objects():
-    shown = [BUILD / f"tests/conformance/{name}.bpf.o" for name in ("arrays", "hashes", "packets", "tables", "targets")]
+    shown = [BUILD / f"tests/conformance/{name}.bpf.o" for name in ("arrays", "events", "hashes", "packets", "samples", "tables", "targets")]
     shown += [BUILD / f"bpf/{name}{isa}.bpf.o" for name in OTHERS for isa in ("", ".v1", ".v2")]
     shown += [BUILD / f"tests/support/bpf/oracle_{name}.bpf.o" for name in ORACLES]
     return shown
@@ -80,6 +80,12 @@ class UnderBoth(unittest.TestCase):
         self.equal(kernel, crema)
         self.assertFalse(folder.exists(), "the command's BPF file system is its own")
 
+    def test_timers_are_the_same(self):
+        path = BUILD / "tests/conformance/timers.bpf.o"
+        kernel = run(TIMERS, path, under_crema=False)
+        self.assertGreater(kernel.stdout.count("expired: fired 1 "), 20, kernel.stdout + kernel.stderr)
+        self.equal(kernel, run(TIMERS, path, under_crema=True))
+
     def test_a_difference_is_seen(self):
         kernel = run(FACE, BUILD / "bpf/pass.bpf.o", under_crema=False)
         crema = run(FACE, BUILD / "bpf/drop.bpf.o", under_crema=True)
@@ -89,6 +95,6 @@ class UnderBoth(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    CREMA, FACE, ERRORS = sys.argv[1:4]
-    BUILD = pathlib.Path(sys.argv[4])
+    CREMA, FACE, ERRORS, TIMERS = sys.argv[1:5]
+    BUILD = pathlib.Path(sys.argv[5])
     unittest.main(argv=sys.argv[:1], verbosity=2)

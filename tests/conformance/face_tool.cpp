@@ -20,19 +20,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "tests/conformance/face_rings.h"
+
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
-
-std::string hex(const std::uint8_t* bytes, std::size_t count) {
-    std::string text;
-    char digits[3];
-    for (std::size_t i = 0; i < count; ++i) {
-        (void)std::snprintf(digits, sizeof digits, "%02x", bytes[i]);
-        text += digits;
-    }
-    return text;
-}
+using crema::test::hex;
+using crema::test::show_rings;
 
 /// Packets of many lengths; what programs look at lies behind the Ethernet header.
 std::vector<Bytes> packets() {
@@ -116,6 +110,7 @@ void prefill(const bpf_map* map) {
             case BPF_MAP_TYPE_ARRAY_OF_MAPS:
             case BPF_MAP_TYPE_HASH_OF_MAPS:
             case BPF_MAP_TYPE_RINGBUF:
+            case BPF_MAP_TYPE_USER_RINGBUF:
                 return;
             default:
                 break;
@@ -194,31 +189,14 @@ void dump_taken(const bpf_map* map) {
     std::printf("  taken: errno %d\n", errno);
 }
 
-int print_record(void* /*state*/, void* data, std::size_t bytes) {
-    std::printf("  record %s\n", hex(static_cast<const std::uint8_t*>(data), bytes).c_str());
-    return 0;
-}
-
 void run_one(const bpf_program* program, std::size_t number, const Bytes& packet);
 
-/// What a consumer sees that sleeps until there is something, of `object`'s programs run once more
-/// each time it has seen all.
-void consume(const bpf_map* map, const bpf_object* object) {
-    ring_buffer* ring = ring_buffer__new(bpf_map__fd(map), print_record, nullptr, nullptr);
-    if (ring == nullptr) {
-        std::printf("  no consumer: errno %d\n", errno);
-        return;
+/// Each program of the object once.
+void run_all(const bpf_object* object) {
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, object) {
+        run_one(program, 0, packets()[1]);
     }
-    constexpr int kWaitMs = 2000;
-    for (int round = 0; round < 3; ++round) {
-        std::printf("  consumed %d\n", ring_buffer__poll(ring, kWaitMs));
-        std::printf("  then %d\n", ring_buffer__poll(ring, 0));
-        bpf_program* program = nullptr;
-        bpf_object__for_each_program(program, object) {
-            run_one(program, 0, packets()[1]);
-        }
-    }
-    ring_buffer__free(ring);
 }
 
 void dump(const bpf_map* map, const bpf_object* object) {
@@ -230,9 +208,7 @@ void dump(const bpf_map* map, const bpf_object* object) {
         dump_taken(map);
         return;
     }
-    if (type == BPF_MAP_TYPE_RINGBUF) {
-        consume(map, object);
-    }
+    show_rings(map, [object] { run_all(object); });
     if (bpf_map__key_size(map) == 0) {
         return;
     }

@@ -111,6 +111,7 @@ const std::map<std::string, std::string>& other_walks() {
         {"endless loop with a state at each round", "the state before the loop is noticed"},
         {"what a callback counts is unknown afterwards", "registers shown behind a callback"},
         {"packet moved in a callback", "registers shown behind a callback"},
+        {"a sample's dynptr outlives its callback", "registers shown behind a callback"},
         {"packet after a function that tail-calls", "the way back of a tail call"},
         {"result of a function that tail-calls", "the way back of a tail call"},
         {"32-bit sum that comes round", "32-bit bounds of a pointer"},

@@ -448,6 +448,7 @@ std::vector<std::shared_ptr<ebpf::maps::Map>> case_maps() {
         make_map({MapType::devmap, 4, 4, 4, 0, "dev"}),
         make_map({MapType::cpumap, 4, 4, 4, 0, "cpu"}),
         make_map({MapType::prog_array, 4, 4, 4, 0, "programs"}),
+        make_map({MapType::user_ringbuf, 0, 0, 4096, 0, "samples"}),
     };
     const std::uint32_t key = 0;
     const std::array<std::uint32_t, 4> value{1, 0, 7, 0};
@@ -476,6 +477,7 @@ const std::vector<VerifierCase>& verifier_cases() {
         add_loop_cases(t);
         add_kfunc_cases(t);
         add_iterator_cases(t);
+        add_sample_cases(t);
         std::vector<VerifierCase> all = t.take();
         std::vector<VerifierCase> isa = isa_cases();
         all.insert(all.end(), std::make_move_iterator(isa.begin()),

@@ -31,6 +31,7 @@ inline constexpr int kWriteOnlyMap = 5;  // array, 1 entry of 16 bytes, programs
 inline constexpr int kDevMap = 6;        // devmap, 4 entries
 inline constexpr int kCpuMap = 7;        // cpumap, 4 entries
 inline constexpr int kProgMap = 8;       // prog_array, 4 entries
+inline constexpr int kUserRing = 9;      // user_ringbuf, a page
 
 [[nodiscard]] std::vector<std::shared_ptr<ebpf::maps::Map>> case_maps();
 [[nodiscard]] const std::vector<VerifierCase>& verifier_cases();

@@ -91,6 +91,7 @@ void add_loop_cases(Table& t);       // loops that converge
 void add_tag_cases(Table& t);        // tagged arguments of global functions
 void add_kfunc_cases(Table& t);      // kernel functions
 void add_iterator_cases(Table& t);   // open-coded iterators
+void add_sample_cases(Table& t);     // callbacks of user ring buffers
 void add_call_cases(Table& t);       // arguments and results of helpers
 void add_alignment_cases(Table& t);  // programs that ask for strict alignment
 

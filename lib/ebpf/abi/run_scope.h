@@ -5,11 +5,26 @@
 // the frame lies, and which part of the thread's stack is the programs'. Whoever runs programs
 // opens a scope around a burst. A helper outside of any scope follows no address into frames or
 // stacks.
+//
+// And what must be done once per burst, however many packets ask for it: waking readers of events,
+// which is a system call.
 #pragma once
+
+#include <atomic>
 
 #include "lib/ebpf/abi/xdp_buff.h"
 
 namespace crema::ebpf {
+
+/// Lives at least as long as the bursts whose runs ask for it: who ends one waits for readers
+/// (lib/xdp/quiescence.h), and a scope ends before its reader leaves.
+struct AfterRuns {
+    explicit AfterRuns(void (*what)(AfterRuns&)) : act(what) {}
+
+    void (*act)(AfterRuns&);
+    AfterRuns* next = nullptr;
+    std::atomic<bool> is_asked{false};  // by some thread, which has not acted yet
+};
 
 class RunScope {
   public:
@@ -26,6 +41,19 @@ class RunScope {
     ~RunScope() {
         t_current = outer_;
         t_stack_end = outer_stack_end_;
+        if (outer_ == nullptr && t_afterwards != nullptr) [[unlikely]] {
+            act();
+        }
+    }
+
+    /// Has `what` done when the outermost scope of this thread ends; at once outside of any.
+    static void ask(AfterRuns& what) {
+        if (t_current == nullptr) {
+            what.act(what);
+        } else if (!what.is_asked.exchange(true)) {
+            what.next = t_afterwards;
+            t_afterwards = &what;
+        }
     }
 
     /// Null outside of any scope.
@@ -35,13 +63,24 @@ class RunScope {
     [[nodiscard]] static const void* stack_end() { return t_stack_end; }
 
   private:
+    static void act() {
+        while (t_afterwards != nullptr) {
+            AfterRuns& what = *t_afterwards;
+            t_afterwards = what.next;
+            what.is_asked.store(false);  // who asks from here on is not served by what follows
+            what.act(what);
+        }
+    }
+
     [[gnu::tls_model("initial-exec")]] static constinit thread_local const XdpBuff* t_current;
     [[gnu::tls_model("initial-exec")]] static constinit thread_local const void* t_stack_end;
+    [[gnu::tls_model("initial-exec")]] static constinit thread_local AfterRuns* t_afterwards;
     const XdpBuff* outer_;
     const void* outer_stack_end_;
 };
 
 inline constinit thread_local const XdpBuff* RunScope::t_current = nullptr;
 inline constinit thread_local const void* RunScope::t_stack_end = nullptr;
+inline constinit thread_local AfterRuns* RunScope::t_afterwards = nullptr;
 
 }  // namespace crema::ebpf

@@ -58,6 +58,11 @@ NativeFunction ringbuf_submit;
 NativeFunction ringbuf_discard;
 NativeFunction ringbuf_query;
 NativeFunction perf_event_output;
+NativeFunction perf_event_read;        // r5 context
+NativeFunction perf_event_read_value;  // r5 context
+
+// user_ringbuf.cpp; r1 map, r2 callback, r3 the callback's context, r4 flags.
+NativeFunction user_ringbuf_drain;
 
 // locks.cpp; r1 lock.
 NativeFunction spin_lock;

@@ -101,6 +101,12 @@ NativeFunction dynptr_data;
 // loop.cpp
 NativeFunction loop;
 
+// timers.cpp; timer_start: r5 context.
+NativeFunction timer_init;
+NativeFunction timer_set_callback;
+NativeFunction timer_start;
+NativeFunction timer_cancel;
+
 // sockets.cpp
 NativeFunction no_socket;  // of every lookup and cast
 NativeFunction sk_release;

@@ -3,12 +3,14 @@
 
 #include "lib/ebpf/helpers/prototypes.h"
 #include "lib/ebpf/helpers/trace_writer.h"
+#include "lib/ebpf/maps/timers.h"
 #include "lib/fib/mirror.h"
 
 namespace crema::ebpf::helpers {
 
 Status prepare(std::uint32_t id) {
-    constexpr std::uint32_t kTracePrintk = 6, kFibLookup = 69, kCheckMtu = 163, kTraceVprintk = 177;
+    constexpr std::uint32_t kTracePrintk = 6, kFibLookup = 69, kCheckMtu = 163, kTimerInit = 169,
+                            kTraceVprintk = 177;
     Status started;
     const char* need = "";
     if (id == kFibLookup || id == kCheckMtu) {
@@ -17,6 +19,9 @@ Status prepare(std::uint32_t id) {
     } else if (id == kTracePrintk || id == kTraceVprintk) {
         started = start_trace_writer();
         need = "its trace file";
+    } else if (id == kTimerInit) {
+        started = maps::timers::start_service();
+        need = "a thread";
     }
     if (!started) {
         return fail(started.error().code, "helper {} needs {}: {}", name_of(id), need,

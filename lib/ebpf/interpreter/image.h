@@ -50,6 +50,9 @@ class Image {
     /// Maps whose only value the program names directly, without a lookup.
     [[nodiscard]] std::span<const maps::Map* const> direct_values() const { return direct_values_; }
 
+    /// Functions whose address the program takes.
+    [[nodiscard]] std::span<const Callback> callbacks() const { return callbacks_; }
+
     /// Natives may call functions of this program, or of one that it tail-calls.
     [[nodiscard]] bool has_callbacks() const { return !callbacks_.empty() || tail_calls_; }
 

@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "lib/ebpf/abi/callback_context.h"
 #include "lib/ebpf/maps/prog_array.h"
 #include "lib/ebpf/program/instruction.h"
 
@@ -92,8 +93,6 @@ std::uint64_t divide(std::uint64_t r1,
     return static_cast<Word>(kRemainder ? dividend % divisor : dividend / divisor);
 }
 
-thread_local std::uint64_t t_context = 0;
-
 }  // namespace
 
 std::uint64_t enter_context(std::uint64_t r1,
@@ -101,7 +100,7 @@ std::uint64_t enter_context(std::uint64_t r1,
                             std::uint64_t /*r3*/,
                             std::uint64_t /*r4*/,
                             std::uint64_t /*r5*/) {
-    t_context = r1;
+    t_callback_context = r1;
     return 0;
 }
 
@@ -110,7 +109,7 @@ std::uint64_t current_context(std::uint64_t /*r1*/,
                               std::uint64_t /*r3*/,
                               std::uint64_t /*r4*/,
                               std::uint64_t /*r5*/) {
-    return t_context;
+    return t_callback_context;
 }
 
 std::uint64_t find_tail_target(std::uint64_t r1,

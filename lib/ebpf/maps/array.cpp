@@ -8,14 +8,17 @@
 #include <utility>
 
 #include "lib/ebpf/maps/spin_lock.h"
+#include "lib/ebpf/maps/timers.h"
 #include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
 
 Result<std::shared_ptr<Map>> ArrayMap::make(const MapSpec& spec) {
-    auto memory = Memory::allocate(
-        std::uint64_t{stored_bytes(spec.value_size)} * spec.max_entries,
-        (spec.flags & kMmapable) != 0 ? Memory::Sharing::memfd : Memory::Sharing::private_pages);
+    // Locks and timers are nobody's to map, as in the kernel.
+    const bool is_shared = (spec.flags & kMmapable) != 0 && spec.fields.empty();
+    auto memory =
+        Memory::allocate(std::uint64_t{stored_bytes(spec.value_size)} * spec.max_entries,
+                         is_shared ? Memory::Sharing::memfd : Memory::Sharing::private_pages);
     if (!memory) {
         return forward_error(memory);
     }
@@ -31,6 +34,10 @@ Result<std::shared_ptr<Map>> ArrayMap::make(const MapSpec& spec) {
 
 ArrayMap::ArrayMap(const MapSpec& spec, Memory memory)
     : IndexedMap(spec), memory_(std::move(memory)), stride_(stored_bytes(spec.value_size)) {}
+
+ArrayMap::~ArrayMap() {
+    end_timers();
+}
 
 int ArrayMap::put(std::uint32_t index, const void* value_in, std::uint64_t flags) const {
     if ((flags & ~kLock) > kExist) {
@@ -60,6 +67,9 @@ int ArrayMap::put(std::uint32_t index, const void* value_in, std::uint64_t flags
     write_value_around(to, value_in, spec().value_size, spec().fields);
     if ((flags & kLock) != 0) {
         unlock_value(to + lock_offset);
+    }
+    if (timers() != nullptr) {
+        timers()->drop(to);
     }
     return 0;
 }

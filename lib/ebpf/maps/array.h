@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // BPF_MAP_TYPE_ARRAY: values side by side, zero at first, never deleted. Programs reach them by
-// address (lowering inlines the lookup); one with kMmapable is shared memory that a skeleton maps.
+// address (lowering inlines the lookup); one with kMmapable and without special fields is shared
+// memory that a skeleton maps.
 #pragma once
 
 #include "lib/ebpf/maps/index_keys.h"
@@ -15,6 +16,9 @@ class ArrayMap final : public IndexedMap {
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
     ArrayMap(const MapSpec& spec, Memory memory);
+    ArrayMap(const ArrayMap&) = delete;
+    ArrayMap& operator=(const ArrayMap&) = delete;
+    ~ArrayMap() override;
 
     /// Null when index is out of range. Program side, any thread.
     [[nodiscard]] std::uint8_t* value(std::uint32_t index) const {
@@ -30,6 +34,17 @@ class ArrayMap final : public IndexedMap {
     }
 
     [[nodiscard]] int memory_fd() const override { return memory_.fd(); }
+
+    [[nodiscard]] std::uint64_t element_count() const override { return spec().max_entries; }
+
+    [[nodiscard]] ElementPlace element_place(std::uint32_t element) const override {
+        return {.key = nullptr, .value = value(element)};
+    }
+
+    [[nodiscard]] std::uint32_t element_of(const std::uint8_t* value) const override {
+        return static_cast<std::uint32_t>(static_cast<std::uint64_t>(value - memory_.data()) /
+                                          stride_);
+    }
 
     [[nodiscard]] BatchSupport batch_support() const override {
         return {.lookup = true, .update = true};

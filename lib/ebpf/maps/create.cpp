@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "lib/ebpf/maps/array.h"
-#include "lib/ebpf/maps/bare_maps.h"
 #include "lib/ebpf/maps/bloom_filter.h"
 #include "lib/ebpf/maps/cpumap.h"
 #include "lib/ebpf/maps/devmap.h"
@@ -24,9 +23,12 @@
 #include "lib/ebpf/maps/map_of_maps.h"
 #include "lib/ebpf/maps/percpu_array.h"
 #include "lib/ebpf/maps/percpu_hash.h"
+#include "lib/ebpf/maps/perf_event_array.h"
 #include "lib/ebpf/maps/prog_array.h"
 #include "lib/ebpf/maps/queue_stack.h"
 #include "lib/ebpf/maps/ringbuf.h"
+#include "lib/ebpf/maps/stack_trace.h"
+#include "lib/ebpf/maps/user_ringbuf.h"
 #include "lib/ebpf/maps/xskmap.h"
 
 namespace crema::ebpf::maps {
@@ -373,7 +375,13 @@ Result<std::shared_ptr<Map>> create(const MapSpec& spec) {
         return fail(-refused, "map {}: maps of type {} cannot be inside of it", spec.name,
                     kTypeNames[static_cast<std::uint32_t>(spec.inner->type)]);
     }
-    return rules->make(with_whole_shares(spec));
+    auto map = rules->make(with_whole_shares(spec));
+    if (map) {
+        if (const Status timed = (*map)->make_timers(); !timed) {
+            return forward_error(timed);
+        }
+    }
+    return map;
 }
 
 }  // namespace crema::ebpf::maps

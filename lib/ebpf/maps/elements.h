@@ -65,6 +65,12 @@ class Cells {
         return cell(index) + layout_.value_offset;
     }
 
+    /// value: what value() gave, or an address inside of that value.
+    [[nodiscard]] std::uint32_t element_of(const std::uint8_t* value) const {
+        return static_cast<std::uint32_t>(static_cast<std::uint64_t>(value - base_) /
+                                          layout_.stride);
+    }
+
     template <typename Key>
     [[nodiscard, gnu::always_inline]] bool key_equals(std::uint32_t index, const Key& key) const {
         const std::atomic<std::uint64_t>* words = key_words(index);

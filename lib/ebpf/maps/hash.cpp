@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/ebpf/maps/spin_lock.h"
+#include "lib/ebpf/maps/timers.h"
 #include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
@@ -17,6 +18,24 @@ Result<std::shared_ptr<Map>> HashMap::make(const MapSpec& spec) {
     return std::make_shared<HashMap>(spec, std::move(*core));
 }
 
+HashMap::HashMap(const MapSpec& spec, std::unique_ptr<HashCore> core)
+    : HashedMap(spec, std::move(core)) {
+    for (const SpecialField& field : spec.fields) {
+        if (field.kind == SpecialKind::timer) {
+            this->core().set_loser({.lose = lose, .self = this});
+        }
+    }
+}
+
+HashMap::~HashMap() {
+    end_timers();
+}
+
+void HashMap::lose(void* self, std::uint32_t element) {
+    const auto& map = *static_cast<const HashMap*>(self);
+    map.timers()->drop(map.core().cells().value(element));
+}
+
 void HashMap::write_new(std::uint32_t element, const void* value) const {
     std::uint8_t* to = core().cells().value(element);
     if (spec().fields.empty()) [[likely]] {
@@ -24,6 +43,9 @@ void HashMap::write_new(std::uint32_t element, const void* value) const {
         return;
     }
     write_value_around(to, value, spec().value_size, spec().fields);
+    if (timers() != nullptr) {
+        timers()->drop(to);  // one that was made by an address of the element's last life
+    }
     zero_fields(to, spec().fields);
 }
 
@@ -65,6 +87,9 @@ int HashMap::put_locked(const void* key, const void* value, std::uint64_t flags)
     lock_value(lock);
     write_value_around(to, value, spec().value_size, spec().fields);
     unlock_value(lock);
+    if (timers() != nullptr) {
+        timers()->drop(to);
+    }
     return 0;
 }
 

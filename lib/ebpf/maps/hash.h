@@ -16,7 +16,10 @@ class HashMap final : public HashedMap {
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
-    using HashedMap::HashedMap;
+    HashMap(const MapSpec& spec, std::unique_ptr<HashCore> core);
+    HashMap(const HashMap&) = delete;
+    HashMap& operator=(const HashMap&) = delete;
+    ~HashMap() override;
 
     /// Program side, any thread. Null when there is no such key.
     [[nodiscard]] std::uint8_t* value(const void* key) const {
@@ -32,6 +35,18 @@ class HashMap final : public HashedMap {
                           const void* value,
                           std::uint64_t flags) const;
 
+    [[nodiscard]] std::uint64_t element_count() const override {
+        return std::uint64_t{core().cells().last()} + 1;
+    }
+
+    [[nodiscard]] ElementPlace element_place(std::uint32_t element) const override {
+        return {.key = core().cells().key(element), .value = core().cells().value(element)};
+    }
+
+    [[nodiscard]] std::uint32_t element_of(const std::uint8_t* value) const override {
+        return core().cells().element_of(value);
+    }
+
     [[nodiscard]] bool read_bucket(std::uint32_t at,
                                    std::uint32_t count_max,
                                    bool remove,
@@ -44,6 +59,8 @@ class HashMap final : public HashedMap {
     [[nodiscard]] std::uint8_t* lockable_value(const void* key) override;
 
     [[nodiscard]] int put_locked(const void* key, const void* value, std::uint64_t flags) const;
+    /// An element leaves the table.
+    static void lose(void* self, std::uint32_t element);
     void write_new(std::uint32_t element, const void* value) const;
     void read(std::uint32_t element, void* value_out) const;
 };

@@ -85,6 +85,7 @@ bool HashCore::unlink(std::uint32_t element) {
         return false;  // free, or being written: it was never in this bucket or has left it
     }
     bucket.remove(place);
+    lose(element);
     return true;
 }
 

@@ -91,6 +91,15 @@ class HashCore {
 
     [[nodiscard]] std::uint32_t control() const;
 
+    /// Who is told of each element that leaves the table, under the lock of its bucket.
+    struct Loser {
+        void (*lose)(void* self, std::uint32_t element) = nullptr;
+        void* self = nullptr;
+    };
+
+    /// Before the map is used.
+    void set_loser(const Loser& loser) { loser_ = loser; }
+
   private:
     HashCore(Elements elements, HashTable table, bool lru, bool partitioned)
         : elements_(std::move(elements)),
@@ -117,6 +126,12 @@ class HashCore {
         return !exists && flags == kExist ? -ENOENT : 0;
     }
 
+    void lose(std::uint32_t element) const {
+        if (loser_.lose != nullptr) [[unlikely]] {
+            loser_.lose(loser_.self, element);
+        }
+    }
+
     struct alignas(64) Hand {
         std::atomic<std::uint32_t> position{0};
     };
@@ -126,6 +141,7 @@ class HashCore {
     std::unique_ptr<Hand[]> hands_;
     bool lru_;
     bool partitioned_;
+    Loser loser_;
 };
 
 template <HashCore::Existing kExisting, typename Key, typename Write>
@@ -155,6 +171,7 @@ int HashCore::put(std::uint32_t list, const Key& key, std::uint64_t flags, Write
         cells().set_key(element, key);
         write(element, true);
         bucket.replace(place, element);
+        lose(place.element);
         elements_.give_spare(list, place.element);
     }
     return 0;
@@ -185,6 +202,7 @@ int HashCore::put_evicting(std::uint32_t list, const Key& key, std::uint64_t fla
                     write(element, true);
                     cells().header(element).referenced.store(1, std::memory_order_relaxed);
                     bucket.replace(place, element);
+                    lose(place.element);
                     elements_.give_spare(list, place.element);
                 }
                 return 0;
@@ -230,6 +248,7 @@ bool HashCore::read_bucket(std::uint32_t at,
         read(elements[i], out.values.data() + i * value_bytes);
         if (remove) {
             bucket.remove(bucket.find_element(elements[i]));
+            lose(elements[i]);
             elements_.give(control(), elements[i]);
         }
     }
@@ -245,6 +264,7 @@ int HashCore::take(std::uint32_t list, const Key& key, Read&& read) {
     }
     read(place.element);
     bucket.remove(place);
+    lose(place.element);
     elements_.give(list, place.element);
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "lib/base/log.h"
 #include "lib/ebpf/maps/spin_lock.h"
+#include "lib/ebpf/maps/timers.h"
 #include "lib/ebpf/maps/value_copy.h"
 
 namespace crema::ebpf::maps {
@@ -58,14 +59,14 @@ int Map::lookup_locked(const void* key, void* value_out) {
     return 0;
 }
 
-int Map::update(const void* key, const void* value, std::uint64_t flags) {
+int Map::update(const void* key, const void* value, std::uint64_t flags, UserId by) {
     if (!user_may_write()) {
         return -EPERM;
     }
     if ((flags & kLock) != 0 && spec_.spin_lock_offset < 0) {
         return -EINVAL;
     }
-    return do_update(key, value, flags);
+    return do_update_by(by, key, value, flags);
 }
 
 int Map::take(const void* key, void* value_out, std::uint64_t flags) {
@@ -120,13 +121,40 @@ bool Map::admits(const ProgramTraits& program) {
 }
 
 void Map::add_user() {
-    users_.fetch_add(1, std::memory_order_relaxed);
+    users_.fetch_add(1);
 }
 
-void Map::drop_user() {
-    if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+void Map::drop_user(UserId user) {
+    if (user != nullptr) {
+        user_gone(user);
+    }
+    if (users_.fetch_sub(1) == 1) {
+        if (timers_ != nullptr) {
+            timers_->drop_all();
+        }
         users_gone();
     }
+}
+
+Status Map::make_timers() {
+    for (const SpecialField& field : spec_.fields) {
+        if (field.kind == SpecialKind::timer) {
+            auto made = TimerTable::make(*this, element_count(), field.offset);
+            if (!made) {
+                return forward_error(made);
+            }
+            timers_ = std::move(*made);
+        }
+    }
+    return {};
+}
+
+ElementPlace Map::element_place(std::uint32_t /*element*/) const {
+    return {};  // such a type has no elements
+}
+
+void Map::end_timers() {
+    timers_.reset();
 }
 
 int Map::erase(const void* key) {
@@ -146,7 +174,7 @@ int Map::freeze() {
         return -EPERM;
     }
     frozen_ = true;
-    if ((spec_.flags & kMmapable) != 0 &&
+    if ((spec_.flags & kMmapable) != 0 && memory_fd() >= 0 &&
         fcntl(memory_fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) != 0) {
         log::warning("map {}: new writable mappings of the frozen map cannot be prevented",
                      spec_.name);

@@ -94,6 +94,17 @@ struct ProgramTraits {
     bool has_frags = false;
 };
 
+/// Tells one user of a map from another: an address of whatever stands for it.
+using UserId = const void*;
+
+class TimerTable;
+
+/// Where an element lies.
+struct ElementPlace {
+    const void* key = nullptr;  // null: the key is the element's number
+    std::uint8_t* value = nullptr;
+};
+
 class Map {
   public:
     explicit Map(MapSpec spec);
@@ -112,9 +123,13 @@ class Map {
     /// bpf(2) side. Keys and values have the user layout: spec().key_size bytes, and
     /// user_value_bytes() bytes (per-CPU types: one 8-byte-rounded value per possible CPU).
     /// -EPERM where kRdonly, kWronly or a freeze forbids the access, before any other error.
-    /// flags of lookup and take: 0 or kLock (a copy under the value's spin lock).
+    /// flags of lookup and take: 0 or kLock (a copy under the value's spin lock). `by`: who
+    /// updates, for types whose entries go with whoever made them (drop_user).
     [[nodiscard]] int lookup(const void* key, void* value_out, std::uint64_t flags = 0);
-    [[nodiscard]] int update(const void* key, const void* value, std::uint64_t flags);
+    [[nodiscard]] int update(const void* key,
+                             const void* value,
+                             std::uint64_t flags,
+                             UserId by = nullptr);
     [[nodiscard]] int erase(const void* key);
     /// key == nullptr asks for the first key.
     [[nodiscard]] int next_key(const void* key, void* next_out);
@@ -156,9 +171,28 @@ class Map {
     [[nodiscard]] bool admits(const ProgramTraits& program);
 
     /// User references: descriptors and handles, not programs that use the map. When the last one
-    /// goes, a prog_array empties itself (programs in it may refer back to it).
+    /// goes, timers are cancelled and a prog_array empties itself (programs there may refer back
+    /// to the map); what a perf_event_array got by an update of `user` goes with that one.
     void add_user();
-    void drop_user();
+    void drop_user(UserId user = nullptr);
+
+    [[nodiscard]] bool has_users() const { return users_.load() != 0; }
+
+    /// Of values with a timer; null: they have none.
+    [[nodiscard]] TimerTable* timers() const { return timers_.get(); }
+
+    /// Called once, by create(). ENOMEM.
+    [[nodiscard]] Status make_timers();
+
+    /// Types whose values may have timers number their elements, from 0 to element_count() - 1.
+    [[nodiscard]] virtual std::uint64_t element_count() const { return 0; }
+
+    [[nodiscard]] virtual ElementPlace element_place(std::uint32_t element) const;
+
+    /// value: address of one.
+    [[nodiscard]] virtual std::uint32_t element_of(const std::uint8_t* /*value*/) const {
+        return 0;
+    }
 
     /// 0, or -EPERM when user space may not write (frozen already, or kRdonly). New writable
     /// mappings of memory_fd() are refused from then on; existing ones stay (the kernel: -EBUSY).
@@ -168,6 +202,10 @@ class Map {
 
     /// Backing memory as a memfd that a skeleton may mmap (kMmapable arrays), or -1.
     [[nodiscard]] virtual int memory_fd() const { return -1; }
+
+  protected:
+    /// For destructors of types with timers, while their values are still there.
+    void end_timers();
 
   private:
     // Access rights are checked; flags hold kLock only when the value has a spin lock. What a type
@@ -180,6 +218,16 @@ class Map {
     /// The value's memory, for types whose values may hold a spin lock; null: no such key.
     [[nodiscard]] virtual std::uint8_t* lockable_value(const void* key);
 
+    /// An update of somebody; for most types whose does not matter.
+    [[nodiscard]] virtual int do_update_by(UserId /*user*/,
+                                           const void* key,
+                                           const void* value,
+                                           std::uint64_t flags) {
+        return do_update(key, value, flags);
+    }
+
+    virtual void user_gone(UserId /*user*/) {}
+
     virtual void users_gone() {}
 
     [[nodiscard]] int lookup_locked(const void* key, void* value_out);
@@ -188,6 +236,7 @@ class Map {
     std::uint32_t id_;
     bool frozen_ = false;
     std::optional<ProgramTraits> owner_;
+    std::unique_ptr<TimerTable> timers_;
     std::atomic<std::uint32_t> users_{0};
 };
 

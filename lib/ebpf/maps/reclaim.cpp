@@ -13,7 +13,50 @@ WaitForRuns& installed_wait() {
     return wait;
 }
 
+RunMarks& installed_marks() {
+    static RunMarks marks;
+    return marks;
+}
+
 }  // namespace
+
+/// The place of a thread, which goes with it.
+class RunMark::Place {
+  public:
+    explicit Place(const RunMarks& marks) : marks_(marks), at_(marks.make()) {}
+
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+
+    ~Place() { marks_.end(at_); }
+
+    void enter() const { marks_.enter(at_); }
+
+    void leave() const { marks_.leave(at_); }
+
+  private:
+    RunMarks marks_;
+    void* at_;
+};
+
+void set_run_marks(const RunMarks& marks) {
+    installed_marks() = marks;
+}
+
+RunMark::RunMark() {
+    const RunMarks& marks = installed_marks();
+    if (marks.make != nullptr) {
+        thread_local const Place place(marks);
+        place_ = &place;
+        place.enter();
+    }
+}
+
+RunMark::~RunMark() {
+    if (place_ != nullptr) {
+        place_->leave();
+    }
+}
 
 void set_wait_for_runs(WaitForRuns wait) {
     installed_wait() = wait;

@@ -21,6 +21,31 @@ void set_wait_for_runs(WaitForRuns wait);
 /// Waits for them. False, at once: nobody can tell.
 [[nodiscard]] bool wait_until_runs_ended();
 
+/// Marks runs of programs outside of any burst (timers), so that they are waited for, too. One
+/// thread enters and leaves a place that it has made; the place goes with the thread.
+struct RunMarks {
+    void* (*make)() = nullptr;
+    void (*end)(void* place) = nullptr;
+    void (*enter)(void* place) = nullptr;
+    void (*leave)(void* place) = nullptr;
+};
+
+void set_run_marks(const RunMarks& marks);
+
+/// A run on the calling thread, as long as it lives. Nothing without anybody who waits.
+class RunMark {
+  public:
+    RunMark();
+    ~RunMark();
+    RunMark(const RunMark&) = delete;
+    RunMark& operator=(const RunMark&) = delete;
+
+  private:
+    class Place;
+
+    const Place* place_ = nullptr;
+};
+
 /// What slots no longer show. Control threads.
 class Retired {
   public:

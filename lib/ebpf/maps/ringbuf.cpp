@@ -5,7 +5,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <memory>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <utility>
@@ -71,7 +70,6 @@ RingBuffer::RingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, st
 }
 
 RingBuffer::~RingBuffer() {
-    const UniqueFd events(events_fd_.load(std::memory_order_relaxed));
     munmap(base_, 3 * page_ + 2 * (mask_ + 1));
 }
 
@@ -122,29 +120,7 @@ void RingBuffer::commit(std::uint8_t* record, std::uint64_t flags, bool discard)
     const std::uint64_t consumed = ring->consumer().load(std::memory_order_acquire) & ring->mask_;
     const bool caught_up = consumed == static_cast<std::uint64_t>(at - ring->data());
     if ((flags & kForceWakeup) != 0 || (caught_up && (flags & kNoWakeup) == 0)) {
-        ring->wake();
-    }
-}
-
-int RingBuffer::events_fd() {
-    int known = events_fd_.load(std::memory_order_acquire);
-    if (known >= 0) {
-        return known;
-    }
-    UniqueFd fresh(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!fresh.valid() ||
-        !events_fd_.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
-        return known;
-    }
-    return fresh.release();
-}
-
-void RingBuffer::wake() {
-    wakeups_.fetch_add(1, std::memory_order_release);
-    // Only for a consumer that waits in another process; one system call, as rare as wakeups are.
-    if (const int events = events_fd_.load(std::memory_order_acquire); events >= 0) {
-        const std::uint64_t one = 1;
-        (void)!write(events, &one, sizeof one);
+        ring->wakeups_.ask();
     }
 }
 

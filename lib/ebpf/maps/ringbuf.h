@@ -12,8 +12,8 @@
 //
 // The consumer may be another process: its position is one memfd, which it may write, the
 // producer's page and the data another, which it may only read (a header that it could change would
-// lead commit() astray). events_fd() becomes readable when it should look; a consumer in this
-// process calls consume() and may read wakeups() instead.
+// lead commit() astray). wakeups() tells it when it should look; a consumer in this process calls
+// consume().
 #pragma once
 
 #include <atomic>
@@ -22,6 +22,7 @@
 
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/wakeups.h"
 
 namespace crema::ebpf::maps {
 
@@ -54,18 +55,14 @@ class RingBuffer final : public Map {
     template <typename Visit>
     std::uint32_t consume(Visit&& visit);
 
-    /// Changes when a consumer that waits should look: the kernel's rule, with the flags of commit.
-    [[nodiscard]] std::uint64_t wakeups() const { return wakeups_.load(std::memory_order_acquire); }
+    /// When a consumer that waits should look: the kernel's rule, with the flags of commit.
+    [[nodiscard]] Wakeups& wakeups() { return wakeups_; }
 
     /// The consumer position's page: what a descriptor of the map offers to mmap.
     [[nodiscard]] int memory_fd() const override { return position_fd_.get(); }
 
     /// Producer's page and data, once; it cannot be mapped for writing any more.
     [[nodiscard]] int data_fd() { return data_fd_.get(); }
-
-    /// An eventfd, made when it is first asked for; -1 without room for one. It is readable at
-    /// first: there may be records already.
-    [[nodiscard]] int events_fd();
 
   private:
     struct Header {
@@ -93,17 +90,14 @@ class RingBuffer final : public Map {
         return ((length & ~(kBusy | kDiscarded)) + sizeof(Header) + 7U) & ~std::uint64_t{7};
     }
 
-    void wake();
-
     UniqueFd position_fd_;
     UniqueFd data_fd_;
-    std::atomic<int> events_fd_{-1};
     std::uint8_t* base_;
     std::uint64_t page_;
     std::uint64_t mask_;
-    std::atomic<std::uint64_t> wakeups_{0};
-    alignas(64) std::uint32_t locked_ = 0;  // HeldLock
-    std::uint64_t pending_ = 0;             // under the lock: all records before it are committed
+    Wakeups wakeups_{Wakeups::For::records, true};  // there may be records that nobody was told of
+    alignas(64) std::uint32_t locked_ = 0;          // HeldLock
+    std::uint64_t pending_ = 0;  // under the lock: all records before it are committed
 };
 
 template <typename Visit>

@@ -23,7 +23,21 @@ MapByFd& installed_map_resolver() {
     return resolve;
 }
 
+PerfEventByFd& installed_event_resolver() {
+    static PerfEventByFd resolve = nullptr;
+    return resolve;
+}
+
 }  // namespace
+
+void set_perf_event_by_fd(PerfEventByFd resolve) {
+    installed_event_resolver() = resolve;
+}
+
+std::shared_ptr<PerfEvent> perf_event_by_fd(int fd, int* error) {
+    *error = -EBADF;
+    return installed_event_resolver() != nullptr ? installed_event_resolver()(fd, error) : nullptr;
+}
 
 void set_map_by_fd(MapByFd resolve) {
     installed_map_resolver() = resolve;

@@ -18,6 +18,8 @@ struct LoadedProgram;
 
 namespace crema::ebpf::maps {
 
+class PerfEvent;
+
 struct DeviceSlot {
     std::uint32_t ifindex;                         // > 0
     std::shared_ptr<const LoadedProgram> program;  // may be null
@@ -59,6 +61,12 @@ void set_program_by_fd(ProgramByFd resolve);
 using MapByFd = std::shared_ptr<Map> (*)(int fd, int* error);
 void set_map_by_fd(MapByFd resolve);
 [[nodiscard]] std::shared_ptr<Map> map_by_fd(int fd, int* error);
+
+/// The perf event behind a descriptor. Null: *error is -EBADF (none) or -EOPNOTSUPP (one of the
+/// kernel's).
+using PerfEventByFd = std::shared_ptr<PerfEvent> (*)(int fd, int* error);
+void set_perf_event_by_fd(PerfEventByFd resolve);
+[[nodiscard]] std::shared_ptr<PerfEvent> perf_event_by_fd(int fd, int* error);
 
 void set_target_hooks(const TargetHooks& hooks);
 [[nodiscard]] const TargetHooks& target_hooks();

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// What a descriptor of a ring buffer does beyond a memfd: mmap shows its data twice in a row behind
-// the producer's page, and epoll waits for records. mmap of a map that has nothing to map is
-// refused with the kernel's error.
+// What a descriptor of a ring buffer or a perf event does beyond a memfd: mmap shows the data of a
+// ring buffer twice in a row behind the producer's page and makes the ring of a perf event; epoll
+// waits for records. mmap of a map that has nothing to map is refused with the kernel's error.
 #include <cerrno>
 #include <cstdint>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/ebpf/preload/known_events.h"
 #include "lib/ebpf/preload/supervised.h"
 
 namespace crema::preload {
@@ -31,7 +33,9 @@ void* map_ring(
     if (::fstat(data_fd, &status) != 0) {
         return MAP_FAILED;
     }
-    if ((rights & PROT_WRITE) != 0) {
+    // A user ring buffer is the one whose data may be written.
+    const int seals = ::fcntl(data_fd, F_GET_SEALS);
+    if ((rights & PROT_WRITE) != 0 && (seals < 0 || (seals & F_SEAL_FUTURE_WRITE) != 0)) {
         errno = EPERM;
         return MAP_FAILED;
     }
@@ -67,9 +71,25 @@ void* map_ring(
     return whole;
 }
 
+void* map_event(void* at, std::size_t bytes, int rights, int flags, int fd, std::int64_t offset) {
+    if (offset != 0 || (flags & MAP_SHARED) == 0) {
+        errno = EINVAL;
+        return MAP_FAILED;
+    }
+    const std::uint32_t writable = (rights & PROT_WRITE) != 0 ? 1 : 0;
+    if (ask(ebpf::supervise::PrivateCommand::event_map, fd, writable, bytes) != 0) {
+        return MAP_FAILED;
+    }
+    remember_event(fd);
+    return real_mmap(at, bytes, rights, flags, fd, offset);
+}
+
 void* map_object(void* at, std::size_t bytes, int rights, int flags, int fd, std::int64_t offset) {
     if (fd < 0 || (flags & MAP_ANONYMOUS) != 0 || !may_be_ours(fd)) {
         return real_mmap(at, bytes, rights, flags, fd, offset);
+    }
+    if (may_be_event(fd)) {
+        return map_event(at, bytes, rights, flags, fd, offset);
     }
 
     struct stat status {};
@@ -114,20 +134,27 @@ extern "C" {
                                              struct epoll_event* event) {
     const long plain = ::syscall(SYS_epoll_ctl, epoll, operation, fd, event);
     // A memfd cannot be waited for; everything else is none of ours.
-    if (plain == 0 || errno != EPERM || operation != EPOLL_CTL_ADD || event == nullptr ||
-        !crema::preload::may_be_ours(fd)) {
+    if (plain == 0 || errno != EPERM || !crema::preload::may_be_ours(fd)) {
         return static_cast<int>(plain);
     }
-    const auto events = static_cast<int>(
-        crema::preload::ask(crema::ebpf::supervise::PrivateCommand::ring_events, fd));
-    if (events < 0) {
+    int events = crema::preload::wakeups_of(fd);
+    if (events < 0 && operation == EPOLL_CTL_ADD) {
+        events = static_cast<int>(
+            crema::preload::ask(crema::ebpf::supervise::PrivateCommand::ring_events, fd));
+    }
+    if (events < 0 || (event == nullptr && operation != EPOLL_CTL_DEL)) {
         errno = EPERM;
         return -1;
     }
-    // Nobody takes the counter back, so only its changes may wake the waiter. The epoll instance
-    // keeps the eventfd for as long as the process has it open, which is until it ends.
-    struct epoll_event edge = *event;
-    edge.events |= EPOLLET;
-    return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, events, &edge));
+
+    // Nobody takes a wakeup back, so only the next one may wake the waiter again. What tells of
+    // them stays open until the process ends.
+    struct epoll_event edge {};
+
+    if (event != nullptr) {
+        edge = *event;
+        edge.events |= EPOLLET;
+    }
+    return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, events, &edge));
 }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Names and numbers of interfaces where libc asks the kernel by itself: if_nametoindex and its
-// like, and the two ioctl requests behind them. Ports come first; where none has the name or the
-// number the machine's interfaces are asked as ever.
+// like, and the two ioctl requests behind them (those of perf events go to events.cpp). Ports come
+// first; where none has the name or the number the machine's interfaces are asked as ever.
 #include <cerrno>
 #include <cstdarg>
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
+#include "lib/ebpf/preload/known_events.h"
 #include "lib/ebpf/preload/netlink.h"
 #include "lib/ebpf/preload/supervised.h"
 
@@ -192,6 +193,9 @@ extern "C" {
     va_start(rest, request);
     void* const argument = va_arg(rest, void*);
     va_end(rest);
+    if (crema::preload::is_event_request(fd, request)) {
+        return crema::preload::event_request(fd, request, argument);
+    }
     const bool is_ours = (request == SIOCGIFINDEX || request == SIOCGIFNAME) &&
                          crema::preload::interface_request(request, argument);
     return is_ours ? 0 : static_cast<int>(::syscall(SYS_ioctl, fd, request, argument));

@@ -91,7 +91,8 @@ const char* kernel_link(const char* memfd_link) {
     static constexpr struct {
         const char* ours;
         const char* kernels;
-    } kLinks[] = {{"/memfd:bpf-map", "anon_inode:bpf-map"},
+    } kLinks[] = {{"/memfd:bpf-perf_event", "anon_inode:[perf_event]"},
+                  {"/memfd:bpf-map", "anon_inode:bpf-map"},
                   {"/memfd:bpf-prog", "anon_inode:bpf-prog"},
                   {"/memfd:bpf_link", "anon_inode:bpf_link"},
                   {"/memfd:btf", "anon_inode:btf"}};
@@ -173,18 +174,21 @@ extern "C" {
 }
 
 [[gnu::visibility("default")]] ssize_t readlink(const char* path, char* buffer, size_t size) {
-    const long bytes = ::syscall(SYS_readlinkat, AT_FDCWD, path, buffer, size);
-    if (bytes <= 0 || crema::preload::own_descriptor_in(path, "fd") < 0) {
-        return bytes;
+    const auto read_link = [path](char* to, size_t room) {
+        return static_cast<ssize_t>(::syscall(SYS_readlinkat, AT_FDCWD, path, to, room));
+    };
+    if (crema::preload::own_descriptor_in(path, "fd") < 0) {
+        return read_link(buffer, size);
     }
+    // Not into the caller's buffer: what is shown may be shorter.
     char target[64];
-    const size_t kept = static_cast<size_t>(bytes) < sizeof target - 1 ? static_cast<size_t>(bytes)
-                                                                       : sizeof target - 1;
-    std::memcpy(target, buffer, kept);
-    target[kept] = '\0';
+    const int saved = errno;
+    const ssize_t bytes = read_link(target, sizeof target - 1);
+    errno = saved;
+    target[bytes > 0 ? bytes : 0] = '\0';
     const char* const shown = crema::preload::kernel_link(target);
     if (shown == nullptr) {
-        return bytes;
+        return read_link(buffer, size);
     }
     // readlink(2) ends nothing with NUL.
     size_t length = 0;

@@ -11,12 +11,19 @@
 
 namespace crema::preload {
 
-long ask(ebpf::supervise::PrivateCommand command, int fd) {
-    ebpf::supervise::PrivateAttr attr{.fd = fd};
+long ask(ebpf::supervise::PrivateCommand command,
+         int fd,
+         std::uint32_t request,
+         std::uint64_t argument) {
+    ebpf::supervise::PrivateAttr attr{.fd = fd, .request = request, .argument = argument};
     return ::syscall(SYS_bpf, static_cast<int>(command), &attr, sizeof attr);
 }
 
-bool may_be_ours(int fd) {
+namespace {
+
+/// What /proc shows of a descriptor starts with one of the words. errno stays.
+template <typename... Words>
+bool leads_to(int fd, const Words&... words) {
     char path[64];
     char target[64];
     const int saved = errno;
@@ -28,8 +35,17 @@ bool may_be_ours(int fd) {
         return false;
     }
     target[bytes] = '\0';
-    return std::strncmp(target, "/memfd:bpf", 10) == 0 ||
-           std::strncmp(target, "/memfd:btf", 10) == 0;
+    return ((std::strncmp(target, words, sizeof words - 1) == 0) || ...);
+}
+
+}  // namespace
+
+bool may_be_ours(int fd) {
+    return leads_to(fd, "/memfd:bpf", "/memfd:btf");
+}
+
+bool may_be_event(int fd) {
+    return leads_to(fd, "/memfd:bpf-perf_event");
 }
 
 void* next_definition(const char* name) {

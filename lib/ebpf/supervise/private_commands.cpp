@@ -18,9 +18,11 @@
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/kfuncs/host_types.h"
 #include "lib/ebpf/maps/ringbuf.h"
+#include "lib/ebpf/maps/user_ringbuf.h"
 #include "lib/ebpf/netlink/link_requests.h"
 #include "lib/ebpf/syscall/object_info.h"
 #include "lib/ebpf/syscall/object_store.h"
+#include "lib/ebpf/syscall/perf_events.h"
 #include "lib/ebpf/syscall/pins.h"
 #include "lib/ebpf/syscall/user_memory.h"
 
@@ -28,7 +30,6 @@ namespace crema::ebpf::supervise {
 namespace {
 
 using syscall::object_store::find;
-using syscall::object_store::find_as;
 
 std::string text_of(const syscall::MapObject& object) {
     const maps::Map& map = *object.map;
@@ -55,6 +56,10 @@ std::string text_of(const syscall::BtfObject& object) {
 }
 
 std::string text_of(const syscall::ProbeProgram& /*object*/) {
+    return {};
+}
+
+std::string text_of(const syscall::EventObject& /*object*/) {
     return {};
 }
 
@@ -116,16 +121,49 @@ long duplicate(int fd) {
     return copy >= 0 ? copy : -errno;
 }
 
-long ring_descriptor(int fd, int (maps::RingBuffer::*which)()) {
+/// Null: no map of that type.
+template <typename Concrete>
+Concrete* map_as(const syscall::StoredObject& object, maps::MapType type) {
+    const auto* map = std::get_if<syscall::MapObject>(&object);
+    return map != nullptr && map->map->spec().type == type ? static_cast<Concrete*>(map->map.get())
+                                                           : nullptr;
+}
+
+maps::RingBuffer* ring_of(const syscall::StoredObject& object) {
+    return map_as<maps::RingBuffer>(object, maps::MapType::ringbuf);
+}
+
+maps::UserRingBuffer* user_ring_of(const syscall::StoredObject& object) {
+    return map_as<maps::UserRingBuffer>(object, maps::MapType::user_ringbuf);
+}
+
+long ring_events(int fd) {
     int error = 0;
-    const auto object = find_as<syscall::MapObject>(fd, &error);
+    const auto object = find(fd, &error);
     if (object == nullptr) {
         return error;
     }
-    if (object->map->spec().type != maps::MapType::ringbuf) {
-        return -EINVAL;
+    if (const auto* event = std::get_if<syscall::EventObject>(object.get()); event != nullptr) {
+        return duplicate(event->event->wakeups().shared_fd());
     }
-    return duplicate((static_cast<maps::RingBuffer&>(*object->map).*which)());
+    if (maps::UserRingBuffer* const ring = user_ring_of(*object); ring != nullptr) {
+        return duplicate(ring->wakeups().shared_fd());
+    }
+    maps::RingBuffer* const ring = ring_of(*object);
+    return ring != nullptr ? duplicate(ring->wakeups().shared_fd()) : -EINVAL;
+}
+
+long ring_data(int fd) {
+    int error = 0;
+    const auto object = find(fd, &error);
+    if (object == nullptr) {
+        return error;
+    }
+    if (maps::UserRingBuffer* const ring = user_ring_of(*object); ring != nullptr) {
+        return duplicate(ring->data_fd());
+    }
+    maps::RingBuffer* const ring = ring_of(*object);
+    return ring != nullptr ? duplicate(ring->data_fd()) : -EINVAL;
 }
 
 static_assert(static_cast<int>(NetlinkHandling::instead) ==
@@ -182,11 +220,15 @@ long serve_private(int command, std::uint64_t attr, std::uint32_t size) {
         case PrivateCommand::inside_bpffs:
             return inside_bpffs(asked.fd);
         case PrivateCommand::ring_events:
-            return ring_descriptor(asked.fd, &maps::RingBuffer::events_fd);
+            return ring_events(asked.fd);
         case PrivateCommand::ring_data:
-            return ring_descriptor(asked.fd, &maps::RingBuffer::data_fd);
+            return ring_data(asked.fd);
         case PrivateCommand::kernel_types:
             return kernel_types();
+        case PrivateCommand::event_map:
+            return syscall::perf_event_map(asked.fd, asked.argument, asked.request != 0);
+        case PrivateCommand::event_control:
+            return syscall::perf_event_control(asked.fd, asked.request, asked.argument);
         default:
             return -EINVAL;
     }

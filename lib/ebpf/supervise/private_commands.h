@@ -18,21 +18,31 @@ enum class PrivateCommand : int {
     fd_info = kFirstPrivate,
     /// 0 when the directory `fd` lies in what stands for the BPF file system, else -EINVAL.
     inside_bpffs,
-    /// An eventfd that becomes readable when a ring buffer has new records. EINVAL: not one.
+    /// A descriptor (maps/wakeups.h) that becomes readable when a ring buffer, or the ring of a
+    /// perf
+    /// event, has new records, or writable when a user ring buffer has new room: by edges. EINVAL:
+    /// none of them.
     ring_events,
-    /// The producer's page and the data of a ring buffer, to be mapped for reading. EINVAL: not
-    /// one.
+    /// The producer's page and the data of a ring buffer, to be mapped for reading, or of a user
+    /// ring buffer, to be mapped for writing, too. EINVAL: neither.
     ring_data,
     /// What stands for /sys/kernel/btf/vmlinux (kfuncs/host_types.h), to read from; `fd` means
     /// nothing.
     kernel_types,
     /// What becomes of an rtnetlink request that the process is about to send: a NetlinkHandling.
     netlink,
+    /// Before a perf event is mapped: argument is the number of bytes, request 1 when they may be
+    /// written. 0, or why the kernel would refuse it.
+    event_map,
+    /// ioctl of a perf event.
+    event_control,
     end,
 };
 
 struct PrivateAttr {
     std::int32_t fd;
+    std::uint32_t request = 0;
+    std::uint64_t argument = 0;
 };
 
 struct NetlinkAttr {

@@ -14,16 +14,20 @@
 #include <optional>
 #include <poll.h>
 #include <sched.h>
+#include <string>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <thread>
 
 #include <linux/bpf.h>
+#include <linux/perf_event.h>
 #include <linux/seccomp.h>
 
 #include "lib/base/caller.h"
 #include "lib/ebpf/supervise/private_commands.h"
 #include "lib/ebpf/syscall/object_store.h"
+#include "lib/ebpf/syscall/perf_events.h"
 #include "lib/ebpf/syscall/serve.h"
 #include "lib/ebpf/syscall/session.h"
 
@@ -99,10 +103,10 @@ void tidy() {
     }
 }
 
-void tell_refusal(int command) {
+void tell_refusal(const std::string& call) {
     syscall::Session* session = syscall::Session::current();
     if (session->refusal()) {
-        (void)std::fprintf(stderr, "crema bpf: bpf(2) command %d: %s\n", command,
+        (void)std::fprintf(stderr, "crema bpf: %s: %s\n", call.c_str(),
                            session->refusal()->message.c_str());
     }
 }
@@ -140,7 +144,7 @@ long serve_call(const State& state, int command, const seccomp_data& data) {
         result = syscall::serve(command, attr, size);
     }
     if (result < 0 && state.options.verbose) {
-        tell_refusal(command);
+        tell_refusal("bpf(2) command " + std::to_string(command));
     }
     if (result >= 0 && syscall::returns_descriptor(command)) {
         tidy();
@@ -153,6 +157,31 @@ bool returns_descriptor(int command) {
                                : syscall::returns_descriptor(command);
 }
 
+/// perf_event_open; nothing: the kernel must answer.
+std::optional<long> open_event(const State& state, const seccomp_data& data) {
+    const std::lock_guard lock(command_mutex());
+    syscall::Session::current()->clear_refusal();
+    std::optional<long> result;
+    try {
+        result = syscall::perf_event_open(data.args[0], static_cast<std::int32_t>(data.args[1]),
+                                          static_cast<std::int32_t>(data.args[2]),
+                                          static_cast<std::int32_t>(data.args[3]), data.args[4]);
+    } catch (const std::bad_alloc&) {
+        return -ENOMEM;
+    }
+    if (result.value_or(0) < 0 && state.options.verbose) {
+        tell_refusal("perf_event_open(2)");
+    }
+    return result;
+}
+
+void let_kernel_answer(const State& state, const seccomp_notif& call) {
+    seccomp_notif_resp response{};
+    response.id = call.id;
+    response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    (void)::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+}
+
 void respond(const State& state, const seccomp_notif& call, long result) {
     seccomp_notif_resp response{};
     response.id = call.id;
@@ -160,6 +189,19 @@ void respond(const State& state, const seccomp_notif& call, long result) {
     response.error = result < 0 ? static_cast<int>(result) : 0;
     // Fails when the process was killed: then nobody waits.
     (void)::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+}
+
+/// The result is a descriptor of the caller; one that stays open when it executes another program
+/// only when it asked for that.
+void give(const State& state, const seccomp_notif& call, const UniqueFd& fd, bool keeps) {
+    seccomp_notif_addfd add{};
+    add.id = call.id;
+    add.flags = SECCOMP_ADDFD_FLAG_SEND;
+    add.srcfd = static_cast<std::uint32_t>(fd.get());
+    add.newfd_flags = keeps ? 0 : O_CLOEXEC;
+    if (::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0) {
+        respond(state, call, -errno);  // the process has no room for another, or is gone
+    }
 }
 
 void answer(const State& state, const seccomp_notif& call) {
@@ -172,21 +214,25 @@ void answer(const State& state, const seccomp_notif& call) {
     if (::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id) != 0) {
         return;
     }
-    const int command = static_cast<int>(call.data.args[0]);
-    long result = serve_call(state, command, call.data);
-    if (result >= 0 && returns_descriptor(command)) {
-        const UniqueFd fd(static_cast<int>(result));
-        seccomp_notif_addfd add{};
-        add.id = call.id;
-        add.flags = SECCOMP_ADDFD_FLAG_SEND;
-        add.srcfd = static_cast<std::uint32_t>(fd.get());
-        add.newfd_flags = O_CLOEXEC;
-        if (::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0) {
-            return;
+    if (call.data.nr == __NR_perf_event_open) {
+        const std::optional<long> opened = open_event(state, call.data);
+        if (!opened) {
+            let_kernel_answer(state, call);
+        } else if (*opened < 0) {
+            respond(state, call, *opened);
+        } else {
+            const bool keeps = (call.data.args[4] & PERF_FLAG_FD_CLOEXEC) == 0;
+            give(state, call, UniqueFd(static_cast<int>(*opened)), keeps);
         }
-        result = -errno;  // the process has no room for another, or is gone
+        return;
     }
-    respond(state, call, result);
+    const int command = static_cast<int>(call.data.args[0]);
+    const long result = serve_call(state, command, call.data);
+    if (result >= 0 && returns_descriptor(command)) {
+        give(state, call, UniqueFd(static_cast<int>(result)), false);
+    } else {
+        respond(state, call, result);
+    }
 }
 
 void work(const std::shared_ptr<State>& state) {

@@ -41,8 +41,9 @@ constexpr sock_filter answer(std::uint32_t what) {
     return BPF_STMT(BPF_RET | BPF_K, what);
 }
 
-/// bpf(2) of this architecture goes to the supervisor, that of other ABIs is not there. Programs of
-/// other architectures (32 bits) have other numbers: theirs are the 32-bit ones of x86 and arm.
+/// bpf(2) and perf_event_open(2) of this architecture go to the supervisor, which lets the kernel
+/// have events that are none of BPF; bpf(2) of other ABIs is not there. Programs of other
+/// architectures (32 bits) have other numbers: theirs are the 32-bit ones of x86 and arm.
 constexpr std::uint32_t kBpfOfX86 = 357, kBpfOfArm = 386;
 
 }  // namespace
@@ -50,9 +51,10 @@ constexpr std::uint32_t kBpfOfX86 = 357, kBpfOfArm = 386;
 Result<UniqueFd> trap_bpf_calls() {
     std::array filter = {
         load_word(offsetof(seccomp_data, arch)),
-        skip_if_equal(kArchitecture, 0, 5),
+        skip_if_equal(kArchitecture, 0, 6),
         load_word(offsetof(seccomp_data, nr)),
-        skip_if_equal(__NR_bpf, 0, 1),
+        skip_if_equal(__NR_bpf, 1, 0),
+        skip_if_equal(__NR_perf_event_open, 0, 1),
         answer(SECCOMP_RET_USER_NOTIF),
         skip_if_equal(kOtherAbiBpf, 4, 0),
         answer(SECCOMP_RET_ALLOW),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Makes the bpf(2) calls of this process, and of what it starts, come to a supervisor instead of
-// the kernel: a seccomp filter, so it does not matter who issues the instruction (libc, Go, a
-// static binary). There is no way back for the process, and no call falls through to the kernel:
-// when the supervisor is gone they fail with ENOSYS.
+// Makes the bpf(2) and perf_event_open(2) calls of this process, and of what it starts, come to a
+// supervisor instead of the kernel: a seccomp filter, so it does not matter who issues the
+// instruction (libc, Go, a static binary). There is no way back for the process, and no bpf(2) call
+// falls through to the kernel: when the supervisor is gone they fail with ENOSYS.
 #pragma once
 
 #include "lib/base/result.h"

@@ -13,6 +13,7 @@
 
 #include "lib/ebpf/interpreter/interpreter.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
+#include "lib/ebpf/maps/callback_owner.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/program/program.h"
 #include "lib/ebpf/program/tag.h"
@@ -79,6 +80,7 @@ struct LoadedProgram {
     ProgramTag tag{};                // of the instructions as they were handed over
     DebugRecords debug;
     mutable BoundMaps bound_maps;
+    std::unique_ptr<maps::CallbackOwner> timer_callbacks;  // null: it has none
 
     /// A run is entry()(&buff, self()).
     [[nodiscard]] EntryPoint entry() const {

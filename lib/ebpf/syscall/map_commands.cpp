@@ -13,9 +13,9 @@
 namespace crema::ebpf::syscall {
 namespace {
 
-/// The map of an element command. Null: *error.
-std::shared_ptr<maps::Map> map_for(const Call& call, Access wanted, int* error) {
-    const auto object = object_store::find_as<MapObject>(static_cast<int>(call.attr.map_fd), error);
+/// The descriptor's object of an element command. Null: *error.
+std::shared_ptr<MapObject> object_for(const Call& call, Access wanted, int* error) {
+    auto object = object_store::find_as<MapObject>(static_cast<int>(call.attr.map_fd), error);
     if (object == nullptr) {
         return nullptr;
     }
@@ -23,7 +23,13 @@ std::shared_ptr<maps::Map> map_for(const Call& call, Access wanted, int* error) 
         *error = -EPERM;
         return nullptr;
     }
-    return object->map;
+    return object;
+}
+
+/// Its map.
+std::shared_ptr<maps::Map> map_for(const Call& call, Access wanted, int* error) {
+    const auto object = object_for(call, wanted, error);
+    return object != nullptr ? object->map : nullptr;
 }
 
 /// A key of the caller. Maps without keys take no pointer to one. 0 or a negative errno.
@@ -183,10 +189,11 @@ bool names_refused_program(const maps::Map& map, const void* value) {
 
 long map_update(Call& call) {
     int error = 0;
-    const auto map = map_for(call, Access::write, &error);
-    if (map == nullptr) {
+    const auto object = object_for(call, Access::write, &error);
+    if (object == nullptr) {
         return error;
     }
+    maps::Map* const map = object->map.get();
     Buffer key(map->spec().key_size);
     if (const int err = read_key(*map, call.attr.key, key); err != 0) {
         return err;
@@ -199,7 +206,7 @@ long map_update(Call& call) {
         return 0;  // its slot stays empty: a tail call goes on behind the call
     }
     const std::lock_guard lock(element_mutex());
-    return map->update(key.data(), value.data(), call.attr.flags);
+    return map->update(key.data(), value.data(), call.attr.flags, object->user.get());
 }
 
 long map_delete(Call& call) {

@@ -41,6 +41,9 @@ Table& table() {
 /// The memory that a descriptor of the object offers to mmap, or -1. A descriptor with fewer rights
 /// than the memory does not offer it.
 int value_memory_of(const StoredObject& object) {
+    if (const auto* event = std::get_if<EventObject>(&object); event != nullptr) {
+        return event->event->memory_fd();
+    }
     const auto* map = std::get_if<MapObject>(&object);
     return map != nullptr && map->access == Access::both ? map->map->memory_fd() : -1;
 }
@@ -48,7 +51,7 @@ int value_memory_of(const StoredObject& object) {
 /// What /proc/PID/fd shows behind "/memfd:"; tools look for these words.
 const char* name_of(const StoredObject& object) {
     static constexpr std::array<const char*, std::variant_size_v<StoredObject>> kNames = {
-        "bpf-map", "bpf-prog", "btf", "bpf-prog", "bpf_link"};
+        "bpf-map", "bpf-prog", "btf", "bpf-prog", "bpf_link", "bpf-perf_event"};
     return kNames[object.index()];
 }
 

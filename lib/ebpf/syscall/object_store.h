@@ -19,6 +19,7 @@
 
 #include "lib/base/result.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/perf_event.h"
 #include "lib/ebpf/program/btf.h"
 #include "lib/ebpf/syscall/link.h"
 #include "lib/ebpf/syscall/loaded_program.h"
@@ -33,7 +34,7 @@ class MapUser {
     MapUser(const MapUser&) = delete;
     MapUser& operator=(const MapUser&) = delete;
 
-    ~MapUser() { map_->drop_user(); }
+    ~MapUser() { map_->drop_user(this); }
 
   private:
     std::shared_ptr<maps::Map> map_;
@@ -67,7 +68,13 @@ struct LinkObject {
 /// refused in a session that goes on. It has no code: nothing in this process can run it.
 struct ProbeProgram {};
 
-using StoredObject = std::variant<MapObject, ProgramObject, BtfObject, ProbeProgram, LinkObject>;
+/// Not one of bpf(2): what perf_event_open makes for programs to write to (perf_events.h).
+struct EventObject {
+    std::shared_ptr<maps::PerfEvent> event;
+};
+
+using StoredObject =
+    std::variant<MapObject, ProgramObject, BtfObject, ProbeProgram, LinkObject, EventObject>;
 
 namespace object_store {
 

@@ -107,7 +107,8 @@ long object_pin(Call& call) {
     }
     int error = 0;
     auto object = object_store::find(static_cast<int>(attr.bpf_fd), &error);
-    if (object == nullptr || std::holds_alternative<BtfObject>(*object)) {
+    if (object == nullptr || std::holds_alternative<BtfObject>(*object) ||
+        std::holds_alternative<EventObject>(*object)) {
         return -EINVAL;  // also for one that is not open
     }
     std::string path;
@@ -118,6 +119,12 @@ long object_pin(Call& call) {
     UniqueFd file = create_pin(path, start_of(attr), &error);
     if (!file.valid()) {
         return error;
+    }
+    if (const auto* map = std::get_if<MapObject>(object.get()); map != nullptr) {
+        // A user of its own: what goes with the descriptor does not stay for the pin.
+        MapObject pinned = *map;
+        pinned.user = std::make_shared<MapUser>(pinned.map);
+        object = std::make_shared<StoredObject>(std::move(pinned));
     }
     pins::add(std::move(file), std::move(object));
     return 0;

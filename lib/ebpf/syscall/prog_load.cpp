@@ -17,6 +17,7 @@
 
 #include "lib/ebpf/helpers/prepare.h"
 #include "lib/ebpf/lowering/dpdk_jit.h"
+#include "lib/ebpf/lowering/functions.h"
 #include "lib/ebpf/lowering/lower.h"
 #include "lib/ebpf/program/structure.h"
 #include "lib/ebpf/program/tag.h"
@@ -157,6 +158,34 @@ Status prepare(const Program& program, const verifier::Proof& proof, LoadedProgr
     return {};
 }
 
+/// Addresses of the functions that timers may call.
+std::vector<std::uint64_t> timer_callbacks(const Program& program,
+                                           const verifier::Proof& proof,
+                                           const LoadedProgram& loaded) {
+    std::vector<std::uint64_t> addresses;
+    const auto is_one = [&](std::size_t function) {
+        return proof.functions[function].async_callback;
+    };
+    if (loaded.image != nullptr) {
+        const auto functions = lowering::functions_of(program);
+        for (const interpreter::Callback& callback : loaded.image->callbacks()) {
+            for (std::size_t i = 0; i < functions.size(); ++i) {
+                if (is_one(i) && functions[i].first == callback.first_slot()) {
+                    addresses.push_back(callback.address());
+                }
+            }
+        }
+        return addresses;
+    }
+    const auto order = lowering::compile_order(program, proof);
+    for (std::size_t place = 0; order && place < order->size(); ++place) {
+        if (is_one((*order)[place])) {
+            addresses.push_back(loaded.code.functions()[place].address);
+        }
+    }
+    return addresses;
+}
+
 /// What the helpers that the program calls need before it runs.
 Status prepare_helpers(const Program& program) {
     for (std::size_t at = 0; at < program.insns.size(); ++at) {
@@ -223,6 +252,9 @@ Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
     }
     if (const Status fits = fits_its_maps(program); !fits) {
         return forward_error(fits);
+    }
+    if (const auto callbacks = timer_callbacks(program, *proof, *loaded); !callbacks.empty()) {
+        loaded->timer_callbacks = std::make_unique<maps::CallbackOwner>(loaded, callbacks);
     }
     loaded->id = next_id.fetch_add(1, std::memory_order_relaxed);
     loaded->program = std::move(program);

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "lib/base/caller.h"
 #include "lib/base/check.h"
 #include "lib/ebpf/maps/target_hooks.h"
 #include "lib/ebpf/syscall/object_store.h"
@@ -34,7 +35,18 @@ std::shared_ptr<maps::Map> map_ref(int fd, int* error) {
     return object != nullptr ? object->map : nullptr;
 }
 
+std::shared_ptr<maps::PerfEvent> event_ref(int fd, int* error) {
+    const auto object = object_store::find_as<EventObject>(fd, error);
+    if (object != nullptr) {
+        return object->event;
+    }
+    const bool is_kernels = caller::link_of_descriptor(fd) == "anon_inode:[perf_event]";
+    *error = is_kernels ? -EOPNOTSUPP : -EBADF;
+    return nullptr;
+}
+
 [[gnu::constructor]] void install_lookups() {
+    maps::set_perf_event_by_fd(event_ref);
     maps::set_program_by_fd(program_ref);
     maps::set_map_by_fd(map_ref);
 }

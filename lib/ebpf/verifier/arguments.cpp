@@ -257,10 +257,13 @@ Status Machine::check_argument_value(Call& call, std::uint32_t index) {
 }
 
 Status Machine::note_map(Call& call, const Reg& reg) {
-    const bool has_timer = call.helper->args[0].kind == ArgKind::timer;
-    if (has_timer && (call.map_reg.map != reg.map || call.map_reg.inner != reg.inner)) {
+    const bool sets_timer = call.helper->args[0].kind == ArgKind::timer;
+    const Reg& own = call.map_reg;  // the timer's
+    if (sets_timer &&
+        (own.map != reg.map || own.inner != reg.inner || own.map_uid != reg.map_uid)) {
         return fail(EINVAL,
-                    "timer pointer in R1 map_uid=0 doesn't match map pointer in R2 map_uid=0");
+                    "timer pointer in R1 map_uid={} doesn't match map pointer in R2 map_uid={}",
+                    own.map_uid, reg.map_uid);
     }
     call.map = &spec_of(reg);
     call.map_reg = reg;

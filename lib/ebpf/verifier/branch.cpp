@@ -195,6 +195,22 @@ int Machine::known_outcome(const Insn& insn, const Reg& a, const Reg& b) const {
     return -1;
 }
 
+namespace {
+
+/// A pointer that turned out to be one. Which map it is matters for timers, which element for its
+/// lock, and nothing else.
+void found(Reg& reg, bool is_map_with_timers, bool has_a_lock) {
+    reg.or_null = false;
+    if (is_map_with_timers) {
+        reg.map_uid = reg.id;
+    }
+    if (!has_a_lock) {
+        reg.id = 0;
+    }
+}
+
+}  // namespace
+
 void Machine::refine_nulls(const Insn& insn, State& taken, State& fallen) const {
     const std::uint8_t operation = op::operation(insn.code);
     if (!is_wide_jump(insn) || (operation != op::kJeq && operation != op::kJne)) {
@@ -211,11 +227,10 @@ void Machine::refine_nulls(const Insn& insn, State& taken, State& fallen) const 
                               if (null) {
                                   reg = Reg::scalar(Scalar::constant(0));
                               } else {
-                                  reg.or_null = false;
-                                  // Which element it is matters for its lock alone.
-                                  if (reg.type != RegType::map_value || !has_lock(spec_of(reg))) {
-                                      reg.id = 0;
-                                  }
+                                  const bool is_map = reg.type == RegType::map_ptr;
+                                  const bool is_value = reg.type == RegType::map_value;
+                                  found(reg, is_map && has_timer(spec_of(reg)),
+                                        is_value && has_lock(spec_of(reg)));
                               }
                           });
     };

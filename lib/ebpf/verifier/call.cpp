@@ -122,6 +122,7 @@ Result<Reg> Machine::looked_up(const Call& call) {
     Reg result = Reg::pointer(RegType::map_value);
     result.map = call.map_reg.map;
     result.inner = call.map_reg.inner;
+    result.map_uid = call.map_reg.map_uid;
     const bool by_key = call.helper->args[1].kind == helpers::ArgKind::map_key;
     // Maps in a map are as large as the template, unless that says otherwise.
     const bool size_is_known = !result.inner || (call.map->flags & maps::kInnerMap) == 0;

@@ -65,6 +65,22 @@ Result<std::array<Reg, 5>> Machine::callback_arguments(const Call& call) {
             // Not the element that an outer callback got: its lock is another.
             args[2].id = has_lock(spec_of(args[2])) ? ++ids_ : 0;
             return args;
+        case CallbackRule::user_ringbuf:
+            args[0] = Reg::pointer(RegType::dynptr);
+            args[0].dynptr_kind = helpers::DynptrKind::local;
+            args[0].id = ++ids_;
+            args[1] = cur_.regs[3];
+            return args;
+        case CallbackRule::timer:
+            // Of the element that it was set in; map_reg points at the timer there.
+            args = {Reg::pointer(RegType::map_ptr), Reg::pointer(RegType::map_key),
+                    Reg::pointer(RegType::map_value), Reg{}, Reg{}};
+            for (std::size_t i = 0; i < 3; ++i) {
+                args[i].map = call.map_reg.map;
+                args[i].inner = call.map_reg.inner;
+            }
+            args[2].id = has_lock(spec_of(args[2])) ? ++ids_ : 0;
+            return args;
         default:
             return fail(ENOTSUP, "callbacks of bpf_{}#{} are not served yet",
                         helpers::name_of(helper.id), helper.id);

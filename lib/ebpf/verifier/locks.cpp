@@ -28,6 +28,10 @@ bool has_lock(const maps::MapSpec& spec) {
            find_field(spec, SpecialKind::res_spin_lock) != nullptr;
 }
 
+bool has_timer(const maps::MapSpec& spec) {
+    return find_field(spec, SpecialKind::timer) != nullptr;
+}
+
 /// [off, off + size) from R`regno`, in all it may point to, touches no special field.
 Status Machine::check_plain_bytes(std::uint32_t regno,
                                   std::int64_t off,

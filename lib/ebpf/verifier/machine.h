@@ -73,6 +73,7 @@ inline constexpr Marks kAllMarks{.regs = 0x7ff, .slots = ~std::uint64_t{0}};
 [[nodiscard]] std::string describe_bits(Tnum bits);
 /// The value has a spin lock.
 [[nodiscard]] bool has_lock(const maps::MapSpec& spec);
+[[nodiscard]] bool has_timer(const maps::MapSpec& spec);
 /// Where the instruction comes from, or null.
 [[nodiscard]] const SourceLine* source_line(const Program& program, std::uint32_t insn);
 /// Which registers of each frame some continuation reads.

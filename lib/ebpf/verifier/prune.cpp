@@ -53,7 +53,8 @@ bool same_base(const Reg& a, const Reg& b, IdMap& ids) {
            a.read_only == b.read_only && a.record == b.record && a.object == b.object &&
            a.function == b.function && a.dynptr_kind == b.dynptr_kind &&
            a.first_slot == b.first_slot && a.iterator == b.iterator && a.drained == b.drained &&
-           ids.match(a.id, b.id) && ids.match(a.ref, b.ref) && ids.match(a.dynptr, b.dynptr);
+           ids.match(a.id, b.id) && ids.match(a.ref, b.ref) && ids.match(a.dynptr, b.dynptr) &&
+           ids.match(a.map_uid, b.map_uid);
 }
 
 bool same_held(const Held& a, const Held& b, IdMap& ids) {

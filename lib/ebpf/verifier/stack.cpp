@@ -195,6 +195,11 @@ Status Machine::write_stack(
         return {};
     }
     const std::int64_t start = fixed_offset(ptr, off);
+    if (value->type == RegType::dynptr) {
+        // What a callback got as a dynptr ends with the callback: in memory it is a number.
+        write_slot(ptr.frame, start, size, Byte::misc);
+        return {};
+    }
     if (value->is_pointer() && size != kSlotBytes) {
         return fail(EACCES, "invalid size of register spill");
     }

@@ -74,6 +74,7 @@ struct Reg {
     std::int32_t range = 0;  // packet, packet_meta: bytes proved from base + s, or kAtPacketEnd...
     std::uint32_t id = 0;
     std::uint32_t map = 0;       // map_ptr, map_key, map_value: index into Program::maps
+    std::uint32_t map_uid = 0;   // the same, of a map with timers in a map: which one it is
     std::uint32_t ref = 0;       // reference that it holds
     std::uint32_t size = 0;      // memory
     std::uint32_t turns = 0;     // iterator: elements it gave on this path

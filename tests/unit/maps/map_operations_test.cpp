@@ -85,19 +85,19 @@ TEST(ArrayMap, MmapableSharesItsMemoryUntilFrozen) {
     munmap(shared, 4096);
 }
 
-/// What a timer keeps in a value is no data: nobody writes over it or sees it.
+/// What a field of a kind of its own keeps in a value is no data: nobody writes over it or sees it.
 TEST(SpecialFields, AreLeftAloneByCopies) {
-    constexpr std::uint32_t kBytes = 30, kTimer = 8, kTimerBytes = 16;
+    constexpr std::uint32_t kBytes = 30, kField = 8, kFieldBytes = 16;
     for (const MapType type : {MapType::array, MapType::hash}) {
         MapSpec spec{.type = type, .key_size = 4, .value_size = kBytes, .max_entries = 2};
-        spec.fields = {{.kind = SpecialKind::timer, .offset = kTimer, .size = kTimerBytes}};
+        spec.fields = {{.kind = SpecialKind::workqueue, .offset = kField, .size = kFieldBytes}};
         const auto map = create(spec);
         ASSERT_TRUE(map.has_value()) << map.error().message;
         const std::uint32_t key = 0;
         std::vector<std::uint8_t> value(kBytes, 0xab);
         std::vector<std::uint8_t> seen(kBytes, 0xff);
         std::vector<std::uint8_t> expected = value;
-        std::fill_n(expected.begin() + kTimer, kTimerBytes, 0);
+        std::fill_n(expected.begin() + kField, kFieldBytes, 0);
         ASSERT_EQ((*map)->update(&key, value.data(), kAny), 0);
         std::uint8_t* const kept = type == MapType::array
                                        ? static_cast<ArrayMap&>(**map).value(key)
@@ -105,14 +105,28 @@ TEST(SpecialFields, AreLeftAloneByCopies) {
         ASSERT_NE(kept, nullptr);
         EXPECT_TRUE(std::equal(expected.begin(), expected.end(), kept))
             << "type " << unsigned(type);
-        kept[kTimer + 3] = 7;
+        kept[kField + 3] = 7;
         ASSERT_EQ((*map)->lookup(&key, seen.data()), 0);
         EXPECT_EQ(seen, expected);
         if (type == MapType::array) {  // a hash map's update takes another element
             ASSERT_EQ((*map)->update(&key, value.data(), kAny), 0);
-            EXPECT_EQ(kept[kTimer + 3], 7);
+            EXPECT_EQ(kept[kField + 3], 7);
         }
     }
+}
+
+/// Who maps a value could change a lock or a timer in it.
+TEST(SpecialFields, AreNobodysToMap) {
+    MapSpec spec{.type = MapType::array,
+                 .key_size = 4,
+                 .value_size = 32,
+                 .max_entries = 1,
+                 .flags = kMmapable};
+    EXPECT_GE((*create(spec))->memory_fd(), 0);
+    spec.fields = {{.kind = SpecialKind::timer, .offset = 8, .size = 16}};
+    const auto map = *create(spec);
+    EXPECT_EQ(map->memory_fd(), -1);
+    EXPECT_EQ(map->freeze(), 0);
 }
 
 TEST(PercpuArrayMap, UserBufferHoldsOneRoundedValuePerPossibleCpu) {

@@ -69,14 +69,14 @@ TEST(RingBuffer, WakesAConsumerThatHasCaughtUp) {
     const std::uint32_t value = 1;
     const auto ignore = [](std::span<const std::uint8_t>) {};
     ASSERT_EQ(ring->output(&value, sizeof value, 0), 0);
-    EXPECT_EQ(ring->wakeups(), 1U);
+    EXPECT_EQ(ring->wakeups().count(), 1U);
     ASSERT_EQ(ring->output(&value, sizeof value, 0), 0);
-    EXPECT_EQ(ring->wakeups(), 1U) << "it has not looked yet";
+    EXPECT_EQ(ring->wakeups().count(), 1U) << "it has not looked yet";
     ASSERT_EQ(ring->output(&value, sizeof value, RingBuffer::kForceWakeup), 0);
-    EXPECT_EQ(ring->wakeups(), 2U);
+    EXPECT_EQ(ring->wakeups().count(), 2U);
     ring->consume(ignore);
     ASSERT_EQ(ring->output(&value, sizeof value, RingBuffer::kNoWakeup), 0);
-    EXPECT_EQ(ring->wakeups(), 2U);
+    EXPECT_EQ(ring->wakeups().count(), 2U);
 }
 
 TEST(RingBuffer, ManyProducersLoseAndMixNothing) {

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <functional>
 #include <gtest/gtest.h>
+#include <string>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -19,6 +20,7 @@
 #include <thread>
 
 #include <linux/bpf.h>
+#include <linux/perf_event.h>
 
 #include "lib/ebpf/supervise/private_commands.h"
 #include "lib/ebpf/supervise/trap.h"
@@ -102,6 +104,56 @@ TEST(Supervisor, AnotherProcessUsesItsOwnMemoryAndDescriptors) {
                   auto* mapped = static_cast<std::uint8_t*>(
                       ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0));
                   return mapped != MAP_FAILED && mapped[3 * 512 + 7] == 42 ? 0 : 4;
+              }),
+              0);
+}
+
+int open_event(std::uint64_t config, int process, int cpu) {
+    perf_event_attr attr{};
+    attr.size = sizeof attr;
+    attr.type = PERF_TYPE_SOFTWARE;
+    attr.config = config;
+    attr.sample_type = PERF_SAMPLE_RAW;
+    attr.exclude_kernel = 1;
+    return static_cast<int>(::syscall(SYS_perf_event_open, &attr, process, cpu, -1, 0));
+}
+
+std::string link_of(int fd) {
+    std::array<char, 64> link{};
+    const std::string path = "/proc/self/fd/" + std::to_string(fd);
+    return ::readlink(path.c_str(), link.data(), link.size() - 1) > 0 ? link.data() : "";
+}
+
+TEST(Supervisor, EventsForProgramsAreServedHereAndOthersByTheKernel) {
+    EXPECT_EQ(supervised([] {
+                  const int ours = open_event(PERF_COUNT_SW_BPF_OUTPUT, -1, 0);
+                  if (ours < 0 || !link_of(ours).starts_with("/memfd:bpf-perf_event") ||
+                      ::fcntl(ours, F_GETFD) != 0) {
+                      return 1;
+                  }
+                  if (open_event(PERF_COUNT_SW_BPF_OUTPUT, 0, 0) >= 0 || errno != EOPNOTSUPP) {
+                      return 2;
+                  }
+                  bpf_attr attr{};
+                  attr.map_type = BPF_MAP_TYPE_PERF_EVENT_ARRAY;
+                  attr.key_size = 4;
+                  attr.value_size = 4;
+                  attr.max_entries = 1;
+                  const auto map = static_cast<int>(bpf(BPF_MAP_CREATE, attr));
+                  int value = ours;
+                  if (map < 0 || touch(BPF_MAP_UPDATE_ELEM, map, 0, &value) != 0) {
+                      return 3;
+                  }
+                  const int others = open_event(PERF_COUNT_SW_DUMMY, 0, -1);
+                  if (others < 0) {
+                      return errno == EACCES || errno == ENOENT ? 0 : 4;  // not allowed here
+                  }
+                  value = others;
+                  return link_of(others) == "anon_inode:[perf_event]" &&
+                                 touch(BPF_MAP_UPDATE_ELEM, map, 0, &value) != 0 &&
+                                 errno == EOPNOTSUPP
+                             ? 0
+                             : 5;
               }),
               0);
 }

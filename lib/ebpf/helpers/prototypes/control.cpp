@@ -23,14 +23,21 @@ constexpr std::array kRows = {
               .wants_context = true,
               .native = for_each_map_elem},
     // timer_init(timer, map, flags)
-    Prototype{.id = 169, .args = {kTimer, kMap, kAny}, .gpl_only = true},
+    Prototype{.id = 169, .args = {kTimer, kMap, kAny}, .gpl_only = true, .native = timer_init},
     // timer_set_callback(timer, callback)
-    Prototype{
-        .id = 170, .args = {kTimer, kCallback}, .callback = CallbackRule::timer, .gpl_only = true},
+    Prototype{.id = 170,
+              .args = {kTimer, kCallback},
+              .callback = CallbackRule::timer,
+              .gpl_only = true,
+              .native = timer_set_callback},
     // timer_start(timer, ns, flags)
-    Prototype{.id = 171, .args = {kTimer, kAny, kAny}, .gpl_only = true},
+    Prototype{.id = 171,
+              .args = {kTimer, kAny, kAny},
+              .gpl_only = true,
+              .wants_context = true,
+              .native = timer_start},
     // timer_cancel(timer)
-    Prototype{.id = 172, .args = {kTimer}, .gpl_only = true},
+    Prototype{.id = 172, .args = {kTimer}, .gpl_only = true, .native = timer_cancel},
     // loop(count, callback, context, flags)
     Prototype{.id = 181,
               .args = {kAny, kCallback, kFrameOrNull, kAny},

@@ -43,7 +43,8 @@ constexpr std::array kRows = {
     // user_ringbuf_drain(map, callback, context, flags)
     Prototype{.id = 209,
               .args = {kMap, kCallback, kFrameOrNull, kAny},
-              .callback = CallbackRule::user_ringbuf},
+              .callback = CallbackRule::user_ringbuf,
+              .native = user_ringbuf_drain},
 };
 
 }  // namespace

@@ -16,13 +16,21 @@ constexpr Arg kValueOrNull{.kind = ArgKind::map_value, .nullable = true};
 
 constexpr std::array kRows = {
     // perf_event_read(map, flags)
-    Prototype{.id = 22, .args = {kMap, kAny}, .gpl_only = true},
+    Prototype{.id = 22,
+              .args = {kMap, kAny},
+              .gpl_only = true,
+              .wants_context = true,
+              .native = perf_event_read},
     // get_current_task()
     Prototype{.id = 35, .gpl_only = true, .native = get_current_task},
     // current_task_under_cgroup(map, index)
     Prototype{.id = 37, .args = {kMap, kAny}},
     // perf_event_read_value(map, flags, to, size)
-    Prototype{.id = 55, .args = {kMap, kAny, kOut, kSize}, .gpl_only = true},
+    Prototype{.id = 55,
+              .args = {kMap, kAny, kOut, kSize},
+              .gpl_only = true,
+              .wants_context = true,
+              .native = perf_event_read_value},
     // send_signal(signal), send_signal_thread
     Prototype{.id = 109, .args = {kAny}, .native = send_signal},
     Prototype{.id = 117, .args = {kAny}, .native = send_signal},
