@@ -194,13 +194,13 @@ std::uint32_t deliver(Cpu& cpu,
         xdp::Dispatch dispatch(
             frames.data(), {.tx = nullptr, .outbound = outbound, .program_id = target.program->id});
         const ebpf::RunScope scope(buff);
-        const ebpf::EntryPoint entry = target.program->entry();
-        const void* const self = target.program->self();
-        for (std::uint32_t i = 0; i < n; ++i) {
-            buff.ingress_ifindex = header_of(pages[i])->ingress_ifindex;
-            xdp::point_at(buff, frames[i]);
-            dispatch.take(buff, pages[i], static_cast<std::uint32_t>(entry(&buff, self)));
-        }
+        ebpf::with_runs_of(*target.program, [&](auto&& run) {
+            for (std::uint32_t i = 0; i < n; ++i) {
+                buff.ingress_ifindex = header_of(pages[i])->ingress_ifindex;
+                xdp::point_at(buff, frames[i]);
+                dispatch.take(buff, pages[i], static_cast<std::uint32_t>(run(buff)));
+            }
+        });
         passed = dispatch.finish(cpu.verdicts);
     }
     for (std::uint32_t i = 0; i < passed; ++i) {

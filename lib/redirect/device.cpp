@@ -57,27 +57,27 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
     xdp::set_constants(buff, 0, 0);
     buff.egress_ifindex = egress_ifindex;
     const ebpf::RunScope scope(buff);
-    const ebpf::EntryPoint entry = program.entry();
-    const void* const self = program.self();
     std::array<rte_mbuf*, xdp::kBurstMax> dropped;
     std::uint32_t drops = 0;
     std::uint32_t aborted = 0;
     std::uint32_t passed = 0;
-    for (std::uint32_t i = 0; i < n; ++i) {
-        buff.ingress_ifindex = parcels[i].ingress_ifindex;
-        rte_mbuf* const page = parcels[i].frame.page;
-        xdp::point_at(buff, parcels[i].frame);
-        const auto act = static_cast<std::uint32_t>(entry(&buff, self));
-        if (act == static_cast<std::uint32_t>(ebpf::Verdict::pass)) [[likely]] {
-            frames[passed++] = xdp::frame_of(buff, page);
-            continue;
+    ebpf::with_runs_of(program, [&](auto&& run) {
+        for (std::uint32_t i = 0; i < n; ++i) {
+            buff.ingress_ifindex = parcels[i].ingress_ifindex;
+            rte_mbuf* const page = parcels[i].frame.page;
+            xdp::point_at(buff, parcels[i].frame);
+            const auto act = static_cast<std::uint32_t>(run(buff));
+            if (act == static_cast<std::uint32_t>(ebpf::Verdict::pass)) [[likely]] {
+                frames[passed++] = xdp::frame_of(buff, page);
+                continue;
+            }
+            dropped[drops++] = page;
+            if (act != static_cast<std::uint32_t>(ebpf::Verdict::drop)) {
+                ++aborted;
+                crema_trace_xdp_exception(program.id, act, buff.ingress_ifindex, 0);
+            }
         }
-        dropped[drops++] = page;
-        if (act != static_cast<std::uint32_t>(ebpf::Verdict::drop)) {
-            ++aborted;
-            crema_trace_xdp_exception(program.id, act, buff.ingress_ifindex, 0);
-        }
-    }
+    });
     if (drops != 0) {
         page_pool::recycle_mixed(dropped.data(), drops);
         add(counters_of(egress_ifindex).program_drop, drops - aborted);

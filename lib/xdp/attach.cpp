@@ -187,7 +187,7 @@ Status change(std::uint16_t port_id, const Decision& decide) {
         return forward_error(next);
     }
     if (next->program != nullptr && next->program != state->attachment.program) {
-        CREMA_CHECK(next->program->entry() != nullptr);
+        CREMA_CHECK(next->program->entry() != nullptr && next->program->extension == nullptr);
         if (Status fits = check_fits(*state, *next->program); !fits) {
             return fits;
         }

@@ -38,20 +38,19 @@ inline void run_burst(const ebpf::LoadedProgram& program,
                       std::uint32_t n,
                       Dispatch& dispatch) {
     const ebpf::RunScope scope(buff);
-    const ebpf::EntryPoint entry = program.entry();
-    const void* const self = program.self();
     for (std::uint32_t i = 0; i < n && i < kPrefetchAhead; ++i) {
         rte_prefetch0(frames[i].data);
     }
-    for (std::uint32_t i = 0; i < n; ++i) {
-        if (i + kPrefetchAhead < n) {
-            rte_prefetch0(frames[i + kPrefetchAhead].data);
+    ebpf::with_runs_of(program, [&](auto&& run) {
+        for (std::uint32_t i = 0; i < n; ++i) {
+            if (i + kPrefetchAhead < n) {
+                rte_prefetch0(frames[i + kPrefetchAhead].data);
+            }
+            rte_mbuf* const page = frames[i].page;
+            point_at(buff, frames[i]);
+            dispatch.take(buff, page, static_cast<std::uint32_t>(run(buff)));
         }
-        rte_mbuf* const page = frames[i].page;
-        point_at(buff, frames[i]);
-        const std::uint64_t r0 = entry(&buff, self);
-        dispatch.take(buff, page, static_cast<std::uint32_t>(r0));
-    }
+    });
 }
 
 /// The constant part of a burst's XdpBuff.

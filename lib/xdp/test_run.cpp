@@ -72,6 +72,34 @@ Status check(const TestRunContext& context, std::size_t bytes) {
     return {};
 }
 
+/// In bursts, as ports run programs: what programs look at must not go while they run, and who
+/// waits for that gets a turn now and then.
+std::uint64_t run_often(const ebpf::LoadedProgram& program,
+                        ebpf::XdpBuff& buff,
+                        std::uint32_t runs) {
+    constexpr std::uint32_t kRunsAtOnce = 64;
+    Reader reader;
+    std::uint64_t result = 0;
+    for (std::uint32_t done = 0; done < runs;) {
+        const std::uint32_t burst = std::min(runs - done, kRunsAtOnce);
+        reader.enter();
+        {
+            // Ends before the reader leaves: it wakes those who wait at what the program wrote to.
+            const ebpf::RunScope scope(buff);
+            ebpf::with_runs_of(program, [&](auto&& run) {
+                for (std::uint32_t i = 0; i < burst; ++i) {
+                    buff.redirect.kind = ebpf::RedirectTarget::Kind::none;
+                    buff.tail_calls = 0;
+                    result = run(buff);
+                }
+            });
+        }
+        reader.leave();
+        done += burst;
+    }
+    return result;
+}
+
 Result<TestRunResult> run(const ebpf::LoadedProgram& program,
                           std::span<const std::uint8_t> bytes,
                           const TestRunContext& context,
@@ -91,30 +119,9 @@ Result<TestRunResult> run(const ebpf::LoadedProgram& program,
     buff.rx_queue_index = context.rx_queue_index;
     buff.cpu = static_cast<std::uint32_t>(std::max(sched_getcpu(), 0));
 
-    // What the program looks at must not go while it runs; who waits for that gets a turn now and
-    // then.
-    constexpr std::uint32_t kRunsAtOnce = 64;
-    Reader reader;
-    const ebpf::EntryPoint entry = program.entry();
-    const void* const self = program.self();
     const std::uint32_t runs = std::max(repeat, 1U);
-    std::uint64_t result = 0;
     const auto start = std::chrono::steady_clock::now();
-    for (std::uint32_t done = 0; done < runs;) {
-        const std::uint32_t burst = std::min(runs - done, kRunsAtOnce);
-        reader.enter();
-        {
-            // Ends before the reader leaves: it wakes those who wait at what the program wrote to.
-            const ebpf::RunScope scope(buff);
-            for (std::uint32_t i = 0; i < burst; ++i) {
-                buff.redirect.kind = ebpf::RedirectTarget::Kind::none;
-                buff.tail_calls = 0;
-                result = entry(&buff, self);
-            }
-        }
-        reader.leave();
-        done += burst;
-    }
+    const std::uint64_t result = run_often(program, buff, runs);
     const auto spent = std::chrono::steady_clock::now() - start;
     const auto spent_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count();
     const auto meta_bytes = static_cast<std::uint32_t>(buff.data - buff.data_meta);

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The same programs under the kernel and under `crema bpf --`: their output must be equal byte for byte.
 
-usage: crema_bpf_test.py CREMA FACE_TOOL ERRORS_TOOL TIMERS_TOOL BUILD_DIR
+usage: crema_bpf_test.py CREMA FACE_TOOL ERRORS_TOOL TIMERS_TOOL QUERIES_TOOL BUILD_DIR
 
 face_tool runs the XDP programs of an object over packets and shows verdicts, packets and maps; errors_tool shows what bpf(2)
-refuses, and how. Skipped by name where the kernel's bpf(2) is not allowed.
+refuses, and how; queries_tool counts runs, and asks for what XDP programs have not.
+Skipped by name where the kernel's bpf(2) is not allowed.
 """
 import difflib
 import os
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import unittest
 
-CREMA = FACE = ERRORS = TIMERS = ""
+CREMA = FACE = ERRORS = TIMERS = QUERIES = ""
 BUILD = pathlib.Path()
 BPFFS = pathlib.Path("/sys/fs/bpf")
 # Of other tests: what they read from the clock or count between runs is not in their answers.
@@ -86,6 +87,13 @@ class UnderBoth(unittest.TestCase):
         self.assertGreater(kernel.stdout.count("expired: fired 1 "), 20, kernel.stdout + kernel.stderr)
         self.equal(kernel, run(TIMERS, path, under_crema=True))
 
+    def test_counts_and_queries_are_the_same(self):
+        kernel = run(QUERIES, under_crema=False)
+        if "enabled: errno 1" in kernel.stdout:
+            self.skipTest("the kernel does not let us count runs")
+        self.assertIn("after 210: 0, 210 runs, some time", kernel.stdout)
+        self.equal(kernel, run(QUERIES, under_crema=True))
+
     def test_a_difference_is_seen(self):
         kernel = run(FACE, BUILD / "bpf/pass.bpf.o", under_crema=False)
         crema = run(FACE, BUILD / "bpf/drop.bpf.o", under_crema=True)
@@ -95,6 +103,6 @@ class UnderBoth(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    CREMA, FACE, ERRORS, TIMERS = sys.argv[1:5]
-    BUILD = pathlib.Path(sys.argv[5])
+    CREMA, FACE, ERRORS, TIMERS, QUERIES = sys.argv[1:6]
+    BUILD = pathlib.Path(sys.argv[6])
     unittest.main(argv=sys.argv[:1], verbosity=2)

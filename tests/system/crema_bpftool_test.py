@@ -237,7 +237,7 @@ class Bpftool(unittest.TestCase):
         there = {name for name, is_there in self.probe()["program_types"].items() if is_there}
         # The four that libbpf loads to learn what a kernel can do: they load and never run.
         empty = {f"have_{name}_prog_type" for name in ("socket_filter", "kprobe", "tracepoint", "cgroup_sock")}
-        self.assertEqual(there, empty | {"have_xdp_prog_type"})
+        self.assertEqual(there, empty | {"have_xdp_prog_type", "have_ext_prog_type"})
         page = (SOURCE / "docs/crema-bpf.md").read_text(encoding="utf-8")
         for name in empty:
             self.assertIn(f"`{name.removeprefix('have_').removesuffix('_prog_type')}`", page)

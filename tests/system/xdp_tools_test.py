@@ -6,9 +6,11 @@ usage: xdp_tools_test.py CREMA CREMA_TESTPMD BUILD_DIR SOURCE_DIR
 
 What needs a tool, libbpf, or root (for the kernel beside it) is skipped by name where that is missing.
 """
+import ctypes.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +34,10 @@ def tool(name):
 
 def needs(name):
     return unittest.skipIf(tool(name) is None, f"{name} is not installed")
+
+
+def pass_object():
+    return BUILD / "bpf/pass.bpf.o"
 
 
 def drop_object():
@@ -129,9 +135,19 @@ class Tools(unittest.TestCase):
         path = self.start()
         if os.geteuid() != 0:
             self.skipTest("no right to cover /sys/fs/bpf")
-        self.run_tool("xdp-loader", "load", "-m", "native", "net_neta0", drop_object())
-        path.port(lambda xdp: xdp["program"] == "drop" and xdp["rx_xdp_drop"] > 1000)
-        self.assertRegex(self.run_tool("xdp-loader", "status", "net_neta0"), r"net_neta0 +drop +native")
+        self.run_tool("xdp-loader", "load", "-m", "native", "net_neta0", pass_object())
+        path.port(lambda xdp: xdp["program"] == "xdp_dispatcher" and xdp["rx_xdp_pass"] > 1000)
+        self.run_tool("xdp-loader", "load", "-m", "native", "-P", "10", "net_neta0", drop_object())
+        path.port(lambda xdp: xdp["program"] == "xdp_dispatcher" and xdp["rx_xdp_drop"] > 1000)
+        status = self.run_tool("xdp-loader", "status", "net_neta0")
+        self.assertRegex(status, r"net_neta0 +xdp_dispatcher +native")
+        programs = re.findall(r"=> +(\d+) +(\S+)", status)
+        self.assertEqual([(priority, name) for priority, name in programs], [("10", "drop"), ("50", "pass")], status)
+        numbers = dict(re.findall(r"=> +\d+ +(\S+) +(\d+)", status))
+        self.run_tool("xdp-loader", "unload", "net_neta0", "--id", numbers["drop"])
+        before = path.port(lambda xdp: True)["rx_xdp_drop"]
+        path.port(lambda xdp: xdp["rx_xdp_pass"] > 1000)
+        self.assertEqual(path.growth("rx_xdp_drop"), 0, before)
         self.run_tool("xdp-loader", "unload", "net_neta0", "--all")
         path.port(lambda xdp: xdp["program"] is None)
         self.assertRegex(self.run_tool("xdp-loader", "status"), r"net_neta0 +<No XDP program loaded!>")
@@ -158,6 +174,40 @@ class Tools(unittest.TestCase):
         self.assertEqual(path.growth("rx_xdp_drop"), 0)
         self.run_tool("xdp-filter", "unload", "net_neta0")
         path.port(lambda xdp: xdp["program"] is None)
+        self.end()
+
+    @unittest.skipIf(ctypes.util.find_library("bpf") is None, "libbpf is not installed")
+    def test_runs_are_counted_while_somebody_asks(self):
+        path = self.start()
+        asks = """
+import ctypes, json, os, struct, subprocess, sys, time
+sys.path.insert(0, sys.argv[1])
+from extensions import BPF, SILENT, bpf, info, load
+BPF.libbpf_set_print(SILENT)
+program, log = load(sys.argv[2], "drop")
+link = bpf(28, struct.pack("=IIII", program, 32, 37, 0))[0]
+count = lambda: struct.unpack_from("=QQ", info(program), 192)
+time.sleep(0.5)
+print(count() == (0, 0))
+stats = bpf(32, struct.pack("=I", 0))[0]
+print(bpf(32, struct.pack("=I", 1))[0])
+while count()[1] < 1000:
+    time.sleep(0.01)
+print(count()[0] > 0)
+if sys.argv[3]:
+    shown = subprocess.run([sys.argv[3], "-j", "prog", "show", "name", "drop"], capture_output=True, text=True).stdout
+    told = json.loads(shown)
+    print(1000 <= told["run_cnt"] <= count()[1], 0 < told["run_time_ns"] <= count()[0])
+else:
+    print(True, True)
+os.close(stats)
+time.sleep(2.5)
+last = count()
+time.sleep(0.3)
+print(count() == last)
+"""
+        done = path.run(sys.executable, "-c", asks, pathlib.Path(NETLINK).parent, drop_object(), tool("bpftool") or "")
+        self.assertEqual(done.stdout.split(), ["True", "-22", "True", "True", "True", "True"], done.stderr)
         self.end()
 
 

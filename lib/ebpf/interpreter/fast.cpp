@@ -32,6 +32,10 @@ std::uint64_t run(XdpBuff* buff, const void* self) {
                        {reinterpret_cast<std::uintptr_t>(buff)});
 }
 
+std::uint64_t run_extension(XdpBuff& buff, const Image& image, const Arguments& arguments) {
+    return run_trusted(buff, image, 0, arguments);
+}
+
 std::uint64_t run_callback(const Image& image,
                            std::uint32_t first_slot,
                            const Arguments& arguments) {

@@ -127,18 +127,42 @@ Result<const char*> Image::resolve_constant(const Program& program, std::uint32_
     }
 }
 
+const char* Image::resolve_function_call(const Program& program,
+                                         std::uint32_t slot,
+                                         const verifier::Proof* proof) {
+    const std::int64_t first = std::int64_t{slot} + 1 + program.insns[slot].imm;
+    if (first < 0 || first >= static_cast<std::int64_t>(program.insns.size())) {
+        return "a function outside of the program";
+    }
+    Step& step = steps_[slot];
+    step.insn.code = kCallFunction;
+    if (proof != nullptr && proof->insns[slot].function >= 0) {
+        const auto function = static_cast<std::uint32_t>(proof->insns[slot].function);
+        if (function < proof->functions.size() && proof->functions[function].global) {
+            auto& gate = gates_[function];
+            if (gate == nullptr) {
+                gate = std::make_unique<Gate>(nullptr);
+            }
+            step.insn.code = kCallReplaceable;
+            step.operand = reinterpret_cast<std::uintptr_t>(gate.get());
+        }
+    }
+    return nullptr;
+}
+
+void Image::replace(std::uint32_t function, const Image* other) const {
+    if (const auto gate = gates_.find(function); gate != gates_.end()) {
+        gate->second->store(other, std::memory_order_release);
+    }
+}
+
 const char* Image::resolve_call(const Program& program,
                                 std::uint32_t slot,
                                 const verifier::Proof* proof) {
     const Insn& insn = program.insns[slot];
     Step& step = steps_[slot];
     if (insn.src == op::kPseudoCall) {
-        const std::int64_t first = std::int64_t{slot} + 1 + insn.imm;
-        if (first < 0 || first >= static_cast<std::int64_t>(program.insns.size())) {
-            return "a function outside of the program";
-        }
-        step.insn.code = kCallFunction;
-        return nullptr;
+        return resolve_function_call(program, slot, proof);
     }
     if (insn.src == op::kPseudoKfunc) {
         const kfuncs::Function* const function = kfuncs::find(insn.imm);

@@ -6,7 +6,9 @@
 // both).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -33,7 +35,13 @@ inline constexpr std::uint8_t kCallWithContext = op::kJmp | op::kCall | op::kX; 
 inline constexpr std::uint8_t kCallFunction = op::kJmp32 | op::kCall;
 inline constexpr std::uint8_t kCallKfunc = op::kJmp | op::kExit | op::kX;
 inline constexpr std::uint8_t kTailCall = op::kJmp32 | op::kExit;
+inline constexpr std::uint8_t kCallReplaceable = op::kJmp32 | op::kExit | op::kX;  // see Gate
 inline constexpr std::uint8_t kUnserved = op::kJmp32 | op::kCall | op::kX;
+
+class Image;
+
+/// What runs in place of a function that may be replaced while programs run; null: itself.
+using Gate = std::atomic<const Image*>;
 
 class Image {
   public:
@@ -53,6 +61,11 @@ class Image {
     /// Functions whose address the program takes.
     [[nodiscard]] std::span<const Callback> callbacks() const { return callbacks_; }
 
+    /// Calls of a function, by its index in Program::functions, run the first function of `other`
+    /// from now on; null: itself. Nothing happens where there is no such call. Threads: one at a
+    /// time, beside any runs.
+    void replace(std::uint32_t function, const Image* other) const;
+
     /// Natives may call functions of this program, or of one that it tail-calls.
     [[nodiscard]] bool has_callbacks() const { return !callbacks_.empty() || tail_calls_; }
 
@@ -63,6 +76,9 @@ class Image {
                                               std::uint32_t slot,
                                               const verifier::Proof* proof);
     [[nodiscard]] Result<const char*> resolve_constant(const Program& program, std::uint32_t slot);
+    [[nodiscard]] const char* resolve_function_call(const Program& program,
+                                                    std::uint32_t slot,
+                                                    const verifier::Proof* proof);
     [[nodiscard]] const char* resolve_call(const Program& program,
                                            std::uint32_t slot,
                                            const verifier::Proof* proof);
@@ -70,6 +86,7 @@ class Image {
     std::vector<Step> steps_;
     std::vector<const maps::Map*> direct_values_;
     std::vector<Callback> callbacks_;
+    std::map<std::uint32_t, std::unique_ptr<Gate>> gates_;
     bool tail_calls_ = false;
 };
 

@@ -16,6 +16,9 @@ namespace crema::ebpf::interpreter {
 /// proof.
 std::uint64_t run(XdpBuff* buff, const void* self);
 
+/// Runs the first function of an extension inside of a run.
+std::uint64_t run_extension(XdpBuff& buff, const Image& image, const Arguments& arguments);
+
 /// Runs one function outside of any packet (timers). Natives that want a context get an empty one.
 std::uint64_t run_callback(const Image& image,
                            std::uint32_t first_slot,

@@ -115,6 +115,8 @@ class Activation {
     [[gnu::always_inline]] bool store(const Insn& insn, Cpu& cpu);
     template <typename Word>
     [[nodiscard]] bool atomic(const Insn& insn, Cpu& cpu);
+    [[nodiscard]] bool call_function(const Insn& insn, Cpu& cpu);
+    [[nodiscard]] bool call_replaceable(const Step& step, Cpu& cpu);
     [[nodiscard]] bool call_helper(const Step& step, bool with_context, Cpu& cpu);
     void call_kfunc(const Step& step, Cpu& cpu);
     [[nodiscard]] bool tail_call(Cpu& cpu);
@@ -181,6 +183,28 @@ bool Activation<Watch>::leave_frame(Cpu& cpu) {
     if constexpr (Watch::kChecks) {
         watch_.returned(cpu.regs);
     }
+    return true;
+}
+
+template <typename Watch>
+bool Activation<Watch>::call_function(const Insn& insn, Cpu& cpu) {
+    if (!enter_frame(cpu)) {
+        return false;
+    }
+    cpu.slot += static_cast<std::uint64_t>(std::int64_t{insn.imm});
+    return true;
+}
+
+/// As any function, but where an extension stands for it.
+template <typename Watch>
+bool Activation<Watch>::call_replaceable(const Step& step, Cpu& cpu) {
+    const auto& gate = *reinterpret_cast<const Gate*>(step.operand);
+    const Image* const other = gate.load(std::memory_order_acquire);
+    if (other == nullptr) {
+        return call_function(step.insn, cpu);
+    }
+    Registers& regs = cpu.regs;
+    regs[0] = run_extension(buff_, *other, {regs[1], regs[2], regs[3], regs[4], regs[5]});
     return true;
 }
 
@@ -393,11 +417,10 @@ inline bool Activation<Watch>::execute(const Step& step, Cpu& cpu) {
         } else {
             --left;
         }
+    } else if constexpr (Code == kCallReplaceable) {
+        return call_replaceable(step, cpu);
     } else if constexpr (Code == kCallFunction) {
-        if (!enter_frame(cpu)) {
-            return false;
-        }
-        cpu.slot += static_cast<std::uint64_t>(std::int64_t{insn.imm});
+        return call_function(insn, cpu);
     } else if constexpr (Code == (op::kJmp | op::kExit)) {
         return leave_frame(cpu);
     } else if constexpr (Code == kTailCall) {

@@ -8,6 +8,7 @@
 // Sources: rte_bpf.h, and the layout of struct rte_bpf in DPDK 21.11 to 26.03, checked before use.
 #include "lib/ebpf/lowering/dpdk_jit.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -126,6 +127,14 @@ Result<Compiled> compile_function(const std::vector<Insn>& insns,
 
 }  // namespace
 
+void Code::replace(std::uint32_t function, std::uint64_t address) const {
+    for (const Function& each : functions_) {
+        if (each.function == function && each.gate >= 0) {
+            gates_.lead(static_cast<std::size_t>(each.gate), address != 0 ? address : each.address);
+        }
+    }
+}
+
 void Code::Destroy::operator()(rte_bpf* handle) const {
     rte_bpf_destroy(handle);
 }
@@ -137,6 +146,15 @@ Result<Code> compile(const Lowered& lowered) {
     Code code;
     code.addresses_ = std::make_unique<std::uint64_t[]>(lowered.functions.size());
     code.handles_.reserve(lowered.functions.size());  // nothing may fail between load and here
+    code.functions_.reserve(lowered.functions.size());
+    auto gates = Gates::make(static_cast<std::size_t>(
+        std::count_if(lowered.functions.begin(), lowered.functions.end(),
+                      [](const LoweredFunction& function) { return function.is_replaceable; })));
+    if (!gates) {
+        return forward_error(gates);
+    }
+    code.gates_ = std::move(*gates);
+    std::size_t gates_used = 0;
     for (std::size_t f = 0; f < lowered.functions.size(); f++) {
         const LoweredFunction& function = lowered.functions[f];
         std::vector<Insn> insns = function.insns;
@@ -150,7 +168,10 @@ Result<Code> compile(const Lowered& lowered) {
             natives.push_back(reinterpret_cast<std::uintptr_t>(native));
         }
         for (const Callee& callee : function.callees) {
-            natives[callee.native] = code.addresses_[callee.function];
+            const Code::Function& called = code.functions_[callee.function];
+            natives[callee.native] =
+                called.gate >= 0 ? code.gates_.address(static_cast<std::size_t>(called.gate))
+                                 : called.address;
         }
         const auto compiled = compile_function(insns, natives, function.stack_bytes);
         if (!compiled) {
@@ -159,6 +180,11 @@ Result<Code> compile(const Lowered& lowered) {
         code.handles_.emplace_back(compiled->handle);
         // The one argument of the first function is passed as a pointer either way.
         code.functions_.push_back(compiled->function);
+        code.functions_.back().function = function.function;
+        if (function.is_replaceable) {
+            code.gates_.lead(gates_used, compiled->function.address);
+            code.functions_.back().gate = static_cast<std::int32_t>(gates_used++);
+        }
         code.addresses_[f] = compiled->function.address;
         code.bytes_ += compiled->function.bytes;
     }

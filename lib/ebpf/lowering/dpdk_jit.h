@@ -11,6 +11,7 @@
 
 #include "lib/base/result.h"
 #include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/lowering/gates.h"
 #include "lib/ebpf/lowering/lower.h"
 
 struct rte_bpf;
@@ -30,6 +31,8 @@ class Code {
     struct Function {
         std::uint64_t address = 0;
         std::size_t bytes = 0;
+        std::int32_t gate = -1;      // for calls; -1: they go to the address
+        std::uint32_t function = 0;  // index in Program::functions
     };
 
     /// Where a run starts.
@@ -40,6 +43,11 @@ class Code {
 
     /// In the order of Lowered::functions.
     [[nodiscard]] const std::vector<Function>& functions() const { return functions_; }
+
+    /// Calls of a function, by its index in Program::functions, go to `address` from now on; 0: to
+    /// the function itself. Nothing happens where no call was compiled. A call that is under way
+    /// ends where it is. Threads: one at a time.
+    void replace(std::uint32_t function, std::uint64_t address) const;
 
     /// Of all functions.
     [[nodiscard]] std::size_t bytes() const { return bytes_; }
@@ -53,6 +61,7 @@ class Code {
 
     std::vector<std::unique_ptr<rte_bpf, Destroy>> handles_;
     std::vector<Function> functions_;
+    Gates gates_;
     // Of the functions, read by compiled code (AddressOf).
     std::unique_ptr<std::uint64_t[]> addresses_;
     std::size_t bytes_ = 0;

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "lib/ebpf/abi/callback_context.h"
+#include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/maps/prog_array.h"
 #include "lib/ebpf/program/instruction.h"
 
@@ -109,6 +110,18 @@ std::uint64_t current_context(std::uint64_t /*r1*/,
                               std::uint64_t /*r3*/,
                               std::uint64_t /*r4*/,
                               std::uint64_t /*r5*/) {
+    return t_callback_context;
+}
+
+std::uint64_t running_context(std::uint64_t /*r1*/,
+                              std::uint64_t /*r2*/,
+                              std::uint64_t /*r3*/,
+                              std::uint64_t /*r4*/,
+                              std::uint64_t /*r5*/) {
+    // A callback that runs on its own has no scope; who runs it has left a context.
+    if (const XdpBuff* const buff = RunScope::current(); buff != nullptr) {
+        t_callback_context = reinterpret_cast<std::uintptr_t>(buff);
+    }
     return t_callback_context;
 }
 

@@ -23,6 +23,10 @@ NativeFunction enter_context;
 /// Result: the context.
 NativeFunction current_context;
 
+/// For extensions that are called without it. Result: the context of whoever runs programs on this
+/// thread (RunScope), left for functions that get none.
+NativeFunction running_context;
+
 /// r1 program array, r2 index of 32 bits. Result: maps::TailTarget, or 0.
 NativeFunction find_tail_target;
 

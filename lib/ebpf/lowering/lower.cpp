@@ -41,6 +41,8 @@ Result<Lowered> rewrite(const Program& program,
         if (!one) {
             return forward_error(one);
         }
+        one->function = function;
+        one->is_replaceable = function < proof.functions.size() && proof.functions[function].global;
         lowered.functions.push_back(std::move(*one));
     }
     return lowered;

@@ -38,6 +38,8 @@ struct LoweredFunction {
     std::vector<Callee> callees{};
     std::vector<AddressOf> addresses{};
     std::uint32_t stack_bytes = 0;  // frame incl. own slots, aligned for helper calls
+    std::uint32_t function = 0;     // index in Program::functions
+    bool is_replaceable = false;    // calls of it look up what runs (gates.h)
 };
 
 struct Lowered {

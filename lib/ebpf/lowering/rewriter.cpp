@@ -170,17 +170,19 @@ void Rewriter::share_context() {
     }
 }
 
-void Rewriter::fetch_context() {
+void Rewriter::fetch_context(Native from) {
     live_out_ = flow_.live_in[range_.first];
-    call_intrinsic({.native = current_context, .result_slot = context_slot(), .result = kR0});
+    call_intrinsic({.native = from, .result_slot = context_slot(), .result = kR0});
 }
 
 void Rewriter::prologue() {
     if (own_plan().needs_context) {
-        if (function_ == 0) {
+        if (function_ != 0) {
+            fetch_context(current_context);
+        } else if (proof_.starts_with_context) {
             share_context();
         } else {
-            fetch_context();
+            fetch_context(running_context);
         }
     }
     if (own_plan().needs_counter) {

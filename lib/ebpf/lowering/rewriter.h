@@ -104,7 +104,7 @@ class Rewriter {
     // Start of the function (rewriter.cpp).
     void prologue();
     void share_context();
-    void fetch_context();
+    void fetch_context(Native from);
     [[nodiscard]] std::uint32_t stack_bytes() const;
 
     [[nodiscard]] const FunctionPlan& own_plan() const { return plan_.functions[function_]; }

@@ -87,6 +87,12 @@ int ProgArray::do_update(const void* key, const void* value, std::uint64_t flags
     if (!admits(program.traits)) {
         return -EINVAL;
     }
+    if (program.as_member != nullptr) {
+        program.program = program.as_member(program.program);
+        if (program.program == nullptr) {
+            return -EBUSY;
+        }
+    }
     replace(index, std::make_unique<TailTarget>(TailTarget{.entry = program.entry,
                                                            .self = program.self,
                                                            .program_id = program.id,

@@ -49,6 +49,10 @@ struct ProgramRef {
     ProgramTraits traits{};
     EntryPoint entry = nullptr;  // what a tail call enters, with self
     const void* self = nullptr;
+    /// The program for a slot of an array of programs; null: it may not be in one now (EBUSY).
+    /// Without the function it always may.
+    std::shared_ptr<const LoadedProgram> (*as_member)(
+        const std::shared_ptr<const LoadedProgram>& program) = nullptr;
     int error = -EBADF;  // no program: -EBADF not open, -EINVAL something else
 };
 

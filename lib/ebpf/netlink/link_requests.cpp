@@ -103,6 +103,9 @@ Result<std::shared_ptr<const LoadedProgram>> program_of(std::int32_t fd) {
     if (object == nullptr) {
         return fail(-error, "");
     }
+    if (object->program->extension != nullptr) {
+        return fail(EINVAL, "");
+    }
     return object->program;
 }
 

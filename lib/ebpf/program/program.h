@@ -57,7 +57,11 @@ struct Program {
     bool has_fd_array = false;
     bool has_frags = false;         // BPF_F_XDP_HAS_FRAGS
     bool strict_alignment = false;  // BPF_F_STRICT_ALIGNMENT: no access may be unaligned
-    bool test_state_freq = false;   // BPF_F_TEST_STATE_FREQ: a state to prune with at each chance
+    /// BPF_PROG_TYPE_EXT: runs in the place of a function of another program, with the arguments of
+    /// its first function's prototype.
+    bool is_extension = false;
+    bool may_move_packet = true;   // an extension: the replaced function may, too
+    bool test_state_freq = false;  // BPF_F_TEST_STATE_FREQ: a state to prune with at each chance
 };
 
 inline constexpr std::uint32_t kAttachXdpDevmap = 33, kAttachXdpCpumap = 35, kAttachXdp = 37;

@@ -21,6 +21,7 @@
 #include "lib/ebpf/supervise/trap.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/pins.h"
+#include "lib/ebpf/syscall/run_stats.h"
 
 namespace crema::ebpf::supervise {
 namespace {
@@ -166,6 +167,7 @@ void ControlSocket::work() {
             accept_one();
         }
         std::erase_if(supervisors_, [](const auto& one) { return one->finished(); });
+        run_stats::follow_sysctl();
         collect_objects();
     }
 }

@@ -45,9 +45,10 @@ std::string text_of(const syscall::ProgramObject& object) {
     const LoadedProgram& loaded = *object.program;
     return fmt::format(
         "prog_type:\t{}\nprog_jited:\t{}\nprog_tag:\t{}\nmemlock:\t{}\nprog_id:\t{}\n"
-        "run_time_ns:\t0\nrun_cnt:\t0\nrecursion_misses:\t0\nverified_insns:\t{}\n",
-        static_cast<unsigned>(BPF_PROG_TYPE_XDP), loaded.image == nullptr ? 1 : 0,
-        syscall::tag_text(loaded.tag), syscall::whole_pages(loaded), loaded.id,
+        "run_time_ns:\t{}\nrun_cnt:\t{}\nrecursion_misses:\t0\nverified_insns:\t{}\n",
+        static_cast<unsigned>(loaded.extension != nullptr ? BPF_PROG_TYPE_EXT : BPF_PROG_TYPE_XDP),
+        loaded.image == nullptr ? 1 : 0, syscall::tag_text(loaded.tag),
+        syscall::whole_pages(loaded), loaded.id, loaded.stats.ns(), loaded.stats.runs(),
         loaded.verified_insns);
 }
 
@@ -63,11 +64,22 @@ std::string text_of(const syscall::EventObject& /*object*/) {
     return {};
 }
 
+std::string text_of(const syscall::StatsObject& /*object*/) {
+    return {};
+}
+
 std::string text_of(const syscall::LinkObject& object) {
-    const auto program = object.link->program();
-    return fmt::format("link_type:\txdp\nlink_id:\t{}\nprog_tag:\t{}\nprog_id:\t{}\nifindex:\t{}\n",
-                       object.link->id(), syscall::tag_text(program->tag), program->id,
-                       object.link->ifindex());
+    const syscall::Link& link = *object.link;
+    const auto program = link.program();
+    const syscall::LinkPlace place = link.place();
+    const bool at_port = place.program_id == 0;
+    const std::string where =
+        at_port ? fmt::format("ifindex:\t{}\n", place.ifindex)
+                : fmt::format("attach_type:\t0\ntarget_obj_id:\t{}\ntarget_btf_id:\t{}\n",
+                              place.program_id, place.btf_type);
+    return fmt::format("link_type:\t{}\nlink_id:\t{}\nprog_tag:\t{}\nprog_id:\t{}\n{}",
+                       at_port ? "xdp" : "tracing", link.id(), syscall::tag_text(program->tag),
+                       program->id, where);
 }
 
 /// A file that reads as `text`.

@@ -28,6 +28,7 @@
 #include "lib/ebpf/supervise/private_commands.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/perf_events.h"
+#include "lib/ebpf/syscall/run_stats.h"
 #include "lib/ebpf/syscall/serve.h"
 #include "lib/ebpf/syscall/session.h"
 
@@ -69,6 +70,7 @@ std::optional<seccomp_notif> receive(State& state) {
             return std::nullopt;
         }
         if (ready == 0) {
+            run_stats::follow_sysctl();
             collect_objects();
         }
         if (ready <= 0) {
@@ -275,6 +277,7 @@ void collect_objects() {
 Result<std::unique_ptr<Supervisor>> Supervisor::start(UniqueFd listener, Options options) {
     survive_broken_leases();
     auto state = std::make_shared<State>();
+    run_stats::follow_sysctl();
     take_turns(listener.get());
     state->listener = std::move(listener);
     state->stop.reset(::eventfd(0, EFD_CLOEXEC));

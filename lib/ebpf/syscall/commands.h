@@ -56,6 +56,10 @@ long prog_test_run(Call& call);
 long link_create(Call& call);
 long link_update(Call& call);
 long link_detach(Call& call);
+long raw_tracepoint_open(Call& call);
+long enable_stats(Call& call);
+long prog_query(Call& call);
+long task_fd_query(Call& call);
 
 /// BPF_F_RDONLY and BPF_F_WRONLY of a command that opens a map. 0 or -EINVAL.
 inline int read_access(std::uint32_t flags, Access& access) {

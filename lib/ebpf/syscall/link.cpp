@@ -17,11 +17,22 @@ std::uint32_t next_id() {
 
 }  // namespace
 
-Result<std::shared_ptr<Link>> Link::attach(std::uint32_t ifindex,
-                                           std::shared_ptr<const LoadedProgram> program,
-                                           std::uint32_t flags) {
+Link::Link() : id_(next_id()) {}
+
+int Link::update(const std::shared_ptr<const LoadedProgram>& /*next*/,
+                 const LoadedProgram* /*expected*/) {
+    return -EINVAL;
+}
+
+int Link::detach() {
+    return -EOPNOTSUPP;
+}
+
+Result<std::shared_ptr<Link>> PortLink::attach(std::uint32_t ifindex,
+                                               std::shared_ptr<const LoadedProgram> program,
+                                               std::uint32_t flags) {
     // Made first: nothing may fail between the port's consent and the link that lets go of it.
-    auto link = std::make_shared<Link>(0, program);
+    auto link = std::make_shared<PortLink>(program);
     if (const Status done = port_hooks().change(
             ifindex,
             {.program = std::move(program), .expected = nullptr, .flags = flags, .by_link = true});
@@ -29,27 +40,27 @@ Result<std::shared_ptr<Link>> Link::attach(std::uint32_t ifindex,
         return forward_error(done);
     }
     link->ifindex_ = ifindex;
-    return link;
+    return std::shared_ptr<Link>(std::move(link));
 }
 
-Link::Link(std::uint32_t ifindex, std::shared_ptr<const LoadedProgram> program)
-    : id_(next_id()), ifindex_(ifindex), program_(std::move(program)) {}
+PortLink::PortLink(std::shared_ptr<const LoadedProgram> program) : program_(std::move(program)) {}
 
-Link::~Link() {
-    detach();
+PortLink::~PortLink() {
+    let_go();
 }
 
-std::uint32_t Link::ifindex() const {
+LinkPlace PortLink::place() const {
     const std::lock_guard lock(mutex_);
-    return ifindex_;
+    return {.ifindex = ifindex_};
 }
 
-std::shared_ptr<const LoadedProgram> Link::program() const {
+std::shared_ptr<const LoadedProgram> PortLink::program() const {
     const std::lock_guard lock(mutex_);
     return program_;
 }
 
-int Link::update(const std::shared_ptr<const LoadedProgram>& next, const LoadedProgram* expected) {
+int PortLink::update(const std::shared_ptr<const LoadedProgram>& next,
+                     const LoadedProgram* expected) {
     const std::lock_guard lock(mutex_);
     if (ifindex_ == 0) {
         return -ENOLINK;
@@ -57,7 +68,8 @@ int Link::update(const std::shared_ptr<const LoadedProgram>& next, const LoadedP
     if (expected != nullptr && expected != program_.get()) {
         return -EPERM;
     }
-    if (next->program.expected_attach_type != program_->program.expected_attach_type) {
+    if (next->extension != nullptr ||
+        next->program.expected_attach_type != program_->program.expected_attach_type) {
         return -EINVAL;
     }
     if (next == program_) {
@@ -70,7 +82,12 @@ int Link::update(const std::shared_ptr<const LoadedProgram>& next, const LoadedP
     return result == -ENODEV ? -ENOLINK : result;
 }
 
-void Link::detach() {
+int PortLink::detach() {
+    let_go();
+    return 0;
+}
+
+void PortLink::let_go() {
     const std::lock_guard lock(mutex_);
     if (ifindex_ != 0) {
         port_hooks().detach(ifindex_, *program_);

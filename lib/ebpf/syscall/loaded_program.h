@@ -17,6 +17,9 @@
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/program/program.h"
 #include "lib/ebpf/program/tag.h"
+#include "lib/ebpf/syscall/replacement.h"
+#include "lib/ebpf/syscall/run_stats.h"
+#include "lib/ebpf/verifier/verify.h"
 
 namespace crema::ebpf {
 
@@ -81,13 +84,29 @@ struct LoadedProgram {
     DebugRecords debug;
     mutable BoundMaps bound_maps;
     std::unique_ptr<maps::CallbackOwner> timer_callbacks;  // null: it has none
+    std::vector<verifier::FunctionFacts> facts;  // as Program::functions
+    std::unique_ptr<Extension> extension;        // only of extensions
+    mutable Replacements replacements;
+    mutable RunStats stats;
 
-    /// A run is entry()(&buff, self()).
+    /// Where its own first function starts.
     [[nodiscard]] EntryPoint entry() const {
         return image != nullptr ? interpreter::run : code.entry();
     }
 
     [[nodiscard]] const void* self() const { return image.get(); }
+
+    [[nodiscard]] Start own_start() const { return {.entry = entry(), .self = self()}; }
+
+    /// Where a run starts now: an extension may stand for the first function. Holds for one burst.
+    [[nodiscard]] Start start() const {
+        const Start* const other = replacements.first.load(std::memory_order_acquire);
+        return other != nullptr ? *other : own_start();
+    }
+
+    [[nodiscard]] bool moves_packet(std::uint32_t function) const {
+        return function < facts.size() && facts[function].moves_packet;
+    }
 };
 
 }  // namespace crema::ebpf

@@ -68,10 +68,17 @@ long link_info(const Link& link, InfoBuffer& buffer) {
         return err;
     }
     info = {};
-    info.type = BPF_LINK_TYPE_XDP;
     info.id = link.id();
     info.prog_id = link.program()->id;
-    info.xdp.ifindex = link.ifindex();
+    const LinkPlace place = link.place();
+    if (place.program_id == 0) {
+        info.type = BPF_LINK_TYPE_XDP;
+        info.xdp.ifindex = place.ifindex;
+    } else {
+        info.type = BPF_LINK_TYPE_TRACING;
+        info.tracing.target_obj_id = place.program_id;
+        info.tracing.target_btf_id = place.btf_type;
+    }
     return buffer.write(info);
 }
 

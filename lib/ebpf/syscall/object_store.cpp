@@ -51,7 +51,7 @@ int value_memory_of(const StoredObject& object) {
 /// What /proc/PID/fd shows behind "/memfd:"; tools look for these words.
 const char* name_of(const StoredObject& object) {
     static constexpr std::array<const char*, std::variant_size_v<StoredObject>> kNames = {
-        "bpf-map", "bpf-prog", "btf", "bpf-prog", "bpf_link", "bpf-perf_event"};
+        "bpf-map", "bpf-prog", "btf", "bpf-prog", "bpf_link", "bpf-perf_event", "bpf-stats"};
     return kNames[object.index()];
 }
 

@@ -64,6 +64,11 @@ struct LinkObject {
     std::shared_ptr<Link> link;
 };
 
+/// ENABLE_STATS: runs are counted for as long as it is open.
+struct StatsObject {
+    std::shared_ptr<run_stats::User> user;
+};
+
 /// A program of another type that libbpf loads to learn what the kernel can do, or one that was
 /// refused in a session that goes on. It has no code: nothing in this process can run it.
 struct ProbeProgram {};
@@ -73,8 +78,13 @@ struct EventObject {
     std::shared_ptr<maps::PerfEvent> event;
 };
 
-using StoredObject =
-    std::variant<MapObject, ProgramObject, BtfObject, ProbeProgram, LinkObject, EventObject>;
+using StoredObject = std::variant<MapObject,
+                                  ProgramObject,
+                                  BtfObject,
+                                  ProbeProgram,
+                                  LinkObject,
+                                  EventObject,
+                                  StatsObject>;
 
 namespace object_store {
 

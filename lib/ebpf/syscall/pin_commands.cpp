@@ -108,7 +108,8 @@ long object_pin(Call& call) {
     int error = 0;
     auto object = object_store::find(static_cast<int>(attr.bpf_fd), &error);
     if (object == nullptr || std::holds_alternative<BtfObject>(*object) ||
-        std::holds_alternative<EventObject>(*object)) {
+        std::holds_alternative<EventObject>(*object) ||
+        std::holds_alternative<StatsObject>(*object)) {
         return -EINVAL;  // also for one that is not open
     }
     std::string path;

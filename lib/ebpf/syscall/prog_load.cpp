@@ -5,6 +5,9 @@
 // a LoadedProgram goes to the store. There is no other way to one, so nothing runs that was not
 // proved.
 //
+// An extension (freplace) is proved and built alike, from the prototype of what it replaces
+// (extension.h).
+//
 // libbpf also loads tiny programs of other types to learn what the kernel can do. They are looked
 // at, get a descriptor and no code. Real programs of other types are refused.
 #include <algorithm>
@@ -23,6 +26,7 @@
 #include "lib/ebpf/program/tag.h"
 #include "lib/ebpf/syscall/commands.h"
 #include "lib/ebpf/syscall/debug_info.h"
+#include "lib/ebpf/syscall/extension.h"
 #include "lib/ebpf/syscall/map_references.h"
 #include "lib/ebpf/syscall/user_memory.h"
 #include "lib/ebpf/verifier/verify.h"
@@ -78,7 +82,8 @@ const char* unserved_attribute(const bpf_attr& attr) {
     if (attr.prog_ifindex != 0 && (attr.prog_flags & kDeviceBound) == 0) {
         return "programs that run in a device";
     }
-    if (attr.attach_btf_id != 0 || attr.attach_prog_fd != 0) {
+    if (attr.prog_type != BPF_PROG_TYPE_EXT &&
+        (attr.attach_btf_id != 0 || attr.attach_prog_fd != 0)) {
         return "attach targets of an XDP program";
     }
     return nullptr;
@@ -88,7 +93,60 @@ const char* unserved_attribute(const bpf_attr& attr) {
 struct Told {
     ProgramTag tag{};
     DebugRecords debug;
+    std::unique_ptr<Extension> extension;
 };
+
+/// The program that an extension is for; null: it names none.
+Result<std::shared_ptr<const LoadedProgram>> target_of(const bpf_attr& attr,
+                                                       const std::string& name) {
+    constexpr std::uint32_t kTypesMax = 0xfffff;  // ids of BTF types
+    if (attr.expected_attach_type != 0 || attr.attach_btf_id > kTypesMax) {
+        return fail(EINVAL, "program {}: an extension has no attach type, and names a function",
+                    name);
+    }
+    if (attr.attach_prog_fd == 0) {
+        return std::shared_ptr<const LoadedProgram>();
+    }
+    int error = 0;
+    const auto object = object_store::find(static_cast<int>(attr.attach_prog_fd), &error);
+    if (object != nullptr && std::holds_alternative<BtfObject>(*object)) {
+        // The field may name types of the kernel instead, and those that are no program's.
+        return fail(maps::kNotSupported, "program {}: descriptor {} is BTF, not a program", name,
+                    attr.attach_prog_fd);
+    }
+    const auto* target = object != nullptr ? std::get_if<ProgramObject>(object.get()) : nullptr;
+    if (target == nullptr) {
+        return fail(EINVAL, "program {}: descriptor {} is no program", name, attr.attach_prog_fd);
+    }
+    return target->program;
+}
+
+/// Makes an extension of `program`, whose functions and types are known.
+Status read_extension(const bpf_attr& attr, Program& program, Told& told) {
+    if (program.bound_ifindex != 0 || (attr.prog_flags & kDeviceBound) != 0) {
+        return fail(EINVAL, "program {}: an extension goes where its target goes: it is not bound",
+                    program.name);
+    }
+    auto target = target_of(attr, program.name);
+    if (!target) {
+        return forward_error(target);
+    }
+    auto replaced = find_replaced(std::move(*target), attr.attach_btf_id, program);
+    if (!replaced) {
+        return fail(replaced.error().code, "program {}: {}", program.name,
+                    replaced.error().message);
+    }
+    program.is_extension = true;
+    program.may_move_packet = replaced->program->moves_packet(replaced->function);
+    program.expected_attach_type = replaced->program->program.expected_attach_type;
+    program.bound_ifindex = replaced->program->program.bound_ifindex;
+    told.extension = std::make_unique<Extension>();
+    told.extension->function = replaced->function;
+    told.extension->btf_type = replaced->btf_type;
+    told.extension->attach_type = program.expected_attach_type;
+    told.extension->target = std::move(replaced->program);
+    return {};
+}
 
 Result<Program> read_attributes(const bpf_attr& attr, Told& told) {
     constexpr std::size_t kLicenseBytesMax = 127;
@@ -126,6 +184,11 @@ Result<Program> read_attributes(const bpf_attr& attr, Told& told) {
     }
     if (auto resolved = resolve_maps(program, attr.fd_array); !resolved) {
         return forward_error(resolved);
+    }
+    if (attr.prog_type == BPF_PROG_TYPE_EXT) {
+        if (auto read = read_extension(attr, program, told); !read) {
+            return forward_error(read);
+        }
     }
     return program;
 }
@@ -259,6 +322,7 @@ Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
     loaded->id = next_id.fetch_add(1, std::memory_order_relaxed);
     loaded->program = std::move(program);
     loaded->verified_insns = proof->processed_insns;
+    loaded->facts = proof->functions;
     loaded->load_time_ns = now_since_boot_ns();
     loaded->uid = getuid();
     judgement.compile_ns = elapsed_ns(proved);
@@ -266,7 +330,7 @@ Result<std::shared_ptr<LoadedProgram>> prove_and_build(Program& program,
 }
 
 /// Attributes to a program in the form of the store. `judgement` gets all but the verdict.
-Result<ProgramObject> load_xdp(const bpf_attr& attr, Judgement& judgement) {
+Result<ProgramObject> load_program(const bpf_attr& attr, Judgement& judgement) {
     Told told;
     auto program = read_attributes(attr, told);
     if (!program) {
@@ -280,8 +344,18 @@ Result<ProgramObject> load_xdp(const bpf_attr& attr, Judgement& judgement) {
         judgement.program = std::move(*program);
         return forward_error(loaded);
     }
+    if (told.extension != nullptr) {
+        const Status fits =
+            check_arguments(*told.extension->target, told.extension->function, **loaded);
+        if (!fits) {
+            judgement.log += fits.error().message + "\n";
+            return fail(fits.error().code, "program {}: {}", (*loaded)->program.name,
+                        fits.error().message);
+        }
+    }
     (*loaded)->tag = told.tag;
     (*loaded)->debug = std::move(told.debug);
+    (*loaded)->extension = std::move(told.extension);
     return ProgramObject{.program = std::move(*loaded)};
 }
 
@@ -345,11 +419,12 @@ long prog_load(Call& call) {
     if (is_probe_type(attr.prog_type)) {
         return load_probe(attr);
     }
-    if (attr.prog_type != BPF_PROG_TYPE_XDP) {
-        return refuse(EINVAL, "program type {} is not served, only XDP (6)", attr.prog_type);
+    if (attr.prog_type != BPF_PROG_TYPE_XDP && attr.prog_type != BPF_PROG_TYPE_EXT) {
+        return refuse(EINVAL, "program type {} is not served, only XDP (6) and extensions (28)",
+                      attr.prog_type);
     }
     Judgement judgement;
-    auto object = load_xdp(attr, judgement);
+    auto object = load_program(attr, judgement);
     if (!object && judgement.log.empty()) {
         // refused before or behind the verifier
         judgement.log = object.error().message + "\n";

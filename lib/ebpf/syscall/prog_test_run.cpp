@@ -153,6 +153,9 @@ long prog_test_run(Call& call) {
         return -EINVAL;
     }
     const LoadedProgram& program = *held->program;
+    if (program.extension != nullptr) {
+        return -maps::kNotSupported;
+    }
     if (const int err = check_request(call, program.program); err != 0) {
         return err;
     }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -131,6 +132,18 @@ int write_code(const LoadedProgram& loaded, bpf_prog_info& info) {
     return err == 0 ? InfoBuffer::write_array(info.prog_tags, info.nr_prog_tags, tags) : err;
 }
 
+/// What an extension was loaded for; the program is forgotten once it was put in its place.
+void set_target(const LoadedProgram& loaded, bpf_prog_info& info) {
+    info.attach_btf_obj_id = 0;
+    info.attach_btf_id = 0;
+    if (loaded.extension != nullptr) {
+        const std::lock_guard lock(loaded.extension->mutex);
+        const auto& target = loaded.extension->target;
+        info.attach_btf_obj_id = target != nullptr ? target->program.btf->id() : 0;
+        info.attach_btf_id = loaded.extension->btf_type;
+    }
+}
+
 int write_debug_records(const LoadedProgram& loaded, bpf_prog_info& info) {
     // Which machine code belongs to which line is not kept.
     info.nr_jited_line_info = 0;
@@ -147,7 +160,7 @@ long program_info(const LoadedProgram& loaded, InfoBuffer& buffer) {
     if (const int err = buffer.read(info, kProgInfoBytes); err != 0) {
         return err;
     }
-    info.type = BPF_PROG_TYPE_XDP;
+    info.type = loaded.extension != nullptr ? BPF_PROG_TYPE_EXT : BPF_PROG_TYPE_XDP;
     info.id = loaded.id;
     std::copy(loaded.tag.begin(), loaded.tag.end(), info.tag);
     info.load_time = loaded.load_time_ns;
@@ -165,14 +178,15 @@ long program_info(const LoadedProgram& loaded, InfoBuffer& buffer) {
         !agree_on_size(info.nr_jited_line_info, info.jited_line_info_rec_size, kJitedLineBytes)) {
         return -EINVAL;
     }
-    info.run_time_ns = 0;
-    info.run_cnt = 0;
+    info.run_time_ns = loaded.stats.ns();
+    info.run_cnt = loaded.stats.runs();
     info.recursion_misses = 0;
     info.verified_insns = static_cast<std::uint32_t>(loaded.verified_insns);
     if (const int err = write_code(loaded, info); err != 0) {
         return err;
     }
     info.btf_id = loaded.program.btf != nullptr ? loaded.program.btf->id() : 0;
+    set_target(loaded, info);
     if (const int err = write_debug_records(loaded, info); err != 0) {
         return err;
     }

@@ -25,6 +25,14 @@ struct Command {
 // path_fd, behind what the headers this is built with know
 constexpr std::size_t kPathFdEnd = FIELD_END(file_flags) + sizeof(std::int32_t);
 
+// with the cookie behind what the headers know
+constexpr std::size_t kRawTracepointEnd =
+    offsetof(bpf_attr, raw_tracepoint) + 2 * sizeof(std::uint64_t) + sizeof(std::uint64_t);
+
+// with link_ids, link_attach_flags and revision behind what the headers know
+constexpr std::size_t kQueryEnd =
+    offsetof(bpf_attr, query.prog_attach_flags) + 4 * sizeof(std::uint64_t);
+
 constexpr Command kCommands[] = {
     {map_create, FIELD_END(map_extra), BPF_MAP_CREATE, true},
     {map_lookup, FIELD_END(flags), BPF_MAP_LOOKUP_ELEM, false},
@@ -55,6 +63,10 @@ constexpr Command kCommands[] = {
     {link_create, FIELD_END(link_create), BPF_LINK_CREATE, true},
     {link_update, FIELD_END(link_update), BPF_LINK_UPDATE, false},
     {link_detach, FIELD_END(link_detach), BPF_LINK_DETACH, false},
+    {enable_stats, FIELD_END(enable_stats), BPF_ENABLE_STATS, true},
+    {prog_query, kQueryEnd, BPF_PROG_QUERY, false},
+    {task_fd_query, FIELD_END(task_fd_query), BPF_TASK_FD_QUERY, false},
+    {raw_tracepoint_open, kRawTracepointEnd, BPF_RAW_TRACEPOINT_OPEN, true},
 };
 
 const Command* command_of(int number) {

@@ -15,13 +15,44 @@ namespace {
 // libbpf gives no way to pass a context through its bpf(2) calls; the thread is the context.
 thread_local Session* session_of_thread = nullptr;
 
+/// A slot of an array of programs holds this; the program knows in how many it is.
+std::shared_ptr<const LoadedProgram> as_member(const std::shared_ptr<const LoadedProgram>& one) {
+    struct Membership {
+        std::shared_ptr<const LoadedProgram> program;
+        bool joined = false;
+
+        explicit Membership(std::shared_ptr<const LoadedProgram> member)
+            : program(std::move(member)) {}
+
+        ~Membership() {
+            if (joined) {
+                program->replacements.leave_array();
+            }
+        }
+
+        Membership(const Membership&) = delete;
+        Membership& operator=(const Membership&) = delete;
+    };
+
+    // Made first: nothing may fail between joining and the object that leaves again.
+    const auto membership = std::make_shared<Membership>(one);
+    membership->joined = one->replacements.join_array();
+    return membership->joined ? std::shared_ptr<const LoadedProgram>(membership, one.get())
+                              : nullptr;
+}
+
 maps::ProgramRef program_ref(int fd) {
     maps::ProgramRef ref;
     const auto object = object_store::find_as<ProgramObject>(fd, &ref.error);
     if (object == nullptr) {
         return ref;
     }
+    if (object->program->extension != nullptr) {
+        ref.error = -EINVAL;  // it has no run of its own
+        return ref;
+    }
     ref.program = object->program;
+    ref.as_member = as_member;
     ref.id = ref.program->id;
     ref.traits = traits_of(ref.program->program);
     ref.entry = ref.program->entry();

@@ -145,6 +145,7 @@ Status Machine::judge() {
         FunctionFacts& facts = proof_.functions[n];
         facts.stack_bytes = static_cast<std::uint32_t>((deepest_[n] + 7) / 8 * 8);
         facts.reachable = proof_.insns[functions_[n].first].reachable;
+        note_prototype(n);
     }
     proof_.stack_bytes = proof_.functions[0].stack_bytes;
     if (auto ok = refused(check_stack_depth(program_, functions_, proof_)); !ok) {

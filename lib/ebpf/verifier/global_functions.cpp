@@ -188,6 +188,24 @@ Result<std::vector<GlobalArgument>> Machine::global_prototype(std::uint32_t func
     return args;
 }
 
+/// The first function gets the context of the run, whatever its types say; that of an extension
+/// what its types say.
+void Machine::note_prototype(std::uint32_t function) {
+    FunctionFacts& facts = proof_.functions[function];
+    if (function == 0 && !program_.is_extension) {
+        facts.replaceable = true;
+        facts.arguments = {{.kind = GlobalArgument::Kind::ctx}};
+        return;
+    }
+    if (function != 0 && !is_global(function)) {
+        return;
+    }
+    if (auto prototype = global_prototype(function)) {
+        facts.replaceable = true;
+        facts.arguments = std::move(*prototype);
+    }
+}
+
 /// Memory handed to a function that may read and write all of it.
 Status Machine::check_passed_memory(std::uint32_t regno, std::uint32_t bytes) {
     const Reg reg = cur_.regs[regno];

@@ -98,15 +98,6 @@ using LiveRegs = std::array<std::uint16_t, kFramesMax>;
                                                        std::span<const Function> functions,
                                                        const Proof& proof);
 
-/// What a global function's prototype says of one argument.
-struct GlobalArgument {
-    enum class Kind : std::uint8_t { number, ctx, memory, dynptr, arena };
-
-    Kind kind = Kind::number;
-    std::uint32_t bytes = 0;  // memory
-    bool nullable = false;    // memory
-};
-
 class Machine {
   public:
     Machine(const Program& program, const Options& options, std::string* log);
@@ -185,6 +176,7 @@ class Machine {
     void leave(const Reg& result);
 
     // global_functions.cpp
+    void note_prototype(std::uint32_t function);
     [[nodiscard]] bool is_global(std::uint32_t function) const;
     [[nodiscard]] bool returns_number(std::uint32_t function) const;
     [[nodiscard]] Result<GlobalArgument> global_argument(std::uint32_t function,

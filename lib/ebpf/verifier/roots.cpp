@@ -57,6 +57,9 @@ void Machine::find_effects() {
 }
 
 std::optional<Refusal> Machine::check_functions() const {
+    if (program_.is_extension && !program_.may_move_packet && proof_.functions[0].moves_packet) {
+        return Refusal{EINVAL, 0, "Extension program changes packet data, while original does not"};
+    }
     for (std::uint32_t n = 1; n < functions_.size(); ++n) {
         const bool reads_skb = std::any_of(program_.insns.begin() + functions_[n].first,
                                            program_.insns.begin() + functions_[n].end,
@@ -84,6 +87,14 @@ std::optional<Refusal> Machine::check_functions() const {
 Status Machine::walk_roots() {
     Root program{.function = 0, .args = {}, .is_async = false};
     program.args[0] = Reg::pointer(RegType::ctx);
+    if (program_.is_extension) {
+        const auto args = global_entry(0);
+        if (!args) {
+            return tl::unexpected<Error>(located(args.error().code, 0, args.error().message));
+        }
+        program.args = *args;
+        proof_.starts_with_context = program.args[0].type == RegType::ctx;
+    }
     if (auto ok = explore(program); !ok) {
         return ok;
     }

@@ -48,6 +48,15 @@ struct InsnFacts {
     bool src_upper_zero = false;
 };
 
+/// What a global function's prototype says of one argument.
+struct GlobalArgument {
+    enum class Kind : std::uint8_t { number, ctx, memory, dynptr, arena };
+
+    Kind kind = Kind::number;
+    std::uint32_t bytes = 0;  // memory
+    bool nullable = false;    // memory
+};
+
 /// What is known of one function of the program (Program::functions, same index).
 struct FunctionFacts {
     std::uint32_t stack_bytes = 0;  // deepest byte below r10 that is used, rounded up to 8
@@ -59,12 +68,17 @@ struct FunctionFacts {
     bool async_callback = false;
     bool tail_calls = false;    // has a tail call itself
     bool moves_packet = false;  // it, or what it calls, may make packet pointers stale
+    /// Another program may stand for it: it takes these and gives a number. Of global functions,
+    /// called or not, and of the first one.
+    bool replaceable = false;
+    std::vector<GlobalArgument> arguments;
 };
 
 struct Proof {
     std::vector<InsnFacts> insns;          // one per instruction slot
     std::vector<FunctionFacts> functions;  // one per function of the program
     std::uint32_t stack_bytes = 0;         // of the first function
+    bool starts_with_context = true;       // R1 of the first function is the context of the run
     std::uint64_t processed_insns = 0;
 };
 

@@ -18,6 +18,7 @@
 #include "lib/ebpf/syscall/object_ids.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/session.h"
+#include "tests/support/extensions.h"
 #include "tests/support/failing_memory.h"
 #include "tests/support/open_files.h"
 #include "tests/unit/syscall/calls.h"
@@ -320,6 +321,38 @@ TEST_F(AllocationFailure, Types) {
         const UniqueFd fd(static_cast<int>(std::max(result, -1L)));
         return result;
     });
+}
+
+/// Loads a program and an extension and puts that in place.
+long extend(Engine engine) {
+    static const crema::test::ContextTypes types;
+    const Session session(0, Session::OnRefusal::fail, engine);
+    const auto held = [](long result) { return UniqueFd(static_cast<int>(std::max(result, -1L))); };
+    const long btf = crema::test::load_types(types.writer);
+    const UniqueFd btf_fd = held(btf);
+    const long target = btf < 0 ? btf : crema::test::load_target(static_cast<int>(btf), types);
+    const UniqueFd target_fd = held(target);
+    const long extension = target < 0 ? target
+                                      : crema::test::load_extension(
+                                            {move(0, 1), exit_insn()}, static_cast<int>(btf),
+                                            static_cast<int>(target), types.called, types.called);
+    const UniqueFd extension_fd = held(extension);
+    const long link =
+        extension < 0 ? extension : crema::test::put_in_place(static_cast<int>(extension));
+    const UniqueFd link_fd = held(link);
+    return link;
+}
+
+TEST_F(AllocationFailure, Extensions) {
+    for (const Engine engine : {Engine::automatic, Engine::interpreter}) {
+        walk("extension", [engine] {
+            try {
+                return extend(engine);
+            } catch (const std::bad_alloc&) {
+                return -static_cast<long>(ENOMEM);  // the test's own
+            }
+        });
+    }
 }
 
 TEST_F(AllocationFailure, ObjectFiles) {

@@ -8,6 +8,7 @@
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/syscall/ports.h"
 #include "lib/ebpf/syscall/session.h"
+#include "tests/support/extensions.h"
 #include "tests/unit/syscall/calls.h"
 
 namespace crema::ebpf::syscall::test {
@@ -130,6 +131,23 @@ TEST_F(Links, UpdateReplacesWhatIsExpected) {
     of_slot.expected_attach_type = BPF_XDP_DEVMAP;
     const UniqueFd devmap(static_cast<int>(call(BPF_PROG_LOAD, of_slot)));
     EXPECT_EQ(update(link.get(), devmap.get()), -EINVAL);
+}
+
+TEST_F(Links, AnExtensionIsAtNoPort) {
+    const Session session;
+    const crema::test::ContextTypes types;
+    const UniqueFd btf(static_cast<int>(crema::test::load_types(types.writer)));
+    const UniqueFd program(static_cast<int>(crema::test::load_target(btf.get())));
+    const UniqueFd extension(static_cast<int>(crema::test::load_extension(
+        {move(0, 1), exit_insn()}, btf.get(), program.get(), types.called)));
+    ASSERT_TRUE(extension.valid()) << session.refusal()->message;
+    EXPECT_EQ(create(extension.get()), -EINVAL);
+    const UniqueFd link(static_cast<int>(create(program.get())));
+    EXPECT_EQ(update(link.get(), extension.get()), -EINVAL);
+    EXPECT_EQ(update(link.get(), extension.get(), program.get()), -EINVAL);
+    EXPECT_EQ(g_attached, program_of(program.get()).get());
+    const UniqueFd in_program(static_cast<int>(crema::test::put_in_place(extension.get())));
+    EXPECT_EQ(update(in_program.get(), extension.get()), -EINVAL);
 }
 
 TEST_F(Links, DetachedTheyStayAsNumbers) {
