@@ -45,8 +45,9 @@ Result<Bytes> hex_bytes(std::string_view digits, std::uint32_t bytes) {
     return out;
 }
 
-/// A key or value of `bytes` bytes: hex:BYTES, or an integer in host order, zero-extended.
-Result<Bytes> bytes_of(std::string_view text, std::uint32_t bytes) {
+}  // namespace
+
+Result<std::vector<std::uint8_t>> bytes_of(std::string_view text, std::uint32_t bytes) {
     if (text.starts_with(kHex)) {
         return hex_bytes(text.substr(kHex.size()), bytes);
     }
@@ -65,6 +66,8 @@ Result<Bytes> bytes_of(std::string_view text, std::uint32_t bytes) {
     std::memcpy(out.data(), &*value, bytes);  // little endian, as every machine we run on
     return out;
 }
+
+namespace {
 
 /// What the kernel's struct bpf_devmap_val and struct bpf_cpumap_val look like.
 struct TargetValue {

@@ -36,6 +36,10 @@ struct MapSetting {
     [[nodiscard]] std::string text() const;
 };
 
+/// A key or value of `bytes` bytes: hex:BYTES, or an integer in host order, zero-extended.
+[[nodiscard]] Result<std::vector<std::uint8_t>> bytes_of(std::string_view text,
+                                                         std::uint32_t bytes);
+
 /// Decimal or 0x; none when it is no number.
 [[nodiscard]] std::optional<std::uint64_t> integer_of(std::string_view text);
 

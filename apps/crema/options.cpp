@@ -4,18 +4,20 @@
 #include "apps/crema/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <map>
 #include <optional>
 #include <span>
 
 #include "apps/common/exit_code.h"
+#include "apps/crema/remote_options.h"
 
 namespace crema::command {
 namespace {
 
 constexpr char kAbout[] =
     "The control command of Crema. XDP programs of object files, nothing running needed:";
-
-constexpr char kExits[] = "Exit code: 0 done, 1 failed, 2 wrong usage.";
 
 constexpr char kMapHelp[] =
     "MAP:KEY=VALUE: set an entry before the first packet; repeatable. KEY: number or hex:BYTES. "
@@ -29,6 +31,7 @@ struct All {
     RunOptions run;
     BenchOptions bench;
     BpfOptions bpf;
+    RemoteVerbs remote;
     std::vector<std::string> run_settings;
     std::vector<std::string> bench_settings;
 };
@@ -175,7 +178,7 @@ std::optional<Early> unknown_command(const CLI::App& app, std::span<const std::s
     }
     std::string names;
     for (const CLI::App* command : commands) {
-        if (command->get_name() == words.front()) {
+        if (command->check_name(words.front())) {
             return unknown_command(*command, words.subspan(1));
         }
         names += (names.empty() ? "" : ", ") + command->get_name();
@@ -193,13 +196,16 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
     app.footer(std::string("Example: crema xdp verify build/bpf/pass.bpf.o\n") + kExits);
     app.set_version_flag("--version", "crema 0.1.0");
     app.require_subcommand(1);
-    CLI::App& xdp = *app.add_subcommand("xdp", "XDP programs: verify, disasm, run, bench");
+    CLI::App& xdp = *app.add_subcommand(
+        "xdp",
+        "XDP programs: verify, disasm, run, bench; on a running data path: attach, detach, status");
     xdp.footer(std::string("Example: crema xdp verify build/bpf/pass.bpf.o\n") + kExits);
     xdp.require_subcommand(1);
     declare_verify(xdp, all.verify);
     declare_disasm(xdp, all.disasm);
     declare_run(xdp, all.run, all.run_settings);
     declare_bench(xdp, all.bench, all.bench_settings);
+    all.remote.declare(app, xdp);
     declare_bpf(app, all.bpf);
     if (auto unknown = unknown_command(app, words)) {
         return tl::unexpected(std::move(*unknown));
@@ -217,6 +223,9 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
     const CLI::App& verb = deepest(app);
     if (verb.get_name() == "bpf") {
         return all.bpf;
+    }
+    if (auto remote = all.remote.named(verb)) {
+        return std::move(*remote);
     }
     const bool is_run = verb.get_name() == "run";
     auto settings = parse_settings(is_run ? all.run_settings : all.bench_settings);

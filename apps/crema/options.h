@@ -57,7 +57,62 @@ struct BpfOptions {
     bool verbose = false;
 };
 
-using Verb = std::variant<VerifyOptions, DisasmOptions, RunOptions, BenchOptions, BpfOptions>;
+/// What works on a running data path.
+struct RemoteOptions {
+    std::string to;  // its socket
+    bool json = false;
+    bool pretty = false;  // JSON, indented
+};
+
+/// crema map
+struct MapOptions : RemoteOptions {
+    enum class What : std::uint8_t {
+        show,
+        dump,
+        lookup,
+        update,
+        erase,
+        next_key,
+        create,
+        pin,
+        push,
+        pop,
+        peek,
+        freeze
+    };
+    What what = What::show;
+    std::string map;  // number, name or path; empty (show): all
+    std::string key;
+    std::string value;
+    std::string path;         // of the pin
+    std::uint64_t flags = 0;  // BPF_ANY, BPF_NOEXIST, BPF_EXIST
+    // create
+    std::string type;
+    std::string name;
+    std::uint32_t key_bytes = 0;
+    std::uint32_t value_bytes = 0;
+    std::uint32_t max_entries = 0;
+    std::uint32_t map_flags = 0;
+};
+
+/// crema xdp attach, detach, status
+struct AttachOptions : RemoteOptions {
+    enum class What : std::uint8_t { attach, detach, status };
+    What what = What::status;
+    std::string port;
+    std::string object;
+    std::string program;  // empty: the first that attaches to a port
+    std::string mode;     // "native", "generic"; empty: the port's
+    bool replace = false;
+};
+
+using Verb = std::variant<VerifyOptions,
+                          DisasmOptions,
+                          RunOptions,
+                          BenchOptions,
+                          BpfOptions,
+                          MapOptions,
+                          AttachOptions>;
 
 /// What to do instead of running a verb.
 struct Early {

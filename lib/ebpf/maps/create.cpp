@@ -28,6 +28,7 @@
 #include "lib/ebpf/maps/queue_stack.h"
 #include "lib/ebpf/maps/ringbuf.h"
 #include "lib/ebpf/maps/stack_trace.h"
+#include "lib/ebpf/maps/type_names.h"
 #include "lib/ebpf/maps/user_ringbuf.h"
 #include "lib/ebpf/maps/xskmap.h"
 
@@ -382,6 +383,10 @@ Result<std::shared_ptr<Map>> create(const MapSpec& spec) {
         }
     }
     return map;
+}
+
+std::string_view type_name(std::uint32_t type) {
+    return type < kTypeNames.size() ? kTypeNames[type] : std::string_view();
 }
 
 }  // namespace crema::ebpf::maps

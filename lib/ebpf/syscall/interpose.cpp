@@ -6,6 +6,7 @@
 //
 // --wrap=stderr: Debian's libbpf.a is compiled for executables and refers to libc's stderr in a way
 // that a shared object cannot link; it gets a variable of ours with the same value.
+#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -33,6 +34,23 @@ namespace {
 
 }  // namespace
 
+namespace crema::ebpf::syscall {
+namespace {
+
+constinit std::atomic<bool> g_elsewhere{false};
+
+}  // namespace
+
+void serve_elsewhere(bool elsewhere) {
+    g_elsewhere.store(elsewhere, std::memory_order_relaxed);
+}
+
+bool served_elsewhere() {
+    return g_elsewhere.load(std::memory_order_relaxed);
+}
+
+}  // namespace crema::ebpf::syscall
+
 long __wrap_syscall(long number, ...) {
     // No system call has more than six arguments; reading ones that were not passed gives
     // garbage in registers that the kernel ignores.
@@ -43,7 +61,7 @@ long __wrap_syscall(long number, ...) {
         arg = va_arg(rest, long);
     }
     va_end(rest);
-    if (number != __NR_bpf) {
+    if (number != __NR_bpf || crema::ebpf::syscall::served_elsewhere()) {
         return __real_syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
     }
     const long result =

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "lib/ebpf/kfuncs/kernel_btf.h"
+#include "lib/ebpf/syscall/serve.h"
 #include "lib/ebpf/syscall/session.h"
 
 // NOLINTBEGIN(bugprone-reserved-identifier): the names are the linker's, see --wrap in ld(1)
@@ -31,7 +32,8 @@ namespace {
 
 bool is_kernel_types(const char* path) {
     return path != nullptr && std::string_view(path) == "/sys/kernel/btf/vmlinux" &&
-           crema::ebpf::syscall::Session::current() != nullptr;
+           (crema::ebpf::syscall::Session::current() != nullptr ||
+            crema::ebpf::syscall::served_elsewhere());
 }
 
 }  // namespace

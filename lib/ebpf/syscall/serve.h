@@ -19,6 +19,11 @@ namespace crema::ebpf::syscall {
 /// zero there (E2BIG). Returns a result >= 0 (often a new descriptor) or a negative errno.
 [[nodiscard]] long serve(int command, void* attr, std::uint32_t size);
 
+/// libbpf's calls (interpose.cpp) leave this process like anybody's: it has joined another one that
+/// serves them (lib/ebpf/supervise/control_socket.h).
+void serve_elsewhere(bool elsewhere);
+[[nodiscard]] bool served_elsewhere();
+
 /// True when a result >= 0 of that command is a new descriptor.
 [[nodiscard]] bool returns_descriptor(int command);
 
