@@ -194,8 +194,10 @@ void respond(const State& state, const seccomp_notif& call, long result) {
 }
 
 /// The result is a descriptor of the caller; one that stays open when it executes another program
-/// only when it asked for that.
-void give(const State& state, const seccomp_notif& call, const UniqueFd& fd, bool keeps) {
+/// only when it asked for that. Ours is closed before the next command is served: the caller, who
+/// goes on at once, may close its own and look whether the object is gone.
+void give(const State& state, const seccomp_notif& call, UniqueFd fd, bool keeps) {
+    const std::lock_guard lock(command_mutex());
     seccomp_notif_addfd add{};
     add.id = call.id;
     add.flags = SECCOMP_ADDFD_FLAG_SEND;
@@ -204,6 +206,7 @@ void give(const State& state, const seccomp_notif& call, const UniqueFd& fd, boo
     if (::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0) {
         respond(state, call, -errno);  // the process has no room for another, or is gone
     }
+    fd.reset();
 }
 
 void answer(const State& state, const seccomp_notif& call) {
