@@ -241,6 +241,28 @@ void Mutants::judge(std::uint64_t seed, MutantTally& tally) {
              tally);
 }
 
+/// Of a mutant that the kernel refuses and our verifier accepts.
+void Mutants::judge_alone(const Family& family,
+                          const ebpf::Program& program,
+                          const KernelVerdict& kernel,
+                          std::uint64_t seed,
+                          MutantTally& t) {
+    // Its own fault in its own words (EFAULT) is no verdict on the program either.
+    const bool gave_up =
+        takes_too_long(kernel.reason) || kernel.reason.find("verifier bug") != std::string::npos;
+    const bool other_types = kernel.reason.find("pseudo btf_id") != std::string::npos;
+    const bool dead = !gave_up && (other_types || is_loop_that_ends(kernel.reason) ||
+                                   is_dead_here(program, kernel.reason));
+    const bool narrower = !gave_up && !dead && is_narrower_here(program, kernel.reason, seed);
+    ++(gave_up ? t.kernel_gave_up : dead ? t.dead_here : narrower ? t.narrower_here : t.only_ours);
+    if (!gave_up && !dead) {
+        std::printf("%s seed %llu: accepted here alone%s, the kernel says: %s (errno %d)\n",
+                    family.name.c_str(), static_cast<unsigned long long>(seed),
+                    narrower ? " by narrower numbers" : "", last_line(kernel.reason).c_str(),
+                    kernel.error);
+    }
+}
+
 void Mutants::judge_in(const Family& family,
                        ebpf::Program program,
                        std::uint64_t seed,
@@ -268,23 +290,7 @@ void Mutants::judge_in(const Family& family,
     KernelVerdict kernel = family.kernel->judge(program, Words::no);
     if (kernel.accepted != refusal.empty() && refusal.empty()) {
         kernel = family.kernel->judge(program, Words::yes);
-        // Its own fault in its own words (EFAULT) is no verdict on the program either.
-        const bool gave_up = takes_too_long(kernel.reason) ||
-                             kernel.reason.find("verifier bug") != std::string::npos;
-        const bool other_types = kernel.reason.find("pseudo btf_id") != std::string::npos;
-        const bool dead = !gave_up && (other_types || is_loop_that_ends(kernel.reason) ||
-                                       is_dead_here(program, kernel.reason));
-        const bool narrower = !gave_up && !dead && is_narrower_here(program, kernel.reason, seed);
-        ++(gave_up    ? t.kernel_gave_up
-           : dead     ? t.dead_here
-           : narrower ? t.narrower_here
-                      : t.only_ours);
-        if (!gave_up && !dead) {
-            std::printf("%s seed %llu: accepted here alone%s, the kernel says: %s (errno %d)\n",
-                        family.name.c_str(), static_cast<unsigned long long>(seed),
-                        narrower ? " by narrower numbers" : "", last_line(kernel.reason).c_str(),
-                        kernel.error);
-        }
+        judge_alone(family, program, kernel, seed, t);
     } else if (refusal.empty()) {
         ++t.both_accept;
     } else if (!kernel.accepted) {

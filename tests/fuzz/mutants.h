@@ -73,6 +73,11 @@ class Mutants {
     /// A program that both accept, of generator `kind`.
     [[nodiscard]] const ebpf::Program& generated(std::size_t kind, std::uint64_t base);
     [[nodiscard]] ebpf::Program generate_one(std::size_t kind, std::uint64_t seed) const;
+    static void judge_alone(const Family& family,
+                            const ebpf::Program& program,
+                            const KernelVerdict& kernel,
+                            std::uint64_t seed,
+                            MutantTally& t);
     void judge_in(const Family& family, ebpf::Program program, std::uint64_t seed, MutantTally& t);
 
     std::vector<Family> families_;  // loaded before the stage tells maps its own descriptors

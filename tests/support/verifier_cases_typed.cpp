@@ -115,6 +115,40 @@ void add_globals(Table& t) {
     t.typed({{}, {.global = true, .args = {number}}, {.global = true, .args = {number}}});
 }
 
+void add_elements_in_turn(Table& t) {
+    const std::vector<FunctionTypes> none{};
+    t.good("element by element", {ld_map(1, kArrayMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0),
+                                  call(kForEach), mov_k(0, 2), exit_insn(), load(op::kW, 0, 2, 0),
+                                  load(op::kDw, 0, 3, 8), mov_k(0, 1), exit_insn()});
+    t.typed(none);
+    t.good("element by element, per CPU",
+           {ld_map(1, kPercpuMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
+            mov_k(0, 2), exit_insn(), load(op::kDw, 0, 3, 0), mov_k(0, 1), exit_insn()});
+    t.typed(none);
+    for (const int map : {kDevMap, kCpuMap, kProgMap}) {
+        t.bad("element by element of a map without",
+              {ld_map(1, map), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
+               mov_k(0, 2), exit_insn(), mov_k(0, 1), exit_insn()},
+              "callback function not allowed for map");
+        t.typed(none);
+    }
+    t.bad("beyond the element",
+          {ld_map(1, kArrayMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
+           mov_k(0, 2), exit_insn(), load(op::kDw, 0, 3, 16), mov_k(0, 1), exit_insn()},
+          "invalid access to map value, value_size=16 off=16 size=8");
+    t.typed(none);
+    t.bad("key written",
+          {ld_map(1, kArrayMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
+           mov_k(0, 2), exit_insn(), store_k(op::kW, 2, 0, 1), mov_k(0, 1), exit_insn()},
+          "write to change key R2 not allowed");
+    t.typed(none);
+    t.bad("beyond the key",
+          {ld_map(1, kArrayMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
+           mov_k(0, 2), exit_insn(), load(op::kDw, 0, 2, 0), mov_k(0, 1), exit_insn()},
+          "invalid access to map key, key_size=4 off=0 size=8");
+    t.typed(none);
+}
+
 void add_callbacks(Table& t) {
     const std::vector<FunctionTypes> none{};
     t.good("loop", {mov_k(1, 10), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kLoop),
@@ -179,36 +213,6 @@ void add_callbacks(Table& t) {
            exit_insn(), load(op::kDw, 1, 2, 0), mov_k(2, 0), call(kAdjustHead), mov_k(0, 0),
            exit_insn()},
           "R6 invalid mem access 'scalar'");
-    t.typed(none);
-    t.good("element by element", {ld_map(1, kArrayMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0),
-                                  call(kForEach), mov_k(0, 2), exit_insn(), load(op::kW, 0, 2, 0),
-                                  load(op::kDw, 0, 3, 8), mov_k(0, 1), exit_insn()});
-    t.typed(none);
-    t.good("element by element, per CPU",
-           {ld_map(1, kPercpuMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
-            mov_k(0, 2), exit_insn(), load(op::kDw, 0, 3, 0), mov_k(0, 1), exit_insn()});
-    t.typed(none);
-    for (const int map : {kDevMap, kCpuMap, kProgMap}) {
-        t.bad("element by element of a map without",
-              {ld_map(1, map), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
-               mov_k(0, 2), exit_insn(), mov_k(0, 1), exit_insn()},
-              "callback function not allowed for map");
-        t.typed(none);
-    }
-    t.bad("beyond the element",
-          {ld_map(1, kArrayMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
-           mov_k(0, 2), exit_insn(), load(op::kDw, 0, 3, 16), mov_k(0, 1), exit_insn()},
-          "invalid access to map value, value_size=16 off=16 size=8");
-    t.typed(none);
-    t.bad("key written",
-          {ld_map(1, kArrayMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
-           mov_k(0, 2), exit_insn(), store_k(op::kW, 2, 0, 1), mov_k(0, 1), exit_insn()},
-          "write to change key R2 not allowed");
-    t.typed(none);
-    t.bad("beyond the key",
-          {ld_map(1, kArrayMap), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kForEach),
-           mov_k(0, 2), exit_insn(), load(op::kDw, 0, 2, 0), mov_k(0, 1), exit_insn()},
-          "invalid access to map key, key_size=4 off=0 size=8");
     t.typed(none);
     t.good("callback in a callback",
            {mov_k(1, 10), ld_function(2, 6), mov_k(3, 0), mov_k(4, 0), call(kLoop), mov_k(0, 2),
@@ -337,6 +341,7 @@ void give_types(ebpf::Program& program, const std::vector<FunctionTypes>& types)
 void add_typed_cases(Table& t) {
     add_globals(t);
     add_callbacks(t);
+    add_elements_in_turn(t);
     add_chains(t);
     add_tail_calls(t);
 }

@@ -51,8 +51,10 @@ TEST_P(Replacement, WhileOthersRun) {
     std::atomic<std::uint64_t> originals{0};
     std::atomic<std::uint64_t> replaced{0};
     std::atomic<std::uint64_t> others{0};
+    constexpr std::size_t kRunners = 3;
     std::vector<std::thread> runners;
-    for (int i = 0; i < 3; ++i) {
+    runners.reserve(kRunners);
+    for (std::size_t i = 0; i < kRunners; ++i) {
         runners.emplace_back([&] {
             while (!done.load(std::memory_order_relaxed)) {
                 const std::uint32_t verdict = test_run(*target, kPacket, 0, 70)->retval;
