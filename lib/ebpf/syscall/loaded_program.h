@@ -84,8 +84,8 @@ struct LoadedProgram {
     DebugRecords debug;
     mutable BoundMaps bound_maps;
     std::unique_ptr<maps::CallbackOwner> timer_callbacks;  // null: it has none
-    std::vector<verifier::FunctionFacts> facts;  // as Program::functions
-    std::unique_ptr<Extension> extension;        // only of extensions
+    std::vector<verifier::FunctionFacts> facts;            // as Program::functions
+    std::unique_ptr<Extension> extension;                  // only of extensions
     mutable Replacements replacements;
     mutable RunStats stats;
 
