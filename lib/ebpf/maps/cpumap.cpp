@@ -31,9 +31,21 @@ Result<std::shared_ptr<Map>> Cpumap::make(const MapSpec& spec) {
 Cpumap::Cpumap(const MapSpec& spec) : IndexedMap(spec), places_(spec.max_entries) {}
 
 Cpumap::~Cpumap() {
-    for (std::uint32_t cpu = 0; cpu < spec().max_entries; cpu++) {
-        replace(cpu, nullptr);
+    abandon();
+}
+
+Map::Holdings Cpumap::holdings() const {
+    return {.programs = programs_.all(), .maps = {}};
+}
+
+void Cpumap::abandon() {
+    for (auto& place : places_) {
+        const std::unique_ptr<CpumapEntry> gone(place.exchange(nullptr, std::memory_order_acq_rel));
+        if (gone != nullptr && gone->acquired) {
+            target_hooks().cpu_release(gone->target);
+        }
     }
+    retired_.clear();
 }
 
 void Cpumap::replace(std::uint32_t cpu, CpumapEntry* entry) {
@@ -91,7 +103,7 @@ int Cpumap::do_update(const void* key, const void* value_in, std::uint64_t flags
             return -ENOMEM;
         }
         entry->program_id = program.id;
-        entry->program = std::move(program.program);
+        entry->program = programs_.share(std::move(program.program));
     }
     if (target_hooks().cpu_acquire != nullptr) {
         const int rc =

@@ -12,6 +12,7 @@
 
 #include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/reclaim.h"
+#include "lib/ebpf/maps/slot_programs.h"
 #include "lib/ebpf/maps/target_hooks.h"
 
 namespace crema::ebpf::maps {
@@ -39,6 +40,9 @@ class Cpumap final : public IndexedMap {
         return cpu < spec().max_entries ? places_[cpu].load(std::memory_order_acquire) : nullptr;
     }
 
+    [[nodiscard]] Holdings holdings() const override;
+    void abandon() override;
+
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
@@ -47,6 +51,7 @@ class Cpumap final : public IndexedMap {
     void replace(std::uint32_t cpu, CpumapEntry* entry);
 
     std::vector<std::atomic<CpumapEntry*>> places_;
+    SlotPrograms programs_;
     Retired retired_;
 };
 

@@ -44,14 +44,26 @@ Devmap::Devmap(const MapSpec& spec, std::uint32_t places)
     : Map(spec), places_(places), place_mask_(places - 1) {}
 
 Devmap::~Devmap() {
+    abandon();
+}
+
+Map::Holdings Devmap::holdings() const {
+    return {.programs = programs_.all(), .maps = {}};
+}
+
+void Devmap::abandon() {
     for (auto& place : places_) {
         DevmapEntry* entry = place.exchange(nullptr, std::memory_order_acq_rel);
         while (entry != nullptr) {
-            DevmapEntry* next = entry->next.load(std::memory_order_acquire);
-            release(std::unique_ptr<DevmapEntry>(entry));
-            entry = next;
+            const std::unique_ptr<DevmapEntry> gone(entry);
+            entry = gone->next.load(std::memory_order_acquire);
+            if (gone->acquired) {
+                target_hooks().device_release(gone->target);
+            }
         }
     }
+    items_ = 0;
+    retired_.clear();
 }
 
 void Devmap::release(std::unique_ptr<DevmapEntry> entry) {
@@ -79,7 +91,7 @@ int Devmap::make_entry(std::uint32_t key,
             return -EINVAL;
         }
         entry->program_id = program.id;
-        entry->program = std::move(program.program);
+        entry->program = programs_.share(std::move(program.program));
     }
     if (target_hooks().device_acquire != nullptr) {
         const int rc = target_hooks().device_acquire({ifindex, entry->program}, &entry->target);

@@ -16,6 +16,7 @@
 
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/maps/reclaim.h"
+#include "lib/ebpf/maps/slot_programs.h"
 #include "lib/ebpf/maps/target_hooks.h"
 
 namespace crema::ebpf::maps {
@@ -67,6 +68,9 @@ class Devmap final : public Map {
         }
     }
 
+    [[nodiscard]] Holdings holdings() const override;
+    void abandon() override;
+
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
@@ -91,6 +95,7 @@ class Devmap final : public Map {
     std::vector<std::atomic<DevmapEntry*>> places_;
     std::uint32_t place_mask_;
     std::uint32_t items_ = 0;  // devmap_hash only
+    SlotPrograms programs_;
     Retired retired_;
 };
 

@@ -20,6 +20,10 @@
 #include "lib/base/result.h"
 #include "lib/ebpf/program/special_fields.h"
 
+namespace crema::ebpf {
+struct LoadedProgram;
+}
+
 namespace crema::ebpf::maps {
 
 /// The kernel's numbers, also of types that are not served (create() refuses those).
@@ -177,6 +181,19 @@ class Map {
     void drop_user(UserId user = nullptr);
 
     [[nodiscard]] bool has_users() const { return users_.load() != 0; }
+
+    /// Programs and maps that its elements keep, one entry for each reference. Arrays of programs
+    /// name none: theirs go with the last user.
+    struct Holdings {
+        std::vector<const LoadedProgram*> programs;
+        std::vector<const Map*> maps;
+    };
+
+    [[nodiscard]] virtual Holdings holdings() const { return {}; }
+
+    /// Gives up the slots that hold programs. For a map that only they can reach, so no run can be
+    /// under way that sees them. Control threads.
+    virtual void abandon() {}
 
     /// Of values with a timer; null: they have none.
     [[nodiscard]] TimerTable* timers() const { return timers_.get(); }

@@ -28,6 +28,16 @@ void write_id(const Map& map, void* value_out) {
     std::memcpy(value_out, &id, sizeof id);
 }
 
+Map::Holdings holdings_of(const std::vector<std::shared_ptr<Map>>& owned) {
+    Map::Holdings held;
+    for (const auto& map : owned) {
+        if (map != nullptr) {
+            held.maps.push_back(map.get());
+        }
+    }
+    return held;
+}
+
 }  // namespace
 
 int check_inner_template(const MapSpec& inner) {
@@ -60,6 +70,10 @@ Result<std::shared_ptr<Map>> ArrayOfMaps::make(const MapSpec& spec) {
 
 ArrayOfMaps::ArrayOfMaps(const MapSpec& spec)
     : IndexedMap(spec), slots_(spec.max_entries), owned_(spec.max_entries) {}
+
+Map::Holdings ArrayOfMaps::holdings() const {
+    return holdings_of(owned_);
+}
 
 void ArrayOfMaps::replace(std::uint32_t index, std::shared_ptr<Map> inner) {
     retired_.prepare();
@@ -112,6 +126,10 @@ Result<std::shared_ptr<Map>> HashOfMaps::make(const MapSpec& spec) {
         return forward_error(core);
     }
     return std::make_shared<HashOfMaps>(spec, std::move(*core));
+}
+
+Map::Holdings HashOfMaps::holdings() const {
+    return holdings_of(owned_);
 }
 
 int HashOfMaps::do_lookup(const void* key, void* value_out) {

@@ -42,6 +42,8 @@ class ArrayOfMaps final : public IndexedMap {
         return {.lookup = true, .update = true};
     }
 
+    [[nodiscard]] Holdings holdings() const override;
+
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
@@ -71,6 +73,8 @@ class HashOfMaps final : public HashedMap {
                                    std::uint32_t count_max,
                                    bool remove,
                                    Bucket& out) override;
+
+    [[nodiscard]] Holdings holdings() const override;
 
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;

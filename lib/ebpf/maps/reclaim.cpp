@@ -90,6 +90,14 @@ void Retired::add(std::shared_ptr<const void> object) {
     }
 }
 
+void Retired::clear() {
+    std::vector<std::shared_ptr<const void>> kept;
+    std::vector<Owned> owned;
+    const std::lock_guard lock(mutex_);
+    kept.swap(kept_);
+    owned.swap(owned_);
+}
+
 void Retired::keep(Owned object) {
     const std::lock_guard lock(mutex_);
     owned_.push_back(std::move(object));

@@ -63,6 +63,9 @@ class Retired {
         }
     }
 
+    /// All of it goes at once: no run can see it.
+    void clear();
+
   private:
     using Owned = std::unique_ptr<const void, void (*)(const void*)>;
 

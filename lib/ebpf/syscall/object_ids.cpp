@@ -149,4 +149,21 @@ std::optional<StoredObject> find(Kind kind, std::uint32_t id) {
     return std::nullopt;
 }
 
+Living living() {
+    Living all;
+    Tables& known = tables();
+    const std::lock_guard lock(known.mutex);
+    for (const auto& [id, weak] : known.programs) {
+        if (auto program = weak.lock()) {
+            all.programs.push_back(std::move(program));
+        }
+    }
+    for (const auto& [id, entry] : known.maps) {
+        if (auto map = entry.map.lock()) {
+            all.maps.push_back(std::move(map));
+        }
+    }
+    return all;
+}
+
 }  // namespace crema::ebpf::syscall::object_ids

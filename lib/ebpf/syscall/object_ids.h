@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "lib/ebpf/syscall/object_store.h"
 
@@ -25,5 +27,13 @@ void collect();
 
 /// What a descriptor of that object holds; nothing: no such object.
 [[nodiscard]] std::optional<StoredObject> find(Kind kind, std::uint32_t id);
+
+/// Programs and maps that are still there, as of now.
+struct Living {
+    std::vector<std::shared_ptr<const LoadedProgram>> programs;
+    std::vector<std::shared_ptr<maps::Map>> maps;
+};
+
+[[nodiscard]] Living living();
 
 }  // namespace crema::ebpf::syscall::object_ids

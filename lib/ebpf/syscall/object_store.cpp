@@ -13,6 +13,7 @@
 
 #include "lib/base/caller.h"
 #include "lib/base/unique_fd.h"
+#include "lib/ebpf/syscall/circles.h"
 #include "lib/ebpf/syscall/object_ids.h"
 #include "lib/ebpf/syscall/pins.h"
 
@@ -100,17 +101,20 @@ Result<int> add(StoredObject object, Owner owner) {
 }
 
 void remove_all_of(Owner owner) {
-    // Objects die outside the lock: a map's slots may hold programs and look up descriptors.
-    std::map<InodeId, Entry> gone;
-    Table& store = table();
-    const std::lock_guard lock(store.mutex);
-    for (auto entry = store.entries.begin(); entry != store.entries.end();) {
-        const auto next = std::next(entry);
-        if (entry->second.owner == owner) {
-            gone.insert(store.entries.extract(entry));
+    {
+        // Objects die outside the lock: a map's slots may hold programs and look up descriptors.
+        std::map<InodeId, Entry> gone;
+        Table& store = table();
+        const std::lock_guard lock(store.mutex);
+        for (auto entry = store.entries.begin(); entry != store.entries.end();) {
+            const auto next = std::next(entry);
+            if (entry->second.owner == owner) {
+                gone.insert(store.entries.extract(entry));
+            }
+            entry = next;
         }
-        entry = next;
     }
+    circles::collect();
 }
 
 void collect() {
@@ -127,6 +131,7 @@ void collect() {
             entry = next;
         }
     }
+    circles::collect();
     object_ids::collect();
 }
 
