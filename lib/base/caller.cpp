@@ -4,11 +4,13 @@
 #include <array>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <utility>
 
 namespace crema::caller {
 namespace {
 
 thread_local pid_t t_other = 0;  // 0: this process
+thread_local const Scope::StillWaits* t_still_waits = nullptr;
 
 std::string descriptor_path(int fd) {
     return proc_path("fd/") + std::to_string(fd);
@@ -43,12 +45,20 @@ std::string link_of_descriptor(int fd) {
     return bytes > 0 ? std::string(target.data(), static_cast<std::size_t>(bytes)) : std::string();
 }
 
-Scope::Scope(pid_t pid) : outer_(t_other) {
+bool still_waits() {
+    return t_still_waits == nullptr || !*t_still_waits || (*t_still_waits)();
+}
+
+Scope::Scope(pid_t pid, StillWaits still_waits)
+    : outer_(t_other),
+      still_waits_(std::move(still_waits)),
+      outer_still_waits_(std::exchange(t_still_waits, &still_waits_)) {
     t_other = pid;
 }
 
 Scope::~Scope() {
     t_other = outer_;
+    t_still_waits = outer_still_waits_;
 }
 
 }  // namespace crema::caller

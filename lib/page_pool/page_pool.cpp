@@ -93,7 +93,7 @@ Result<rte_mempool*> create(const Config& config) {
         return fail(EINVAL, "page pool '{}': a name has 1 to {} characters", config.name, kNameMax);
     }
     // The lcore caches of a mempool may hold 1.5 times their size.
-    const std::uint32_t cache = std::min(kCacheMax, config.pages * 2 / 3);
+    const std::uint32_t cache = config.lcore_caches ? std::min(kCacheMax, config.pages * 2 / 3) : 0;
     rte_mempool* mempool = rte_mempool_create_empty(
         config.name.c_str(), config.pages, sizeof(rte_mbuf) + kBufferBytes, cache,
         sizeof(rte_pktmbuf_pool_private), config.numa_node, RTE_MEMPOOL_F_NO_SPREAD);
@@ -117,7 +117,7 @@ Status destroy(rte_mempool* mempool) {
         return fail(EBUSY, "page pool {}: {} of {} pages are still in use; free their mbufs first",
                     static_cast<const char*>(mempool->name), mempool->size - home, mempool->size);
     }
-    for (unsigned lcore = 0; lcore < RTE_MAX_LCORE; ++lcore) {
+    for (unsigned lcore = 0; mempool->cache_size != 0 && lcore < RTE_MAX_LCORE; ++lcore) {
         rte_mempool_cache_flush(&mempool->local_cache[lcore], mempool);
     }
     CREMA_CHECK(rte_ring_count(pool_of(mempool).ring) == mempool->size);
@@ -131,6 +131,7 @@ bool is_page_pool(const rte_mempool* mempool) {
 }
 
 void set_owner(rte_mempool* mempool, unsigned lcore_id) {
+    CREMA_CHECK(mempool->cache_size != 0);
     Pool& pool = pool_of(mempool);
     if (pool.owner.load(std::memory_order_relaxed) == lcore_id) {
         return;

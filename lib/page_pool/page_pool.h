@@ -31,6 +31,9 @@ struct Config {
     std::string name;         // unique among mempools, < RTE_MEMPOOL_NAMESIZE
     std::uint32_t pages = 0;  // at least kCacheRefill
     int numa_node = -1;       // -1: any
+    /// False: a pool that no lcore owns. Every page at home is in the ring, where any thread
+    /// reaches it; set_owner() is not for such a pool.
+    bool lcore_caches = true;
 };
 
 /// Names and meaning as the kernel's page_pool statistics.

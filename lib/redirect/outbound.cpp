@@ -36,7 +36,8 @@ struct Outbound {
 
     std::uint32_t waiting_n = 0;
     std::uint32_t chains_n = 0;
-    std::uint32_t refused = 0;  // since the last flush
+    std::uint32_t refused = 0;      // since the last flush
+    rte_mempool* copies = nullptr;  // for broadcast; null: the frame's own pool
     std::array<Chain, kBurstMax> chains;
     std::array<Waiting, kBurstMax> waiting;
 };
@@ -153,10 +154,10 @@ bool queue_for(Outbound& outbound,
     return true;
 }
 
-/// A page of the same pool with the same bytes at the same place, or a null page.
-Frame copy_of(const Frame& frame) {
+/// A page of `pool` with the same bytes at the same place, or a null page.
+Frame copy_of(const Frame& frame, rte_mempool* pool) {
     rte_mbuf* page = nullptr;
-    if (page_pool::alloc_bulk(frame.page->pool, &page, 1) == 0) {
+    if (page_pool::alloc_bulk(pool, &page, 1) == 0) {
         return {};
     }
     const std::uint8_t* const from = frame.data - frame.meta_len;
@@ -187,7 +188,8 @@ bool broadcast(Outbound& outbound, const ebpf::XdpBuff& buff, const Frame& frame
                 return;
             }
             if (last != nullptr) {
-                const Frame copy = copy_of(frame);
+                const Frame copy =
+                    copy_of(frame, outbound.copies != nullptr ? outbound.copies : frame.page->pool);
                 if (copy.page == nullptr) [[unlikely]] {
                     complete = false;
                     return;
@@ -215,6 +217,12 @@ Outbound* create() {
 
 void destroy(Outbound* outbound) {
     delete outbound;
+}
+
+void set_copy_pool(Outbound* outbound, rte_mempool* pool) {
+    if (outbound != nullptr) {
+        outbound->copies = pool;
+    }
 }
 
 bool enqueue(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
@@ -255,7 +263,11 @@ std::uint32_t flush(Outbound* outbound) {
 
 // The library brings its redirector along: ports, maps and programs find it in place.
 RTE_INIT(crema_install_redirect) {
-    xdp::set_redirector({.create = create, .destroy = destroy, .enqueue = enqueue, .flush = flush});
+    xdp::set_redirector({.create = create,
+                         .destroy = destroy,
+                         .set_copy_pool = set_copy_pool,
+                         .enqueue = enqueue,
+                         .flush = flush});
     ebpf::maps::set_target_hooks({.device_acquire = acquire_device,
                                   .cpu_acquire = acquire_cpu,
                                   .device_release = release_device,

@@ -68,6 +68,7 @@ struct PortOps {
     const char* mode;  // "native" or "generic"; "none": nothing can be attached
     /// Transmits frames[0..n). Takes the first `return` of them (their pages go home after
     /// transmission); the rest stay with the caller. One doorbell per call.
+    /// n 0: sends pages home that have been transmitted, if the port keeps any.
     /// slot: number of the calling context, see tx_slot_of_this_thread(). Any thread; never waits
     /// for the device.
     std::uint32_t (*xmit)(void* port, std::uint32_t slot, const Frame* frames, std::uint32_t n);

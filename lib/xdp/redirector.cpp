@@ -8,6 +8,7 @@ namespace {
 constinit Redirector g_redirector = {
     .create = []() -> Outbound* { return nullptr; },
     .destroy = [](Outbound* /*outbound*/) {},
+    .set_copy_pool = [](Outbound* /*outbound*/, rte_mempool* /*pool*/) {},
     .enqueue = [](Outbound* /*outbound*/,
                   const ebpf::XdpBuff& /*buff*/,
                   const Frame& /*frame*/) { return false; },

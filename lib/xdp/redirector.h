@@ -17,6 +17,9 @@ struct Outbound;
 struct Redirector {
     Outbound* (*create)();
     void (*destroy)(Outbound* outbound);
+    /// Where copies for broadcast come from; until then from the pool of the frame itself.
+    /// `outbound` may be null.
+    void (*set_copy_pool)(Outbound* outbound, rte_mempool* pool);
     /// Queues one frame for the target in buff.redirect. True: taken. False: the caller still owns
     /// it (drops and counts).
     bool (*enqueue)(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame);

@@ -32,11 +32,13 @@ inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
 }
 
 /// frames[0..n), n <= kBurstMax. `buff` holds what is constant. Caller: a Reader is entered.
-inline void run_burst(const ebpf::LoadedProgram& program,
-                      ebpf::XdpBuff& buff,
-                      const Frame* frames,
-                      std::uint32_t n,
-                      Dispatch& dispatch) {
+/// Exit: Dispatch, or what stands in front of one.
+template <typename Exit>
+void run_burst(const ebpf::LoadedProgram& program,
+               ebpf::XdpBuff& buff,
+               const Frame* frames,
+               std::uint32_t n,
+               Exit& dispatch) {
     const ebpf::RunScope scope(buff);
     for (std::uint32_t i = 0; i < n && i < kPrefetchAhead; ++i) {
         rte_prefetch0(frames[i].data);

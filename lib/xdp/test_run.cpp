@@ -22,8 +22,9 @@ struct alignas(ebpf::kTestRunPageBytes) Page {
 
 constexpr std::uint32_t kMetaBytesMax = ebpf::kXdpHeadroom - ebpf::kFrameReserve;
 
-/// meta_bytes of the given bytes are metadata.
-Status check(const ebpf::Program& program, std::size_t bytes, std::uint32_t meta_bytes) {
+}  // namespace
+
+Status check_test_run(const ebpf::Program& program, std::size_t bytes, std::uint32_t meta_bytes) {
     if (program.expected_attach_type == ebpf::kAttachXdpDevmap ||
         program.expected_attach_type == ebpf::kAttachXdpCpumap) {
         return fail(EINVAL, "program {} belongs into a devmap or cpumap: it has no test run",
@@ -38,16 +39,10 @@ Status check(const ebpf::Program& program, std::size_t bytes, std::uint32_t meta
         return fail(EINVAL, "packet of {} bytes: an Ethernet frame has at least {}", packet_bytes,
                     ebpf::kFrameBytesMin);
     }
-    if (packet_bytes > ebpf::kTestRunLinearMax) {
-        return fail(ENOTSUP,
-                    "packet of {} bytes: at most {} fit one page, and multi-buffer frames are not "
-                    "served",
-                    packet_bytes, ebpf::kTestRunLinearMax);
-    }
     return {};
 }
 
-Status check(const TestRunContext& context, std::size_t bytes) {
+Status check_test_run(const TestRunContext& context, std::size_t bytes) {
     if (context.data_meta != 0 || context.egress_ifindex != 0) {
         return fail(EINVAL, "context of a test run: data_meta and egress_ifindex must be 0");
     }
@@ -71,6 +66,8 @@ Status check(const TestRunContext& context, std::size_t bytes) {
     }
     return {};
 }
+
+namespace {
 
 /// In bursts, as ports run programs: what programs look at must not go while they run, and who
 /// waits for that gets a turn now and then.
@@ -98,6 +95,18 @@ std::uint64_t run_often(const ebpf::LoadedProgram& program,
         done += burst;
     }
     return result;
+}
+
+/// meta_bytes of the given bytes are metadata.
+Status check_fits(std::size_t bytes, std::uint32_t meta_bytes) {
+    const std::size_t packet_bytes = bytes - meta_bytes;
+    if (packet_bytes > ebpf::kTestRunLinearMax) {
+        return fail(ENOTSUP,
+                    "packet of {} bytes: at most {} fit one page, and multi-buffer frames are not "
+                    "served",
+                    packet_bytes, ebpf::kTestRunLinearMax);
+    }
+    return {};
 }
 
 Result<TestRunResult> run(const ebpf::LoadedProgram& program,
@@ -146,8 +155,11 @@ Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
                                std::span<const std::uint8_t> packet,
                                std::uint32_t ingress_ifindex,
                                std::uint32_t repeat) {
-    if (auto allowed = check(program.program, packet.size(), 0); !allowed) {
+    if (auto allowed = check_test_run(program.program, packet.size(), 0); !allowed) {
         return forward_error(allowed);
+    }
+    if (auto fits = check_fits(packet.size(), 0); !fits) {
+        return forward_error(fits);
     }
     return run(program, packet,
                {.data = 0,
@@ -163,11 +175,14 @@ Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
                                std::span<const std::uint8_t> bytes,
                                const TestRunContext& context,
                                std::uint32_t repeat) {
-    if (auto valid = check(context, bytes.size()); !valid) {
+    if (auto valid = check_test_run(context, bytes.size()); !valid) {
         return forward_error(valid);
     }
-    if (auto allowed = check(program.program, bytes.size(), context.data); !allowed) {
+    if (auto allowed = check_test_run(program.program, bytes.size(), context.data); !allowed) {
         return forward_error(allowed);
+    }
+    if (auto fits = check_fits(bytes.size(), context.data); !fits) {
+        return forward_error(fits);
     }
     if (context.data_end < bytes.size()) {
         return fail(ENOTSUP,

@@ -36,4 +36,11 @@ using ebpf::TestRunResult;
                                              const TestRunContext& context,
                                              std::uint32_t repeat);
 
+/// What both kinds of test run ask of program and packet, and of a context: EINVAL, ENODEV as
+/// above. meta_bytes of the given bytes are metadata.
+[[nodiscard]] Status check_test_run(const ebpf::Program& program,
+                                    std::size_t bytes,
+                                    std::uint32_t meta_bytes);
+[[nodiscard]] Status check_test_run(const TestRunContext& context, std::size_t bytes);
+
 }  // namespace crema::xdp

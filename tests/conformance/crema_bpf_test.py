@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The same programs under the kernel and under `crema bpf --`: their output must be equal byte for byte.
 
-usage: crema_bpf_test.py CREMA FACE_TOOL ERRORS_TOOL TIMERS_TOOL QUERIES_TOOL BUILD_DIR
+usage: crema_bpf_test.py CREMA FACE_TOOL ERRORS_TOOL TIMERS_TOOL QUERIES_TOOL LIVE_TOOL BUILD_DIR
 
 face_tool runs the XDP programs of an object over packets and shows verdicts, packets and maps; errors_tool shows what bpf(2)
-refuses, and how; queries_tool counts runs, and asks for what XDP programs have not.
-Skipped by name where the kernel's bpf(2) is not allowed.
+refuses, and how; queries_tool counts runs, and asks for what XDP programs have not; live_tool makes test runs with live frames,
+and shows what they answer and what programs see in them. Skipped by name where the kernel's bpf(2) is not allowed; what
+live_tool shows is then compared with what kernel 6.18 answered (recorded/live_frames.txt).
 """
 import difflib
 import os
@@ -16,8 +17,9 @@ import sys
 import tempfile
 import unittest
 
-CREMA = FACE = ERRORS = TIMERS = QUERIES = ""
+CREMA = FACE = ERRORS = TIMERS = QUERIES = LIVE = ""
 BUILD = pathlib.Path()
+RECORDED = pathlib.Path(__file__).resolve().parent / "recorded" / "live_frames.txt"
 BPFFS = pathlib.Path("/sys/fs/bpf")
 # Of other tests: what they read from the clock or count between runs is not in their answers.
 OTHERS = ["drop", "pass", "ssh_mirror", "l2fwd", "l2fwd_drop_icmp", "cpumap_5tuple", "proto_counters", "vlan_pop"]
@@ -94,6 +96,9 @@ class UnderBoth(unittest.TestCase):
         self.assertIn("after 210: 0, 210 runs, some time", kernel.stdout)
         self.equal(kernel, run(QUERIES, under_crema=True))
 
+    def test_live_frames_are_the_same(self):
+        self.equal(run(LIVE, under_crema=False), run(LIVE, under_crema=True))
+
     def test_a_difference_is_seen(self):
         kernel = run(FACE, BUILD / "bpf/pass.bpf.o", under_crema=False)
         crema = run(FACE, BUILD / "bpf/drop.bpf.o", under_crema=True)
@@ -101,8 +106,16 @@ class UnderBoth(unittest.TestCase):
             self.equal(kernel, crema)
 
 
+class AsRecorded(unittest.TestCase):
+    def test_live_frames(self):
+        done = run(LIVE, under_crema=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        kernel = RECORDED.read_text(encoding="utf-8").split("\n", 2)[2]
+        if done.stdout != kernel:
+            self.fail(difference(kernel, done.stdout) + done.stderr)
+
 
 if __name__ == "__main__":
-    CREMA, FACE, ERRORS, TIMERS, QUERIES = sys.argv[1:6]
-    BUILD = pathlib.Path(sys.argv[6])
+    CREMA, FACE, ERRORS, TIMERS, QUERIES, LIVE = sys.argv[1:7]
+    BUILD = pathlib.Path(sys.argv[7])
     unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -119,8 +119,9 @@ void doorbell(TxQueue& queue, std::uint32_t added) {
     } while (added != 0 || queue.unacknowledged != 0);
 }
 
+/// wanted 0: the caller sends nothing, he is after what was sent.
 void make_room(TxQueue& queue, std::uint32_t wanted) {
-    if (queue.in_use >= kReclaimAt || queue.room() < wanted) {
+    if (queue.in_use >= kReclaimAt || queue.room() < wanted || wanted == 0) {
         tx_reclaim(queue);
     }
 }

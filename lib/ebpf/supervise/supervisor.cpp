@@ -209,12 +209,20 @@ void give(const State& state, const seccomp_notif& call, UniqueFd fd, bool keeps
     fd.reset();
 }
 
+/// Does the process still wait for the answer to this call, and are we to go on?
+bool still_waits(const State& state, std::uint64_t id) {
+    pollfd stop{.fd = state.stop.get(), .events = POLLIN, .revents = 0};
+    return ::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0 &&
+           ::poll(&stop, 1, 0) == 0;
+}
+
 void answer(const State& state, const seccomp_notif& call) {
     if (call.pid == 0) {  // of a namespace that we do not see into
         respond(state, call, -ESRCH);
         return;
     }
-    const caller::Scope scope(static_cast<pid_t>(call.pid));
+    const caller::Scope scope(static_cast<pid_t>(call.pid),
+                              [&state, id = call.id] { return still_waits(state, id); });
     // From here on its process number cannot mean another process: the call waits for us.
     if (::ioctl(state.listener.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id) != 0) {
         return;

@@ -3,11 +3,12 @@
 // PROG_TEST_RUN of XDP programs: data and context in, verdict, data, context and time out. What is
 // an error, in which order, and what is written back beside one is the kernel's.
 //
-// BPF_F_TEST_XDP_LIVE_FRAMES is refused: nothing here carries such frames.
+// With BPF_F_TEST_XDP_LIVE_FRAMES the verdicts are carried out; what comes back is what went in.
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "lib/ebpf/syscall/commands.h"
@@ -22,10 +23,23 @@ TestRunner& installed() {
     return the_runner;
 }
 
+LiveRunner& installed_live() {
+    static LiveRunner the_runner = nullptr;
+    return the_runner;
+}
+
 }  // namespace
 
 void set_test_runner(TestRunner runner) {
     installed() = runner;
+}
+
+void set_live_runner(LiveRunner runner) {
+    installed_live() = runner;
+}
+
+LiveRunner live_runner() {
+    return installed_live();
 }
 
 TestRunner test_runner() {
@@ -39,6 +53,9 @@ namespace {
 
 constexpr std::uint32_t kLiveFrames = 1U << 1;  // BPF_F_TEST_XDP_LIVE_FRAMES
 constexpr std::uint32_t kLiveBatchMax = 256;
+constexpr std::uint32_t kLiveBatch = 64;  // when nothing is said
+// A page of the kernel's, less headroom, tail and what it notes in front of a live frame.
+constexpr std::uint32_t kLiveFrameBytesMax = 4096 - kXdpHeadroom - kTailReserve - 112;
 static_assert(sizeof(TestRunContext) == 24);  // struct xdp_md
 
 /// The caller's xdp_md: shorter is zero behind, longer must be zero there. Without one, all data is
@@ -84,6 +101,35 @@ int check_context(const Call& call, const TestRunContext& context) {
         return -EINVAL;
     }
     return test.data_size_in - context.data < kFrameBytesMin ? -EINVAL : 0;
+}
+
+/// What else it looks at then with live frames, of which there is nothing to show afterwards.
+int check_live(const Call& call, const TestRunContext& context) {
+    const auto& test = call.attr.test;
+    const bool with_context = test.ctx_in != 0 || test.ctx_out != 0;
+    const bool fragments = context.data_end < test.data_size_in;
+    return (with_context && (test.data_out != 0 || test.ctx_out != 0)) || fragments ||
+                   test.data_size_in - context.data > kLiveFrameBytesMax
+               ? -EINVAL
+               : 0;
+}
+
+/// The result's bytes are those that were given.
+Result<TestRunResult> run_live(const Call& call,
+                               const LoadedProgram& program,
+                               std::vector<std::uint8_t> bytes,
+                               const TestRunContext& context) {
+    const auto& test = call.attr.test;
+    const std::uint32_t batch = test.batch_size == 0 ? kLiveBatch : test.batch_size;
+    const auto spent = live_runner()(program, bytes, context, test.repeat, batch);
+    if (!spent) {
+        return forward_error(spent);
+    }
+    TestRunResult result{};
+    result.bytes = std::move(bytes);
+    result.duration_ns = *spent;
+    result.context = context;
+    return result;
 }
 
 /// Copies what the caller has room for. -ENOSPC: it was less than there is.
@@ -166,9 +212,12 @@ long prog_test_run(Call& call) {
     if (const int err = check_context(call, context); err != 0) {
         return err;
     }
-    if (test_runner() == nullptr || (test.flags & kLiveFrames) != 0) {
-        return refuse(EOPNOTSUPP, "program {}: test runs with live frames are not served",
-                      program.program.name);
+    const bool live = (test.flags & kLiveFrames) != 0;
+    if (const int err = live ? check_live(call, context) : 0; err != 0) {
+        return err;
+    }
+    if (test_runner() == nullptr || live_runner() == nullptr) {
+        return refuse(EOPNOTSUPP, "program {}: nothing here runs programs", program.program.name);
     }
     // More than a frame of fragments holds; the runner says no to less than that.
     constexpr std::uint32_t kDataMax = 1U << 17;
@@ -179,7 +228,8 @@ long prog_test_run(Call& call) {
     if (copy_in(bytes.data(), test.data_in, bytes.size()) != 0) {
         return -EFAULT;
     }
-    const auto result = test_runner()(program, bytes, context, test.repeat);
+    const auto result = live ? run_live(call, program, std::move(bytes), context)
+                             : test_runner()(program, bytes, context, test.repeat);
     if (!result) {
         return refuse(result.error());
     }

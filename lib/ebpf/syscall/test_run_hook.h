@@ -41,8 +41,18 @@ using TestRunner = Result<TestRunResult> (*)(const LoadedProgram& program,
                                              const TestRunContext& context,
                                              std::uint32_t repeat);
 
+/// The rules of lib/xdp/live_frames.h. Returns the mean time of one frame, ns.
+using LiveRunner = Result<std::uint64_t> (*)(const LoadedProgram& program,
+                                             std::span<const std::uint8_t> bytes,
+                                             const TestRunContext& context,
+                                             std::uint32_t repeat,
+                                             std::uint32_t batch_size);
+
 void set_test_runner(TestRunner runner);
 /// Null: nothing in this process runs programs.
 [[nodiscard]] TestRunner test_runner();
+
+void set_live_runner(LiveRunner runner);
+[[nodiscard]] LiveRunner live_runner();
 
 }  // namespace crema::ebpf

@@ -10,14 +10,14 @@ import time
 class DataPath:
     """Ports net_neta0 (wire: a generator) and net_neta1 (nothing comes, everything goes), ifindex 32 and 33."""
 
-    def __init__(self, crema, testpmd, folder, *options, wire="gen"):
+    def __init__(self, crema, testpmd, folder, *options, wire="gen", other_wire="null"):
         self.crema = crema
         self.socket = str(pathlib.Path(folder) / "bpf.sock")
         cpus = sorted(os.sched_getaffinity(0))
         self.process = subprocess.Popen(
             [testpmd, "--no-huge", "-m", "160", "--no-pci", "--no-shconf", "--no-telemetry", f"--file-prefix=bpfto{os.getpid()}",
              "--lcores", f"0@{cpus[0]},1@{cpus[-1]}", f"--vdev=net_neta0,device=model,wire={wire}",
-             "--vdev=net_neta1,device=model,wire=null", "--", "--idle-sleep-us", "50", "--json", "--stats-period", "0.2",
+             f"--vdev=net_neta1,device=model,wire={other_wire}", "--", "--idle-sleep-us", "50", "--json", "--stats-period", "0.2",
              "--duration", "60", "--bpf-socket", self.socket, *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.statistics()  # it runs

@@ -382,6 +382,24 @@ TEST(PoolErrors, WithoutMemoryNothingIsLeftBehind) {
     EXPECT_GT(successes, 4);
 }
 
+TEST(PagePool, WithoutLcoreCachesPagesAreWithinReachOfAnyThread) {
+    const auto made =
+        create({.name = "shared", .pages = 128, .numa_node = -1, .lcore_caches = false});
+    ASSERT_TRUE(made) << made.error().message;
+    std::array<rte_mbuf*, 128> pages{};
+    for (int round = 0; round < 3; ++round) {
+        in_thread(true, [&] { ASSERT_EQ(alloc_bulk(*made, pages.data(), 128), 128U); });
+        EXPECT_EQ(stats(*made).in_flight, 128U);
+        for (rte_mbuf* page : pages) {
+            rte_pktmbuf_free(page);  // by a lcore
+        }
+        EXPECT_EQ(stats(*made).in_flight, 0U);
+    }
+    in_thread(false, [&] { ASSERT_EQ(alloc_bulk(*made, pages.data(), 128), 128U); });
+    recycle_bulk(*made, pages.data(), 128);
+    EXPECT_TRUE(destroy(*made));
+}
+
 TEST(StockPool, AnyElementSizeWithOurOps) {
     rte_mempool* pool = rte_pktmbuf_pool_create_by_ops("stock", 511, 64, 0, 2176, -1, kOpsName);
     ASSERT_NE(pool, nullptr) << rte_strerror(rte_errno);
