@@ -153,6 +153,8 @@ void ask_plain_runs(int program, int map) {
         TestRun run(program);
         run.attr.test.data_out = 4096;
         run.run("run: wild output");
+        run.attr.test.data_size_out = 20;
+        run.run("run: wild output, and too little room");
     }
     {
         TestRun run(map);
@@ -233,6 +235,11 @@ void ask_runs_with_context(int program) {
         run.attr.test.ctx_out = address(run.context_out.data());
         run.attr.test.ctx_size_out = 8;
         run.run("context: too little room");
+        run.attr.test.ctx_out = 4096;
+        run.attr.test.ctx_size_out = 8;
+        run.run("context: too little room, and wild");
+        run.attr.test.ctx_size_out = 24;
+        run.run("context: wild output");
     }
     {
         TestRun run(program);

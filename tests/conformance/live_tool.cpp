@@ -239,6 +239,8 @@ void ask_wrong(int program) {
         run.attr.test.data_out = 4096;
         run.attr.test.data_size_out = 64;
         run.go("wild output");
+        run.attr.test.data_size_out = 20;
+        run.go("wild output, and too little room");
     }
     {
         Run run(program);

@@ -63,13 +63,14 @@ void show_counts(const char* when, int program) {
                 info.run_time_ns != 0 ? "some" : "no");
 }
 
-void run(int program, std::uint32_t times) {
+void run(int program, std::uint32_t times, std::uint32_t flags = 0) {
     std::array<std::uint8_t, 64> packet{};
     bpf_attr attr{};
     attr.test.prog_fd = static_cast<std::uint32_t>(program);
     attr.test.data_in = address(packet.data());
     attr.test.data_size_in = packet.size();
     attr.test.repeat = times;
+    attr.test.flags = flags;
     say("run", call(BPF_PROG_TEST_RUN, attr));
 }
 
@@ -110,6 +111,9 @@ void ask_counts(int program) {
     (void)::close(static_cast<int>(open));
     run(program, 9);
     show_counts("after 210", program);
+    constexpr std::uint32_t kLiveFrames = 2;  // BPF_F_TEST_XDP_LIVE_FRAMES
+    run(program, 130, kLiveFrames);
+    show_counts("after 210 and 130 live frames", program);
     bpf_attr attr{};
     attr.pathname = address("/sys/fs/bpf/crema_stats");
     attr.bpf_fd = static_cast<std::uint32_t>(again);

@@ -277,6 +277,12 @@ void HostileCalls::start_run(bpf_attr& attr) {
         attr.test.ctx_out = room(64);
         attr.test.ctx_size_out = sizeof context;
     }
+    if (dice_.one_in(3)) {
+        attr.test.flags = 2;  // BPF_F_TEST_XDP_LIVE_FRAMES, of which nothing is shown
+        attr.test.batch_size = static_cast<std::uint32_t>(dice_.below(258));
+        attr.test.data_out = attr.test.ctx_out = 0;
+        attr.test.ctx_size_out = 0;
+    }
 }
 
 void HostileCalls::start_batch(bpf_attr& attr) {

@@ -52,8 +52,8 @@ class LiveFrames(unittest.TestCase):
         return process
 
     def settled(self):
-        """Statistics of which nothing has changed since the last ones."""
-        before = self.path.statistics()
+        """Statistics of which nothing has changed since the last ones; none from before the call."""
+        before = self.path.statistics_from_now_on()
         while True:
             now = self.path.statistics()
             if [port["xdp"] for port in now["ports"]] == [port["xdp"] for port in before["ports"]]:

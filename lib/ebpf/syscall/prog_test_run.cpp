@@ -132,16 +132,20 @@ Result<TestRunResult> run_live(const Call& call,
     return result;
 }
 
-/// Copies what the caller has room for. -ENOSPC: it was less than there is.
-int write_bytes(
+/// What writing a part of the result came to.
+struct Written {
+    bool whole;  // as far as there is room
+    bool cut;    // the caller has less room than there is
+
+    /// Of a part that is not written, too, when there is too little room for it.
+    [[nodiscard]] int error_if(bool fault) const { return cut ? -ENOSPC : fault ? -EFAULT : 0; }
+};
+
+/// Copies what the caller has room for.
+Written write_bytes(
     std::uint64_t to, std::uint32_t room, const void* bytes, std::size_t size, bool room_counts) {
     const bool cut = room_counts && size > room;
-    if (to != 0) {
-        if (const int err = copy_out(to, bytes, cut ? room : size); err != 0) {
-            return err;
-        }
-    }
-    return cut ? -ENOSPC : 0;
+    return {.whole = to == 0 || copy_out(to, bytes, cut ? room : size) == 0, .cut = cut};
 }
 
 int write_word(const Call& call, std::size_t at, std::uint32_t value) {
@@ -152,16 +156,14 @@ int write_result(const Call& call, const TestRunResult& result) {
     const auto& test = call.attr.test;
     constexpr std::uint64_t kDurationMax = std::numeric_limits<std::uint32_t>::max();
     const auto duration = static_cast<std::uint32_t>(std::min(result.duration_ns, kDurationMax));
-    const int data = write_bytes(test.data_out, test.data_size_out, result.bytes.data(),
-                                 result.bytes.size(), test.data_size_out != 0);
-    if (data == -EFAULT ||
-        write_word(call, offsetof(bpf_attr, test.data_size_out),
-                   static_cast<std::uint32_t>(result.bytes.size())) != 0 ||
-        write_word(call, offsetof(bpf_attr, test.retval), result.retval) != 0 ||
-        write_word(call, offsetof(bpf_attr, test.duration), duration) != 0) {
-        return -EFAULT;
-    }
-    return data;
+    const Written data = write_bytes(test.data_out, test.data_size_out, result.bytes.data(),
+                                     result.bytes.size(), test.data_size_out != 0);
+    const bool fault = !data.whole ||
+                       write_word(call, offsetof(bpf_attr, test.data_size_out),
+                                  static_cast<std::uint32_t>(result.bytes.size())) != 0 ||
+                       write_word(call, offsetof(bpf_attr, test.retval), result.retval) != 0 ||
+                       write_word(call, offsetof(bpf_attr, test.duration), duration) != 0;
+    return data.error_if(fault);
 }
 
 int write_context(const Call& call, const TestRunContext& context) {
@@ -169,13 +171,11 @@ int write_context(const Call& call, const TestRunContext& context) {
     if (test.ctx_in == 0 || test.ctx_out == 0) {
         return 0;
     }
-    const int written =
+    const Written written =
         write_bytes(test.ctx_out, test.ctx_size_out, &context, sizeof context, true);
-    if (written == -EFAULT ||
-        write_word(call, offsetof(bpf_attr, test.ctx_size_out), sizeof context) != 0) {
-        return -EFAULT;
-    }
-    return written;
+    const bool fault = !written.whole ||
+                       write_word(call, offsetof(bpf_attr, test.ctx_size_out), sizeof context) != 0;
+    return written.error_if(fault);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import select
 import subprocess
 import time
 
@@ -20,10 +21,29 @@ class DataPath:
              f"--vdev=net_neta1,device=model,wire={other_wire}", "--", "--idle-sleep-us", "50", "--json", "--stats-period", "0.2",
              "--duration", "60", "--bpf-socket", self.socket, *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.printed = b""  # and not yet looked at
         self.statistics()  # it runs
 
     def statistics(self):
-        return json.loads(self.process.stdout.readline())
+        """The next ones, which may have been printed some time ago."""
+        while b"\n" not in self.printed:
+            self.read()
+        line, _, self.printed = self.printed.partition(b"\n")
+        return json.loads(line)
+
+    def statistics_from_now_on(self):
+        while select.select([self.process.stdout], [], [], 0)[0]:
+            self.read()
+        self.printed = self.printed.rpartition(b"\n")[2]
+        if self.printed:
+            self.statistics()  # begun before
+        return self.statistics()
+
+    def read(self):
+        some = os.read(self.process.stdout.fileno(), 1 << 16)
+        if not some:
+            raise AssertionError(f"the data path has ended: {self.process.stderr.read()}")
+        self.printed += some
 
     def port(self, wanted, seconds=10):
         """The first port's XDP statistics as soon as wanted(them)."""
@@ -48,5 +68,5 @@ class DataPath:
     def close(self):
         self.process.terminate()
         out, err = self.process.communicate(timeout=30)
-        last = json.loads(out.splitlines()[-1])
+        last = json.loads((self.printed.decode() + out).splitlines()[-1])
         return self.process.returncode, last, err
