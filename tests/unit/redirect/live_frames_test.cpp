@@ -50,9 +50,9 @@ xdp::TestRunContext from_port(std::uint32_t ifindex,
 
 class LiveFrames : public testing::Test {
   protected:
-    LiveFrames() { g_ask = {}; }
+    void SetUp() override { g_ask = {}; }
 
-    ~LiveFrames() override {
+    void TearDown() override {
         one_.drain();
         other_.drain();
         last_.drain();
