@@ -15,8 +15,6 @@ namespace crema::ebpf::helpers {
 
 namespace {
 
-using Wide = unsigned __int128;
-
 template <typename Number>
 [[gnu::always_inline]] inline Number number_at(const std::uint8_t* at) {
     Number number{};
@@ -35,28 +33,11 @@ std::uint64_t add_around(std::uint64_t a, std::uint64_t b) {
     return sum + (sum < b ? 1 : 0);
 }
 
-/// Sum of the 64-bit words of [at, at + bytes), bytes a multiple of 8: two instructions a word.
-std::uint64_t sum_of_words(const std::uint8_t* at, std::uint32_t bytes) {
-    constexpr std::uint32_t kFour = 4 * sizeof(std::uint64_t);
-    Wide sum = 0;
-    const std::uint8_t* const end = at + bytes;
-    for (; end - at >= kFour; at += kFour) {
-        sum += number_at<std::uint64_t>(at);
-        sum += number_at<std::uint64_t>(at + 8);
-        sum += number_at<std::uint64_t>(at + 16);
-        sum += number_at<std::uint64_t>(at + 24);
-    }
-    for (; at != end; at += sizeof(std::uint64_t)) {
-        sum += number_at<std::uint64_t>(at);
-    }
-    return add_around(static_cast<std::uint64_t>(sum), static_cast<std::uint64_t>(sum >> 64));
-}
-
 constexpr std::uint32_t kBlock = 64;
 
-/// The same of many: bytes a multiple of kBlock, and the halves of the words added apart, so that
-/// carries have room. What the low halves sum up to is the difference of the whole sum, without its
-/// carries, and of the high halves.
+/// Sum of the 64-bit words of [at, at + bytes), bytes a multiple of kBlock. The halves of the words
+/// are added apart, so that carries have room. What the low halves sum up to is the difference of
+/// the whole sum, without its carries, and of the high halves.
 #if defined(__x86_64__)
 [[gnu::target("avx2,tune=haswell")]]
 #endif
@@ -96,39 +77,89 @@ bool has_wide_vectors() {
 const bool g_has_wide_vectors = has_wide_vectors();
 
 /// seed plus all 32-bit words of [at, at + bytes) in memory order, the last one filled up with
-/// zeros.
-std::uint32_t partial_sum(const std::uint8_t* at, std::uint32_t bytes, std::uint32_t seed) {
+/// zeros, with end-around carry.
+[[gnu::always_inline]] inline std::uint32_t sum_of_few(const std::uint8_t* at,
+                                                       std::uint32_t bytes,
+                                                       std::uint64_t seed) {
+    // Two instructions a word, and the carries come in at the end. A call site mostly has one size,
+    // so that the branches on its bits cost nothing.
     std::uint64_t sum = seed;
-    if (bytes >= 4 * kBlock && g_has_wide_vectors) {
+    std::uint64_t carries = 0;
+    const auto add = [&](std::uint64_t word) {
+        sum += word;
+        carries += sum < word ? 1 : 0;
+    };
+    for (; bytes >= 32; bytes -= 32, at += 32) {
+        add(number_at<std::uint64_t>(at));
+        add(number_at<std::uint64_t>(at + 8));
+        add(number_at<std::uint64_t>(at + 16));
+        add(number_at<std::uint64_t>(at + 24));
+    }
+    if ((bytes & 16U) != 0) {
+        add(number_at<std::uint64_t>(at));
+        add(number_at<std::uint64_t>(at + 8));
+        at += 16;
+    }
+    if ((bytes & 8U) != 0) {
+        add(number_at<std::uint64_t>(at));
+        at += 8;
+    }
+    if ((bytes & 4U) != 0) {
+        add(number_at<std::uint32_t>(at));
+        at += 4;
+    }
+    if ((bytes & 3U) != 0) {
+        std::uint32_t rest = 0;
+        if ((bytes & 2U) != 0) {
+            rest = number_at<std::uint16_t>(at);
+            at += 2;
+        }
+        if ((bytes & 1U) != 0) {
+            rest |= std::uint32_t{*at} << (bytes & 2U) * 8;
+        }
+        add(rest);
+    }
+    const std::uint64_t once = add_around(sum, carries);
+    return add_around(static_cast<std::uint32_t>(once >> 32), static_cast<std::uint32_t>(once));
+}
+
+constexpr std::uint32_t kMany = 4 * kBlock;
+
+[[gnu::noinline]] std::uint32_t sum_of_many(const std::uint8_t* at,
+                                            std::uint32_t bytes,
+                                            std::uint32_t seed) {
+    std::uint64_t sum = seed;
+    if (g_has_wide_vectors) {
         const std::uint32_t in_blocks = bytes / kBlock * kBlock;
         sum += sum_of_blocks(at, in_blocks);
         at += in_blocks;
         bytes -= in_blocks;
     }
-    if (const std::uint32_t in_words = bytes / 8 * 8; in_words != 0) {
-        sum = add_around(sum, sum_of_words(at, in_words));
-        at += in_words;
-        bytes -= in_words;
-    }
-    std::uint64_t rest = 0;
-    if (bytes >= 4) {
-        rest = number_at<std::uint32_t>(at);
-        at += 4;
-        bytes -= 4;
-    }
-    if (bytes >= 2) {
-        rest += number_at<std::uint16_t>(at);
-    }
-    if (bytes % 2 != 0) {
-        rest += std::uint64_t{at[bytes - 1]} << (bytes == 3 ? 16 : 0);
-    }
-    sum = add_around(sum, rest);
-    return add_around(static_cast<std::uint32_t>(sum >> 32), static_cast<std::uint32_t>(sum));
+    return sum_of_few(at, bytes, sum);
+}
+
+[[gnu::always_inline]] inline std::uint32_t partial_sum(const std::uint8_t* at,
+                                                        std::uint32_t bytes,
+                                                        std::uint32_t seed) {
+    return bytes < kMany ? sum_of_few(at, bytes, seed) : sum_of_many(at, bytes, seed);
 }
 
 std::uint64_t fold(std::uint32_t sum) {
     const std::uint32_t once = (sum >> 16) + (sum & 0xffff);
     return (once >> 16) + (once & 0xffff);
+}
+
+/// With something that goes. Apart, so that who only adds saves no registers.
+[[gnu::noinline]] std::uint64_t difference(const std::uint8_t* from,
+                                           std::uint32_t from_bytes,
+                                           const std::uint8_t* to,
+                                           std::uint32_t to_bytes,
+                                           std::uint32_t seed) {
+    if (to_bytes == 0) {
+        return fold(~partial_sum(from, from_bytes, ~seed));
+    }
+    const std::uint32_t removed = partial_sum(from, from_bytes, 0);
+    return fold(add_around(partial_sum(to, to_bytes, seed), ~removed));
 }
 
 }  // namespace
@@ -141,17 +172,10 @@ std::uint64_t csum_diff(
     const auto from_bytes = static_cast<std::uint32_t>(r2);
     const auto to_bytes = static_cast<std::uint32_t>(r4);
     const auto seed = static_cast<std::uint32_t>(r5);
-    if (from_bytes != 0 && to_bytes != 0) {
-        const std::uint32_t removed = partial_sum(from, from_bytes, 0);
-        return fold(add_around(partial_sum(to, to_bytes, seed), ~removed));
-    }
-    if (to_bytes != 0) {
-        return fold(partial_sum(to, to_bytes, seed));
-    }
     if (from_bytes != 0) {
-        return fold(~partial_sum(from, from_bytes, ~seed));
+        return difference(from, from_bytes, to, to_bytes, seed);
     }
-    return fold(seed);
+    return fold(to_bytes != 0 ? partial_sum(to, to_bytes, seed) : seed);
 }
 
 }  // namespace crema::ebpf::helpers
