@@ -53,11 +53,12 @@ std::uint64_t lookup_devmap_hash(
     return value_of(map_of<maps::Devmap>(r1).find_hashed(maps::load_index(memory_at(r2))));
 }
 
-template <typename Concrete, typename Piece>
-std::uint64_t lookup_by_pieces(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
-    const auto& map = map_of<Concrete>(r1);
-    const auto key = map.core().template in_memory<Piece>(memory_at(r2));
+namespace {
+
+template <typename Concrete, typename Key>
+[[gnu::always_inline]] inline std::uint64_t lookup_key(const Concrete& map,
+                                                       const Key& key,
+                                                       std::uint64_t context) {
     const std::uint32_t element = map.core().find_key_and_mark(key);
     if (element == 0) {
         return 0;
@@ -65,7 +66,47 @@ std::uint64_t lookup_by_pieces(
     if constexpr (std::is_same_v<Concrete, maps::HashMap>) {
         return address_of(map.core().cells().value(element));
     } else {
-        return address_of(map.value_at(context_of(r5).cpu, element));
+        return address_of(map.value_at(context_of(context).cpu, element));
+    }
+}
+
+/// The words of a key, `bytes` bytes: 8 * (kWords - 1) < bytes <= 8 * kWords.
+template <typename Piece, std::uint32_t kWords>
+[[gnu::always_inline]] inline maps::RegisterKey<kWords> key_in_registers(const std::uint8_t* from,
+                                                                         std::uint32_t bytes) {
+    maps::RegisterKey<kWords> key;
+    maps::repeat<kWords - 1>([&](std::uint32_t n) __attribute__((always_inline)) {
+        key.words[n] = maps::load_in_pieces<Piece>(from + std::size_t{n} * 8, 8);
+    });
+    constexpr std::uint32_t kLastAt = (kWords - 1) * 8;
+    key.words[kWords - 1] = maps::load_in_pieces<Piece>(from + kLastAt, bytes - kLastAt);
+    return key;
+}
+
+}  // namespace
+
+// Code of its own for each number of words: no loop, and each word is read once.
+template <typename Concrete, typename Piece>
+std::uint64_t lookup_by_pieces(
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t, std::uint64_t r5) {
+    const auto& map = map_of<Concrete>(r1);
+    const std::uint8_t* const key = memory_at(r2);
+    const std::uint32_t bytes = map.core().cells().layout().key_size;
+    switch ((bytes + 7) / 8) {
+        case 3:
+            return lookup_key(map, key_in_registers<Piece, 3>(key, bytes), r5);
+        case 4:
+            return lookup_key(map, key_in_registers<Piece, 4>(key, bytes), r5);
+        case 5:
+            return lookup_key(map, key_in_registers<Piece, 5>(key, bytes), r5);
+        case 6:
+            return lookup_key(map, key_in_registers<Piece, 6>(key, bytes), r5);
+        case 7:
+            return lookup_key(map, key_in_registers<Piece, 7>(key, bytes), r5);
+        case 8:
+            return lookup_key(map, key_in_registers<Piece, 8>(key, bytes), r5);
+        default:
+            return lookup_key(map, map.core().template in_memory<Piece>(key), r5);
     }
 }
 

@@ -33,15 +33,22 @@ std::uint64_t next_head(std::uint64_t head, std::uint32_t element) {
 
 }  // namespace
 
-ElementLayout ElementLayout::make(std::uint32_t key_size, std::uint32_t value_size) {
+ElementLayout ElementLayout::make(std::uint32_t key_size,
+                                  std::uint32_t value_size,
+                                  std::uint32_t count) {
     ElementLayout layout;
     layout.key_size = key_size;
     layout.value_size = value_size;
     layout.value_offset =
         static_cast<std::uint32_t>(sizeof(ElementHeader)) + stored_bytes(key_size);
     const std::uint32_t bytes = layout.value_offset + stored_bytes(value_size);
-    // Small cells never cross a cache line, large ones begin with one.
-    layout.stride = bytes <= kCacheLine ? std::bit_ceil(bytes) : whole_lines(bytes);
+    // Small cells never cross a cache line. Large ones begin with one, so that no two of them share
+    // it, until they are so many that a core's cache does not hold them: then each byte counts, and
+    // two cores seldom meet in neighbours.
+    constexpr std::uint64_t kInCache = 512U << 10U;
+    layout.stride = bytes <= kCacheLine                                     ? std::bit_ceil(bytes)
+                    : std::uint64_t{whole_lines(bytes)} * count <= kInCache ? whole_lines(bytes)
+                                                                            : bytes;
     return layout;
 }
 
@@ -160,13 +167,13 @@ void Elements::give(std::uint32_t list, std::uint32_t index) const {
     push(list_[list], index);
 }
 
-std::uint32_t Elements::take_spare(std::uint32_t list) const {
+Elements::Spare Elements::take_spare(std::uint32_t list) const {
     // Another thread with this CPU number may be in the middle of a replacement: there are as many
     // spares as lists, and whoever has one gives it back within a few instructions.
     for (std::uint32_t tried = 0;; tried++) {
         const std::uint32_t spare = list_[list].spare.exchange(0, std::memory_order_acquire);
         if (spare != 0) [[likely]] {
-            return spare;
+            return {.element = spare, .list = list};
         }
         list = list + 1 == lists_ ? 0 : list + 1;
         if (tried > 64 * lists_) {
@@ -174,15 +181,6 @@ std::uint32_t Elements::take_spare(std::uint32_t list) const {
         } else {
             _mm_pause();
         }
-    }
-}
-
-void Elements::give_spare(std::uint32_t list, std::uint32_t index) const {
-    std::uint32_t none = 0;
-    while (!list_[list].spare.compare_exchange_strong(none, index, std::memory_order_release,
-                                                      std::memory_order_relaxed)) {
-        none = 0;
-        list = list + 1 == lists_ ? 0 : list + 1;
     }
 }
 

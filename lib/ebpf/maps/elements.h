@@ -40,7 +40,9 @@ struct ElementLayout {
     std::uint32_t value_offset = 0;  // of the cell, multiple of 8
     std::uint32_t stride = 0;        // cell to cell
 
-    [[nodiscard]] static ElementLayout make(std::uint32_t key_size, std::uint32_t value_size);
+    [[nodiscard]] static ElementLayout make(std::uint32_t key_size,
+                                            std::uint32_t value_size,
+                                            std::uint32_t count);
 };
 
 /// The cells, by number. Elements are numbered from 1; 0 means none. A copy refers to the same
@@ -75,12 +77,19 @@ class Cells {
     [[nodiscard, gnu::always_inline]] bool key_equals(std::uint32_t index, const Key& key) const {
         const std::atomic<std::uint64_t>* words = key_words(index);
         // Acquire: what is read here comes before the reader's last look at the bucket's version.
-        for (std::uint32_t at = 0; at < key.count(); at++) {
-            if (words[at].load(std::memory_order_acquire) != key.word(at)) {
-                return false;
+        // No way out before the end: the tag was equal, so the key hardly ever differs.
+        std::uint64_t difference = 0;
+        const auto compare = [&](std::uint32_t at) __attribute__((always_inline)) {
+            difference |= words[at].load(std::memory_order_acquire) ^ key.word(at);
+        };
+        if constexpr (KeyOfConstantLength<Key>) {
+            repeat<Key::kCount>(compare);
+        } else {
+            for (std::uint32_t at = 0; at < key.count(); at++) {
+                compare(at);
             }
         }
-        return true;
+        return difference == 0;
     }
 
     /// Where the key lies, for who may look at it while it is reused (callbacks of programs).
@@ -135,9 +144,19 @@ class Elements {
     [[nodiscard]] std::uint32_t take(std::uint32_t list) const;
     void give(std::uint32_t list, std::uint32_t index) const;
 
-    /// The spare element, to be replaced at once by what it takes the place of.
-    [[nodiscard]] std::uint32_t take_spare(std::uint32_t list) const;
-    void give_spare(std::uint32_t list, std::uint32_t index) const;
+    /// The spare element of a list, usually one's own. Who has it gives what it took the place of
+    /// to the same list, at once.
+    struct Spare {
+        std::uint32_t element = 0;
+        std::uint32_t list = 0;
+    };
+
+    [[nodiscard]] Spare take_spare(std::uint32_t list) const;
+
+    void give_spare(const Spare& spare, std::uint32_t replaced) const {
+        // Empty since it was taken, and nobody else fills it: no need to compare.
+        list_[spare.list].spare.store(replaced, std::memory_order_release);
+    }
 
     /// The elements that a list may evict, in the order of a clock: at(list, 0..size-1).
     [[nodiscard]] std::uint32_t clock_size(std::uint32_t list) const;

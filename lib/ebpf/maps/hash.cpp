@@ -68,9 +68,10 @@ int HashMap::put(std::uint32_t list,
         }
         flags &= ~kLock;
     }
-    return core().put<HashCore::Existing::replace>(
-        list, core().in_memory<Piece>(key), flags,
-        [&](std::uint32_t element, bool) { write_new(element, value); });
+    return core().with_key<Piece>(key, [&](const auto& words) {
+        return core().put<HashCore::Existing::replace>(
+            list, words, flags, [&](std::uint32_t element, bool) { write_new(element, value); });
+    });
 }
 
 // BPF_F_LOCK writes into the element that is there. 1: there is none.

@@ -13,7 +13,7 @@ Result<std::unique_ptr<HashCore>> HashCore::make(const MapSpec& spec,
     const bool partitioned = (spec.flags & kNoCommonLru) != 0;
     const bool preallocate = (spec.flags & kNoPrealloc) == 0;
     auto elements = Elements::make(
-        ElementLayout::make(spec.key_size, cell_value_size),
+        ElementLayout::make(spec.key_size, cell_value_size, spec.max_entries),
         {.count = spec.max_entries, .preallocate = preallocate, .partitioned = partitioned});
     if (!elements) {
         return forward_error(elements);

@@ -39,6 +39,13 @@ class HashCore {
         return {key, cells().layout().key_size};
     }
 
+    /// use(key) with the key at an address, which is read once when it is not very long.
+    template <typename Piece = std::uint32_t, typename Use>
+    [[nodiscard]] int with_key(const void* key, Use&& use) const {
+        const KeyInMemory<Piece> there = in_memory<Piece>(key);
+        return there.count() <= CopiedKey::kWordsMax ? use(CopiedKey::of(there)) : use(there);
+    }
+
     [[nodiscard]] std::uint32_t find(const void* key) const { return table_.find(in_memory(key)); }
 
     /// For programs: notes the use in LRU maps.
@@ -167,12 +174,12 @@ int HashCore::put(std::uint32_t list, const Key& key, std::uint64_t flags, Write
     if constexpr (kExisting == Existing::rewrite) {
         write(place.element, false);
     } else {
-        const std::uint32_t element = elements_.take_spare(list);
-        cells().set_key(element, key);
-        write(element, true);
-        bucket.replace(place, element);
+        const Elements::Spare spare = elements_.take_spare(list);
+        cells().set_key(spare.element, key);
+        write(spare.element, true);
+        bucket.replace(place, spare.element);
         lose(place.element);
-        elements_.give_spare(list, place.element);
+        elements_.give_spare(spare, place.element);
     }
     return 0;
 }
@@ -197,13 +204,13 @@ int HashCore::put_evicting(std::uint32_t list, const Key& key, std::uint64_t fla
                     write(place.element, false);
                     cells().header(place.element).referenced.store(1, std::memory_order_relaxed);
                 } else {
-                    const std::uint32_t element = elements_.take_spare(list);
-                    cells().set_key(element, key);
-                    write(element, true);
-                    cells().header(element).referenced.store(1, std::memory_order_relaxed);
-                    bucket.replace(place, element);
+                    const Elements::Spare spare = elements_.take_spare(list);
+                    cells().set_key(spare.element, key);
+                    write(spare.element, true);
+                    cells().header(spare.element).referenced.store(1, std::memory_order_relaxed);
+                    bucket.replace(place, spare.element);
                     lose(place.element);
-                    elements_.give_spare(list, place.element);
+                    elements_.give_spare(spare, place.element);
                 }
                 return 0;
             }

@@ -11,25 +11,7 @@ namespace crema::ebpf::maps {
 
 namespace {
 
-constexpr std::uint32_t kLockedBit = 1;
 constexpr std::uint32_t kElementsPerBucket = 4;
-
-std::uint32_t lock(std::atomic<std::uint32_t>& state) {
-    constexpr std::uint32_t kSpins = 256;
-    for (std::uint32_t tried = 0;; tried++) {
-        std::uint32_t seen = state.load(std::memory_order_relaxed);
-        if ((seen & kLockedBit) == 0 &&
-            state.compare_exchange_weak(seen, seen | kLockedBit, std::memory_order_acquire,
-                                        std::memory_order_relaxed)) [[likely]] {
-            return seen;
-        }
-        if (tried < kSpins) {
-            _mm_pause();
-        } else {
-            sched_yield();  // the holder is not running: no packet moves faster by spinning on
-        }
-    }
-}
 
 }  // namespace
 
@@ -59,11 +41,21 @@ std::uint32_t HashTable::first(std::uint32_t first_bucket) const {
     return found;
 }
 
-HashTable::Locked::Locked(const HashTable& table, std::uint64_t hash)
-    : table_(table), bucket_(table.bucket(hash)), hash_(hash), state_(lock(bucket_.state)) {}
-
-HashTable::Locked::~Locked() {
-    bucket_.state.store(state_, std::memory_order_release);
+std::uint32_t HashTable::Locked::wait_and_lock() const {
+    constexpr std::uint32_t kSpins = 256;
+    for (std::uint32_t tried = 0;; tried++) {
+        std::uint32_t seen = bucket_.state.load(std::memory_order_relaxed);
+        if ((seen & kLockedBit) == 0 &&
+            bucket_.state.compare_exchange_weak(seen, seen | kLockedBit, std::memory_order_acquire,
+                                                std::memory_order_relaxed)) {
+            return seen;
+        }
+        if (tried < kSpins) {
+            _mm_pause();
+        } else {
+            sched_yield();  // the holder is not running: no packet moves faster by spinning on
+        }
+    }
 }
 
 HashTable::Place HashTable::Locked::find_element(std::uint32_t element) const {
@@ -86,11 +78,10 @@ void HashTable::Locked::insert(std::uint32_t element) {
     ElementHeader& header = table_.cells_.header(element);
     header.hash_low.store(static_cast<std::uint32_t>(hash_), std::memory_order_release);
     header.hash_high.store(static_cast<std::uint32_t>(hash_ >> 32U), std::memory_order_release);
-    for (std::atomic<std::uint64_t>& at : bucket_.entries) {
-        if (at.load(std::memory_order_relaxed) == 0) {
-            at.store(entry_of(hash_, element), std::memory_order_release);
-            return;
-        }
+    if (const std::uint32_t free = bucket_.free_entries(); free != 0) {
+        bucket_.entries[std::countr_zero(free)].store(entry_of(hash_, element),
+                                                      std::memory_order_release);
+        return;
     }
     header.next.store(bucket_.chain.load(std::memory_order_relaxed), std::memory_order_release);
     bucket_.chain.store(element, std::memory_order_release);

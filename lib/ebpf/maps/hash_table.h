@@ -43,6 +43,9 @@ class HashTable {
         /// at, so that no branch depends on where in the bucket a key is.
         [[nodiscard]] std::uint32_t candidates(std::uint64_t hash) const;
 
+        /// Bit n: entry n holds nothing. Under the lock.
+        [[nodiscard]] std::uint32_t free_entries() const;
+
         [[nodiscard]] std::uint32_t element(std::uint32_t n) const {
             return static_cast<std::uint32_t>(entries[n].load(std::memory_order_acquire));
         }
@@ -60,10 +63,13 @@ class HashTable {
     /// Holds a bucket's lock; the destructor releases it.
     class Locked {
       public:
-        Locked(const HashTable& table, std::uint64_t hash);
+        Locked(const HashTable& table, std::uint64_t hash)
+            : table_(table), bucket_(table.bucket(hash)), hash_(hash), state_(lock()) {}
+
         Locked(const Locked&) = delete;
         Locked& operator=(const Locked&) = delete;
-        ~Locked();
+
+        ~Locked() { bucket_.state.store(state_, std::memory_order_release); }
 
         template <typename Key>
         [[nodiscard]] Place find(const Key& key) const;
@@ -74,6 +80,21 @@ class HashTable {
         void remove(const Place& place);
 
       private:
+        static constexpr std::uint32_t kLockedBit = 1;
+
+        /// The state that was found.
+        [[nodiscard]] std::uint32_t lock() const {
+            std::uint32_t seen = bucket_.state.load(std::memory_order_relaxed);
+            if ((seen & kLockedBit) == 0 && bucket_.state.compare_exchange_strong(
+                                                seen, seen | kLockedBit, std::memory_order_acquire,
+                                                std::memory_order_relaxed)) [[likely]] {
+                return seen;
+            }
+            return wait_and_lock();
+        }
+
+        [[nodiscard, gnu::cold]] std::uint32_t wait_and_lock() const;
+
         const HashTable& table_;
         Bucket& bucket_;
         std::uint64_t hash_;
@@ -89,7 +110,7 @@ class HashTable {
     // Key: a type of key_hash.h.
 
     template <typename Key>
-    [[nodiscard]] std::uint64_t hash(const Key& key) const {
+    [[nodiscard, gnu::always_inline]] std::uint64_t hash(const Key& key) const {
         return hash_words(key, secret_);
     }
 
@@ -150,30 +171,52 @@ class HashTable {
     Memory memory_;
 };
 
-inline std::uint32_t HashTable::Bucket::candidates(std::uint64_t hash) const {
-    const auto tag = static_cast<std::uint32_t>(hash >> 32U);
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+namespace detail {
+/// Bit n: half n of the entries, the upper or the lower one, is `wanted`.
+template <int kHalves>
+[[nodiscard, gnu::always_inline]] inline std::uint32_t equal_halves(
+    const std::atomic<std::uint64_t>* entries, std::uint32_t wanted) {
     // Each entry is read as a whole: an aligned load of 16 bytes within a cache line never splits
     // an aligned word. TSan knows atomics only.
-    static_assert(kEntries == 6);
     const auto* const from = reinterpret_cast<const float*>(entries);
     const __m128 first = _mm_load_ps(from);
     const __m128 second = _mm_load_ps(from + 4);
     const __m128 third = _mm_load_ps(from + 8);
     std::atomic_signal_fence(std::memory_order_acquire);
-    constexpr int kUpperHalves = _MM_SHUFFLE(3, 1, 3, 1);
-    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
-    const auto equal = [&wanted](__m128 tags) {
+    const __m128i all = _mm_set1_epi32(static_cast<int>(wanted));
+    const auto equal = [&all](__m128 halves) {
         return static_cast<std::uint32_t>(
-            _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(_mm_castps_si128(tags), wanted))));
+            _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(_mm_castps_si128(halves), all))));
     };
-    return equal(_mm_shuffle_ps(first, second, kUpperHalves)) |
-           (equal(_mm_shuffle_ps(third, third, kUpperHalves)) & 3U) << 4U;
+    return equal(_mm_shuffle_ps(first, second, kHalves)) |
+           (equal(_mm_shuffle_ps(third, third, kHalves)) & 3U) << 4U;
+}
+}  // namespace detail
+#endif
+
+inline std::uint32_t HashTable::Bucket::candidates(std::uint64_t hash) const {
+    const auto tag = static_cast<std::uint32_t>(hash >> 32U);
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    static_assert(kEntries == 6);
+    return detail::equal_halves<_MM_SHUFFLE(3, 1, 3, 1)>(entries, tag);
 #else
     std::uint32_t set = 0;
     for (std::uint32_t n = 0; n < kEntries; n++) {
         const std::uint64_t entry = entries[n].load(std::memory_order_acquire);
         set |= static_cast<std::uint32_t>(entry >> 32U == tag) << n;
+    }
+    return set;
+#endif
+}
+
+inline std::uint32_t HashTable::Bucket::free_entries() const {
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    return detail::equal_halves<_MM_SHUFFLE(2, 0, 2, 0)>(entries, 0);
+#else
+    std::uint32_t set = 0;
+    for (std::uint32_t n = 0; n < kEntries; n++) {
+        set |= static_cast<std::uint32_t>(element(n) == 0) << n;
     }
     return set;
 #endif
@@ -249,11 +292,12 @@ std::uint32_t HashTable::find_in_chain(const Bucket& in,
 template <typename Key>
 HashTable::Place HashTable::Locked::find(const Key& key) const {
     const Cells& cells = table_.cells_;
-    for (std::atomic<std::uint64_t>& at : bucket_.entries) {
-        const std::uint64_t entry = at.load(std::memory_order_relaxed);
-        const auto element = static_cast<std::uint32_t>(entry);
-        if ((entry ^ hash_) >> 32U == 0 && element != 0 && cells.key_equals(element, key)) {
-            return {.entry = &at, .element = element};
+    std::uint32_t candidates = bucket_.candidates(hash_);
+    for (; candidates != 0; candidates &= candidates - 1) {
+        const auto n = static_cast<std::uint32_t>(std::countr_zero(candidates));
+        const std::uint32_t element = bucket_.element(n);
+        if (element != 0 && cells.key_equals(element, key)) [[likely]] {
+            return {.entry = &bucket_.entries[n], .element = element};
         }
     }
     std::atomic<std::uint32_t>* link = &bucket_.chain;

@@ -20,9 +20,11 @@ class HashedMap : public Map {
     [[nodiscard]] HashCore& core() const { return *core_; }
 
     /// Program side, any thread; cpu: that of the run. 0 or -ENOENT.
+    // No inlining: compilers that see the caller's key do not see that its length fits.
     template <typename Piece = std::uint32_t>
-    [[nodiscard]] int remove(std::uint32_t cpu, const void* key) const {
-        return core_->remove(cpu, core_->in_memory<Piece>(key));
+    [[nodiscard, gnu::noinline]] int remove(std::uint32_t cpu, const void* key) const {
+        return core_->with_key<Piece>(key,
+                                      [&](const auto& words) { return core_->remove(cpu, words); });
     }
 
     [[nodiscard]] BatchSupport batch_support() const final {

@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 namespace crema::ebpf::maps {
 
@@ -48,9 +50,26 @@ struct HashSecret {
 // Keys of hash maps are hashed and compared as whole words, the last one filled up with zeros. Code
 // that works on keys takes any type with count() and word(n), n < count().
 
-/// A key of one or two words in registers.
+template <typename Key>
+concept KeyOfConstantLength = requires {
+    typename std::integral_constant<std::uint32_t, Key::kCount>;
+};
+
+/// use(0), ..., use(kTimes - 1), without a loop.
+template <std::uint32_t kTimes, typename Use>
+[[gnu::always_inline]] inline void repeat(Use&& use) {
+    [&]<std::uint32_t... kN>(std::integer_sequence<std::uint32_t, kN...>)
+        __attribute__((always_inline)) {
+        (use(kN), ...);
+    }
+    (std::make_integer_sequence<std::uint32_t, kTimes>());
+}
+
+/// A key of as many words as the type says, read from memory at most once.
 template <std::uint32_t kWords>
 struct RegisterKey {
+    static constexpr std::uint32_t kCount = kWords;
+
     std::uint64_t words[kWords];
 
     [[nodiscard]] static constexpr std::uint32_t count() { return kWords; }
@@ -58,10 +77,41 @@ struct RegisterKey {
     [[nodiscard]] std::uint64_t word(std::uint32_t n) const { return words[n]; }
 };
 
-/// A key in memory, read in pieces. A program has just written it, field by field: a load that
-/// spans two stores waits until both have left the store buffer, which takes longer than all the
-/// rest of a lookup. Addresses and ports are what keys are made of, so pieces of four bytes are
-/// right unless lowering has seen smaller stores.
+template <typename Piece>
+[[nodiscard, gnu::always_inline]] inline std::uint64_t load_piece(const std::uint8_t* from) {
+    Piece value = 0;
+    std::memcpy(&value, from, sizeof value);
+    // Otherwise the compiler joins neighbours into the one wide load that is to be avoided.
+    asm("" : "+r"(value));
+    return value;
+}
+
+/// A word of a key in memory, of which `left` bytes are there. A program has just written them,
+/// field by field: a load that spans two stores waits until both have left the store buffer, and
+/// so for all that the program did before, cache misses of its last lookup included. Addresses and
+/// ports are what keys are made of, so pieces of four bytes are right unless lowering has seen
+/// smaller stores.
+template <typename Piece>
+[[nodiscard, gnu::always_inline]] inline std::uint64_t load_in_pieces(const std::uint8_t* from,
+                                                                      std::uint32_t left) {
+    std::uint64_t word = 0;
+    std::uint32_t at = 0;
+    if (left >= 8) [[likely]] {
+        for (; at < 8; at += sizeof(Piece)) {
+            word |= load_piece<Piece>(from + at) << (8 * at);
+        }
+        return word;
+    }
+    for (; at + sizeof(Piece) <= left; at += sizeof(Piece)) {
+        word |= load_piece<Piece>(from + at) << (8 * at);
+    }
+    for (; at < left; at++) {
+        word |= load_piece<std::uint8_t>(from + at) << (8 * at);
+    }
+    return word;
+}
+
+/// A key of any length that stays where it is: each use reads it again.
 template <typename Piece>
 class KeyInMemory {
   public:
@@ -71,34 +121,38 @@ class KeyInMemory {
     [[nodiscard]] std::uint32_t count() const { return (bytes_ + 7) / 8; }
 
     [[nodiscard, gnu::always_inline]] std::uint64_t word(std::uint32_t n) const {
-        const std::uint8_t* const from = at_ + std::size_t{n} * 8;
-        const std::uint32_t left = bytes_ - n * 8;
-        std::uint64_t word = 0;
-        std::uint32_t at = 0;
-        if (left >= 8) [[likely]] {
-            for (; at < 8; at += sizeof(Piece)) {
-                word |= piece(from + at) << (8 * at);
-            }
-            return word;
-        }
-        for (; at + sizeof(Piece) <= left; at += sizeof(Piece)) {
-            word |= piece(from + at) << (8 * at);
-        }
-        for (; at < left; at++) {
-            word |= std::uint64_t{from[at]} << (8 * at);
-        }
-        return word;
+        return load_in_pieces<Piece>(at_ + std::size_t{n} * 8, bytes_ - n * 8);
     }
 
   private:
-    [[nodiscard]] static std::uint64_t piece(const std::uint8_t* from) {
-        Piece value = 0;
-        std::memcpy(&value, from, sizeof value);
-        return value;
-    }
-
     const std::uint8_t* at_;
     std::uint32_t bytes_;
+};
+
+/// A copy of a key of at most kWordsMax words.
+class CopiedKey {
+  public:
+    static constexpr std::uint32_t kWordsMax = 8;
+
+    template <typename Piece>
+    [[nodiscard, gnu::always_inline]] static CopiedKey of(const KeyInMemory<Piece>& key) {
+        CopiedKey copy;
+        copy.count_ = key.count();
+        for (std::uint32_t n = 0; n < copy.count_; n++) {
+            copy.words_[n] = key.word(n);
+        }
+        return copy;
+    }
+
+    [[nodiscard]] std::uint32_t count() const { return count_; }
+
+    [[nodiscard]] std::uint64_t word(std::uint32_t n) const { return words_[n]; }
+
+  private:
+    CopiedKey() = default;
+
+    std::uint32_t count_ = 0;
+    std::uint64_t words_[kWordsMax];
 };
 
 /// Low and high half are both good: tables use them for different things.
@@ -110,13 +164,19 @@ template <typename Key>
         return folded_product(key.word(0) ^ secret.first, secret.second);
     }
     std::uint64_t state = secret.third;
-    std::uint32_t at = 0;
-    for (; at + 1 < count; at += 2) {
-        state =
-            folded_product(key.word(at) ^ secret.first ^ state, key.word(at + 1) ^ secret.second);
+    const auto add_pair = [&](std::uint32_t pair) __attribute__((always_inline)) {
+        state = folded_product(key.word(2 * pair) ^ secret.first ^ state,
+                               key.word(2 * pair + 1) ^ secret.second);
+    };
+    if constexpr (KeyOfConstantLength<Key>) {
+        repeat<Key::kCount / 2>(add_pair);
+    } else {
+        for (std::uint32_t pair = 0; pair < count / 2; pair++) {
+            add_pair(pair);
+        }
     }
-    if (at < count) {
-        state = folded_product(key.word(at) ^ secret.first ^ state, secret.second);
+    if (count % 2 != 0) {
+        state = folded_product(key.word(count - 1) ^ secret.first ^ state, secret.second);
     }
     return folded_product(state, secret.second);
 }

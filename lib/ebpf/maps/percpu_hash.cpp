@@ -50,17 +50,19 @@ int PercpuHashMap::put(std::uint32_t cpu,
     if (flags > kExist) [[unlikely]] {
         return -EINVAL;
     }
-    return core().put<HashCore::Existing::rewrite>(
-        cpu, core().in_memory<Piece>(key), flags, [&](std::uint32_t element, bool is_new) {
-            if (is_new) {
-                for (const std::uint32_t other : possible_cpu_ids()) {
-                    if (other != cpu) {
-                        zero_value(value_at(other, element), spec().value_size);
-                    }
+    const auto write = [&](std::uint32_t element, bool is_new) {
+        if (is_new) {
+            for (const std::uint32_t other : possible_cpu_ids()) {
+                if (other != cpu) {
+                    zero_value(value_at(other, element), spec().value_size);
                 }
             }
-            write_value(value_at(cpu, element), value, spec().value_size);
-        });
+        }
+        write_value(value_at(cpu, element), value, spec().value_size);
+    };
+    return core().with_key<Piece>(key, [&](const auto& words) {
+        return core().put<HashCore::Existing::rewrite>(cpu, words, flags, write);
+    });
 }
 
 void PercpuHashMap::read(std::uint32_t element, void* value_out) const {

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <span>
 
+#include "lib/ebpf/maps/key_hash.h"
 #include "lib/ebpf/program/special_fields.h"
 
 namespace crema::ebpf::maps {
@@ -41,12 +42,8 @@ inline void write_value(std::uint8_t* to, const void* from, std::uint32_t bytes)
     const auto* in = static_cast<const std::uint8_t*>(from);
     std::uint32_t at = 0;
     for (; at + 8 <= bytes; at += 8) {
-        // In halves: a program has just written them, often one by one (key_hash.h).
-        std::uint32_t low = 0;
-        std::uint32_t high = 0;
-        std::memcpy(&low, in + at, 4);
-        std::memcpy(&high, in + at + 4, 4);
-        const std::uint64_t word = low | std::uint64_t{high} << 32U;
+        // A program has just written them, often field by field.
+        const std::uint64_t word = load_in_pieces<std::uint32_t>(in + at, 8);
         detail::shared_word(to + at).store(word, std::memory_order_relaxed);
     }
     if (at < bytes) {
