@@ -18,6 +18,7 @@
 
 #include <linux/perf_event.h>
 
+#include "lib/ebpf/maps/mapped_parts.h"
 #include "lib/ebpf/maps/spin_lock.h"
 
 namespace crema::ebpf::maps {
@@ -28,11 +29,6 @@ constexpr std::uint64_t kRingBytesMax = std::uint64_t{1} << 30U;
 constexpr std::uint32_t kRecordBytesMax = 0xfff8;  // a header's size has 16 bits
 constexpr std::uint64_t kSampleSingle =
     kSampleIdentifier | kSampleTid | kSampleTime | kSampleId | kSampleStreamId | kSampleCpu;
-
-std::uint64_t page_bytes() {
-    static const auto bytes = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-    return bytes;
-}
 
 std::uint64_t now_ns(clockid_t clock) {
     constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
@@ -63,35 +59,30 @@ std::atomic_ref<std::uint64_t> tail_of(perf_event_mmap_page& page) {
 
 /// The memory of the ring as this process sees it: the page, the data, the data again.
 struct PerfEvent::Ring {
-    std::uint8_t* base = nullptr;
-    std::uint64_t data_bytes = 0;  // power of two, or 0: there is only the page
+    MappedParts memory;
+    std::uint64_t data_bytes;  // power of two, or 0: there is only the page
     std::uint64_t watermark = 0;
     bool is_overwritten = false;
 
-    Ring() = default;
+    Ring(int fd, std::uint64_t bytes)
+        : memory({{page_bytes() + bytes, fd}, {bytes, fd, page_bytes()}}), data_bytes(bytes) {}
+
+    ~Ring() = default;
     Ring(const Ring&) = delete;
     Ring& operator=(const Ring&) = delete;
 
     [[nodiscard]] perf_event_mmap_page& page() const {
-        return *reinterpret_cast<perf_event_mmap_page*>(base);
+        return *reinterpret_cast<perf_event_mmap_page*>(memory.data());
     }
 
     [[nodiscard]] std::uint8_t* data_at(std::uint64_t position) const {
-        return base + page_bytes() + (position & (data_bytes - 1));
+        return memory.data() + page_bytes() + (position & (data_bytes - 1));
     }
-
-    [[nodiscard]] std::uint64_t mapped_bytes() const { return page_bytes() + 2 * data_bytes; }
 
     /// Room behind `head` when its reader has come to where it says. One byte stays free.
     [[nodiscard]] std::uint64_t room(std::uint64_t head) const {
         const std::uint64_t tail = tail_of(page()).load(std::memory_order_acquire);
         return (tail - (head + 1)) & (data_bytes - 1);
-    }
-
-    ~Ring() {
-        if (base != nullptr) {
-            munmap(base, mapped_bytes());
-        }
     }
 };
 
@@ -165,20 +156,8 @@ int PerfEvent::make_ring(std::uint64_t bytes, bool is_writable) {
         fstat(memory_.get(), &status) != 0 || status.st_size != static_cast<off_t>(page + data)) {
         return -ENOMEM;
     }
-    auto ring = std::make_unique<Ring>();
-    void* const all = mmap(nullptr, page + 2 * data, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (all == MAP_FAILED) {
-        return -ENOMEM;
-    }
-    ring->base = static_cast<std::uint8_t*>(all);
-    ring->data_bytes = data;
-    const auto share = [&](std::uint64_t at, std::uint64_t size, std::uint64_t offset) {
-        return size == 0 ||
-               mmap(ring->base + at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                    memory_.get(), static_cast<off_t>(offset)) != MAP_FAILED;
-    };
-    if (!share(0, page + data, 0) || !share(page + data, data, page)) {
+    auto ring = std::make_unique<Ring>(memory_.get(), data);
+    if (ring->memory.data() == nullptr) {
         return -ENOMEM;
     }
     const std::uint64_t asked = spec_.wakes_by_bytes ? spec_.wakeup_bytes : 0;

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <utility>
 
-#include "lib/ebpf/maps/reclaim.h"
 #include "lib/ebpf/maps/target_hooks.h"
 
 namespace crema::ebpf::maps {
@@ -26,25 +25,6 @@ PerfEventArray::~PerfEventArray() {
     for (auto& slot : slots_) {
         delete slot.load(std::memory_order_relaxed);
     }
-    delete_list(gone_);
-}
-
-void PerfEventArray::delete_list(const Entry* first) {
-    while (first != nullptr) {
-        const Entry* const next = first->next_gone;
-        delete first;
-        first = next;
-    }
-}
-
-void PerfEventArray::retire(const Entry* first, const Entry* last) {
-    if (wait_until_runs_ended()) {
-        delete_list(first);
-        return;
-    }
-    const std::lock_guard lock(mutex_);
-    last->next_gone = gone_;
-    gone_ = first;
 }
 
 bool PerfEventArray::replace(std::uint32_t index, const Entry* entry) {
@@ -56,7 +36,7 @@ bool PerfEventArray::replace(std::uint32_t index, const Entry* entry) {
     if (old == nullptr) {
         return false;
     }
-    retire(old, old);
+    retired_.retire(old);
     return true;
 }
 
@@ -109,23 +89,18 @@ void PerfEventArray::user_gone(UserId user) {
 }
 
 void PerfEventArray::remove_all_of(UserId user) {
-    const Entry* first = nullptr;
-    const Entry* last = nullptr;
+    RetiredList<Entry>::Batch batch;
     {
         const std::lock_guard lock(mutex_);
         for (auto& slot : slots_) {
             const Entry* const shown = slot.load(std::memory_order_acquire);
             if (shown != nullptr && shown->user == user) {
                 slot.store(nullptr, std::memory_order_release);
-                shown->next_gone = first;
-                first = shown;
-                last = last == nullptr ? shown : last;
+                batch.add(shown);
             }
         }
     }
-    if (first != nullptr) {
-        retire(first, last);  // one wait for all
-    }
+    retired_.retire(batch);
 }
 
 }  // namespace crema::ebpf::maps

@@ -17,6 +17,7 @@
 
 #include "lib/ebpf/maps/index_keys.h"
 #include "lib/ebpf/maps/perf_event.h"
+#include "lib/ebpf/maps/retired_list.h"
 
 namespace crema::ebpf::maps {
 
@@ -63,14 +64,10 @@ class PerfEventArray final : public IndexedMap {
 
     /// Null: the slot becomes empty. Returns whether it held something.
     bool replace(std::uint32_t index, const Entry* entry);
-    static void delete_list(const Entry* first);
-    /// Deletes the entries of the list, from `first` to `last`, once no run can see them; where
-    /// nobody can tell, with the map. Needs no memory: also a descriptor that is closed comes here.
-    void retire(const Entry* first, const Entry* last);
 
     std::vector<std::atomic<const Entry*>> slots_;
-    std::mutex mutex_;             // changes of slots: a user may go while another one updates
-    const Entry* gone_ = nullptr;  // under the mutex: waits for the end of the map
+    std::mutex mutex_;  // changes of slots: a user may go while another one updates
+    RetiredList<Entry> retired_;
 };
 
 }  // namespace crema::ebpf::maps

@@ -21,34 +21,11 @@ Result<std::shared_ptr<Map>> ProgArray::make(const MapSpec& spec) {
 
 ProgArray::ProgArray(const MapSpec& spec) : IndexedMap(spec), slots_(spec.max_entries) {}
 
-namespace {
-
-void delete_list(const TailTarget* first) {
-    while (first != nullptr) {
-        const TailTarget* const next = first->next_gone;
-        delete first;
-        first = next;
-    }
-}
-
-}  // namespace
-
 ProgArray::~ProgArray() {
     // No program that uses the map is left, so nobody waits for these.
     for (auto& slot : slots_) {
         delete slot.load(std::memory_order_relaxed);
     }
-    delete_list(gone_);
-}
-
-void ProgArray::retire(const TailTarget* first, const TailTarget* last) {
-    if (wait_until_runs_ended()) {
-        delete_list(first);
-        return;
-    }
-    const std::lock_guard lock(mutex_);
-    last->next_gone = gone_;
-    gone_ = first;
 }
 
 bool ProgArray::replace(std::uint32_t index, std::unique_ptr<const TailTarget> target) {
@@ -57,7 +34,7 @@ bool ProgArray::replace(std::uint32_t index, std::unique_ptr<const TailTarget> t
     if (old == nullptr) {
         return false;
     }
-    retire(old, old);
+    retired_.retire(old);
     return true;
 }
 
@@ -109,19 +86,14 @@ int ProgArray::do_erase(const void* key) {
 }
 
 void ProgArray::users_gone() {
-    const TailTarget* first = nullptr;
-    const TailTarget* last = nullptr;
+    RetiredList<TailTarget>::Batch batch;
     for (auto& slot : slots_) {
         if (const TailTarget* target = slot.exchange(nullptr, std::memory_order_acq_rel);
             target != nullptr) {
-            target->next_gone = first;
-            first = target;
-            last = last == nullptr ? target : last;
+            batch.add(target);
         }
     }
-    if (first != nullptr) {
-        retire(first, last);  // one wait for all
-    }
+    retired_.retire(batch);
 }
 
 }  // namespace crema::ebpf::maps

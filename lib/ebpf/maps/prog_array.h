@@ -12,11 +12,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/maps/index_keys.h"
+#include "lib/ebpf/maps/retired_list.h"
 
 namespace crema::ebpf {
 struct LoadedProgram;
@@ -60,13 +60,9 @@ class ProgArray final : public IndexedMap {
 
     /// Null: the slot becomes empty. Returns whether it held something.
     bool replace(std::uint32_t index, std::unique_ptr<const TailTarget> target);
-    /// Deletes the targets of the list, from `first` to `last`, once no run can see them; where
-    /// nobody can tell, with the map. Needs no memory: also a descriptor that is closed comes here.
-    void retire(const TailTarget* first, const TailTarget* last);
 
     std::vector<std::atomic<const TailTarget*>> slots_;
-    std::mutex mutex_;
-    const TailTarget* gone_ = nullptr;  // under the mutex: waits for the end of the map
+    RetiredList<TailTarget> retired_;
 };
 
 }  // namespace crema::ebpf::maps

@@ -13,14 +13,6 @@
 
 namespace crema::ebpf::maps {
 
-namespace {
-
-std::uint64_t page_bytes() {
-    return static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
-}  // namespace
-
 Result<std::shared_ptr<Map>> RingBuffer::make(const MapSpec& spec) {
     const std::uint64_t page = page_bytes();
     const std::uint64_t size = spec.max_entries;
@@ -32,45 +24,29 @@ Result<std::shared_ptr<Map>> RingBuffer::make(const MapSpec& spec) {
         return fail(ENOMEM, "map {}: no shared memory of {} bytes, errno {}", spec.name, size,
                     errno);
     }
-    // Addresses for all first, then the shared pages over them, the data twice.
-    void* all = mmap(nullptr, 3 * page + 2 * size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (all == MAP_FAILED) {
-        return fail(ENOMEM, "map {}: no addresses for {} bytes, errno {}", spec.name, size, errno);
-    }
-    const std::uint64_t whole = 3 * page + 2 * size;
-    const auto unmap = [whole](std::uint8_t* memory) { munmap(memory, whole); };
-    std::unique_ptr<std::uint8_t, decltype(unmap)> mapped(static_cast<std::uint8_t*>(all), unmap);
-    std::uint8_t* const base = mapped.get();
-    const auto share = [base](int fd, std::uint64_t at, std::uint64_t bytes, std::uint64_t offset) {
-        return mmap(base + at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-                    static_cast<off_t>(offset)) != MAP_FAILED;
-    };
-    if (!share(position.get(), page, page, 0) || !share(data.get(), 2 * page, page + size, 0) ||
-        !share(data.get(), 3 * page + size, size, page) ||
+    // The page before all is ours: see the constructor.
+    MappedParts memory(
+        {{page}, {page, position.get()}, {page + size, data.get()}, {size, data.get(), page}});
+    if (memory.data() == nullptr ||
         fcntl(position.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0 ||
         fcntl(data.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
         return fail(ENOMEM, "map {}: mapping of {} bytes, errno {}", spec.name, size, errno);
     }
-    auto ring = std::make_shared<RingBuffer>(spec, std::move(position), std::move(data), base);
-    static_cast<void>(mapped.release());
-    return ring;
+    return std::make_shared<RingBuffer>(spec, std::move(position), std::move(data),
+                                        std::move(memory));
 }
 
-RingBuffer::RingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, std::uint8_t* base)
+RingBuffer::RingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, MappedParts memory)
     : Map(spec),
       position_fd_(std::move(position)),
       data_fd_(std::move(data)),
-      base_(base),
+      memory_(std::move(memory)),
+      base_(memory_.data()),
       page_(page_bytes()),
       mask_(std::uint64_t{spec.max_entries} - 1) {
     // What a record's header leads back to.
     const auto self = reinterpret_cast<std::uintptr_t>(this);
     std::memcpy(base_, &self, sizeof self);
-}
-
-RingBuffer::~RingBuffer() {
-    munmap(base_, 3 * page_ + 2 * (mask_ + 1));
 }
 
 std::uint8_t* RingBuffer::reserve(std::uint64_t bytes) {
@@ -106,7 +82,7 @@ std::uint8_t* RingBuffer::reserve(std::uint64_t bytes) {
 }
 
 void RingBuffer::commit(std::uint8_t* record, std::uint64_t flags, bool discard) {
-    static const std::uint64_t page = page_bytes();
+    const std::uint64_t page = page_bytes();
     std::uint8_t* at = record - sizeof(Header);
     auto& own = *reinterpret_cast<Header*>(at);
     const std::uintptr_t in_page = reinterpret_cast<std::uintptr_t>(at) % page;

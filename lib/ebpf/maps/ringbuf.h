@@ -22,6 +22,7 @@
 
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/mapped_parts.h"
 #include "lib/ebpf/maps/wakeups.h"
 
 namespace crema::ebpf::maps {
@@ -33,10 +34,10 @@ class RingBuffer final : public Map {
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
-    RingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, std::uint8_t* base);
+    RingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, MappedParts memory);
     RingBuffer(const RingBuffer&) = delete;
     RingBuffer& operator=(const RingBuffer&) = delete;
-    ~RingBuffer() override;
+    ~RingBuffer() override = default;
 
     /// Program side, any thread. Null: no room. The record is the caller's until commit or discard.
     [[nodiscard]] std::uint8_t* reserve(std::uint64_t bytes);
@@ -92,6 +93,7 @@ class RingBuffer final : public Map {
 
     UniqueFd position_fd_;
     UniqueFd data_fd_;
+    MappedParts memory_;
     std::uint8_t* base_;
     std::uint64_t page_;
     std::uint64_t mask_;

@@ -16,35 +16,8 @@ constexpr std::uint32_t kBusy = 1U << 31U, kDiscarded = 1U << 30U;
 constexpr std::uint32_t kHeaderBytes = 8;              // length with its flags, and four more
 constexpr std::uint32_t kSampleMax = (1U << 24U) - 1;  // of a dynptr
 
-std::uint64_t page_bytes() {
-    return static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
 constexpr std::uint64_t room_of(std::uint32_t bytes) {
     return (std::uint64_t{bytes} + kHeaderBytes + 7U) & ~std::uint64_t{7};
-}
-
-/// Maps `pages` of `position` if it is one, then the producer's page and the data twice. Null:
-/// errno says why.
-std::uint8_t* map_ring(int position, int data, std::uint64_t page, std::uint64_t size) {
-    const std::uint64_t first = position >= 0 ? page : 0;
-    const std::uint64_t whole = first + page + 2 * size;
-    void* const all = mmap(nullptr, whole, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (all == MAP_FAILED) {
-        return nullptr;
-    }
-    auto* const base = static_cast<std::uint8_t*>(all);
-    const auto share = [base](int fd, std::uint64_t at, std::uint64_t bytes, std::uint64_t from) {
-        return mmap(base + at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-                    static_cast<off_t>(from)) != MAP_FAILED;
-    };
-    if ((first != 0 && !share(position, 0, page, 0)) || !share(data, first, page + size, 0) ||
-        !share(data, first + page + size, size, page)) {
-        munmap(base, whole);
-        return nullptr;
-    }
-    return base;
 }
 
 std::atomic<std::uint32_t>& length_at(std::uint8_t* header) {
@@ -64,36 +37,29 @@ Result<std::shared_ptr<Map>> UserRingBuffer::make(const MapSpec& spec) {
         return fail(ENOMEM, "map {}: no shared memory of {} bytes, errno {}", spec.name, size,
                     errno);
     }
-    const std::uint64_t whole = 2 * page + 2 * size;
-    const auto unmap = [whole](std::uint8_t* memory) { munmap(memory, whole); };
-    std::unique_ptr<std::uint8_t, decltype(unmap)> mapped(
-        map_ring(position.get(), data.get(), page, size), unmap);
-    if (mapped == nullptr ||
+    MappedParts memory(
+        {{page, position.get()}, {page + size, data.get()}, {size, data.get(), page}});
+    if (memory.data() == nullptr ||
         fcntl(position.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) !=
             0 ||
         fcntl(data.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         return fail(ENOMEM, "map {}: mapping of {} bytes, errno {}", spec.name, size, errno);
     }
-    auto ring =
-        std::make_shared<UserRingBuffer>(spec, std::move(position), std::move(data), mapped.get());
-    static_cast<void>(mapped.release());
-    return ring;
+    return std::make_shared<UserRingBuffer>(spec, std::move(position), std::move(data),
+                                            std::move(memory));
 }
 
 UserRingBuffer::UserRingBuffer(const MapSpec& spec,
                                UniqueFd position,
                                UniqueFd data,
-                               std::uint8_t* base)
+                               MappedParts memory)
     : Map(spec),
       position_fd_(std::move(position)),
       data_fd_(std::move(data)),
-      base_(base),
+      memory_(std::move(memory)),
+      base_(memory_.data()),
       page_(page_bytes()),
       mask_(std::uint64_t{spec.max_entries} - 1) {}
-
-UserRingBuffer::~UserRingBuffer() {
-    munmap(base_, 2 * page_ + 2 * (mask_ + 1));
-}
 
 int UserRingBuffer::peek(Sample& sample) {
     const std::uint64_t produced = producer().load(std::memory_order_acquire);
@@ -134,20 +100,19 @@ void UserRingBuffer::end_drain(std::uint64_t samples, std::uint64_t flags) {
 }
 
 UserRingProducer::UserRingProducer(UserRingBuffer& ring)
-    : page_(page_bytes()), size_(ring.spec().max_entries) {
+    : page_(page_bytes()),
+      size_(ring.spec().max_entries),
+      memory_({{page_ + size_, ring.data_fd()}, {size_, ring.data_fd(), page_}}),
+      data_(memory_.data()) {
     void* const position = mmap(nullptr, page_, PROT_READ, MAP_SHARED, ring.memory_fd(), 0);
     if (position != MAP_FAILED) {
         consumer_ = static_cast<const std::atomic<std::uint64_t>*>(position);
-        data_ = map_ring(-1, ring.data_fd(), page_, size_);
     }
 }
 
 UserRingProducer::~UserRingProducer() {
     if (consumer_ != nullptr) {
         munmap(const_cast<std::atomic<std::uint64_t>*>(consumer_), page_);
-    }
-    if (data_ != nullptr) {
-        munmap(data_, page_ + 2 * size_);
     }
 }
 

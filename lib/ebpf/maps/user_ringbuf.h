@@ -17,6 +17,7 @@
 
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/ebpf/maps/mapped_parts.h"
 #include "lib/ebpf/maps/wakeups.h"
 
 namespace crema::ebpf::maps {
@@ -28,10 +29,10 @@ class UserRingBuffer final : public Map {
     /// spec: checked by create().
     [[nodiscard]] static Result<std::shared_ptr<Map>> make(const MapSpec& spec);
 
-    UserRingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, std::uint8_t* base);
+    UserRingBuffer(const MapSpec& spec, UniqueFd position, UniqueFd data, MappedParts memory);
     UserRingBuffer(const UserRingBuffer&) = delete;
     UserRingBuffer& operator=(const UserRingBuffer&) = delete;
-    ~UserRingBuffer() override;
+    ~UserRingBuffer() override = default;
 
     struct Sample {
         std::uint8_t* data = nullptr;
@@ -75,6 +76,7 @@ class UserRingBuffer final : public Map {
 
     UniqueFd position_fd_;
     UniqueFd data_fd_;
+    MappedParts memory_;
     std::uint8_t* base_;
     std::uint64_t page_;
     std::uint64_t mask_;
@@ -92,7 +94,7 @@ class UserRingProducer {
     UserRingProducer& operator=(const UserRingProducer&) = delete;
 
     /// False: its memory cannot be mapped.
-    [[nodiscard]] bool valid() const { return data_ != nullptr; }
+    [[nodiscard]] bool valid() const { return consumer_ != nullptr && data_ != nullptr; }
 
     /// Null: no room, or more than a sample may have. The sample is the producer's until submit or
     /// discard.
@@ -105,8 +107,9 @@ class UserRingProducer {
 
     std::uint64_t page_;
     std::uint64_t size_;
+    MappedParts memory_;
+    std::uint8_t* data_;  // producer's page, data, data again
     const std::atomic<std::uint64_t>* consumer_ = nullptr;
-    std::uint8_t* data_ = nullptr;  // producer's page, data, data again
 };
 
 }  // namespace crema::ebpf::maps
