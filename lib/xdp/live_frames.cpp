@@ -13,6 +13,7 @@
 #include "lib/base/check.h"
 #include "lib/xdp/dispatch.h"
 #include "lib/xdp/live_pages.h"
+#include "lib/xdp/patience.h"
 #include "lib/xdp/quiescence.h"
 #include "lib/xdp/run.h"
 
@@ -123,23 +124,6 @@ class DeadEnd {
     std::uint64_t aborted_ = 0;
     bool to_send_ = false;
     std::array<rte_mbuf*, kBurstMax> dropped_;
-};
-
-/// Asks now and then, because asking costs a system call.
-class Patience {
-  public:
-    [[nodiscard]] bool has_ended() {
-        constexpr std::chrono::milliseconds kLookEvery(1);
-        const auto now = Clock::now();
-        if (now - last_look_ < kLookEvery) {
-            return false;
-        }
-        last_look_ = now;
-        return !caller::still_waits();
-    }
-
-  private:
-    Clock::time_point last_look_ = Clock::now();
 };
 
 /// Pages of passed frames, until their batch ends.

@@ -11,6 +11,7 @@
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/xdp/hook.h"
+#include "lib/xdp/patience.h"
 #include "lib/xdp/quiescence.h"
 
 namespace crema::xdp {
@@ -70,12 +71,13 @@ Status check_test_run(const TestRunContext& context, std::size_t bytes) {
 namespace {
 
 /// In bursts, as ports run programs: what programs look at must not go while they run, and who
-/// waits for that gets a turn now and then.
-std::uint64_t run_often(const ebpf::LoadedProgram& program,
-                        ebpf::XdpBuff& buff,
-                        std::uint32_t runs) {
+/// waits for that gets a turn now and then. EINTR.
+Result<std::uint64_t> run_often(const ebpf::LoadedProgram& program,
+                                ebpf::XdpBuff& buff,
+                                std::uint32_t runs) {
     constexpr std::uint32_t kRunsAtOnce = 64;
     Reader reader;
+    Patience patience;
     std::uint64_t result = 0;
     for (std::uint32_t done = 0; done < runs;) {
         const std::uint32_t burst = std::min(runs - done, kRunsAtOnce);
@@ -93,6 +95,10 @@ std::uint64_t run_often(const ebpf::LoadedProgram& program,
         }
         reader.leave();
         done += burst;
+        if (done < runs && patience.has_ended()) {
+            return fail(EINTR, "test run of {}: nobody waits for its end any more",
+                        program.program.name);
+        }
     }
     return result;
 }
@@ -130,14 +136,17 @@ Result<TestRunResult> run(const ebpf::LoadedProgram& program,
 
     const std::uint32_t runs = std::max(repeat, 1U);
     const auto start = std::chrono::steady_clock::now();
-    const std::uint64_t result = run_often(program, buff, runs);
+    const auto result = run_often(program, buff, runs);
     const auto spent = std::chrono::steady_clock::now() - start;
+    if (!result) {
+        return forward_error(result);
+    }
     const auto spent_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count();
     const auto meta_bytes = static_cast<std::uint32_t>(buff.data - buff.data_meta);
     TestRunContext after = context;
     after.data = meta_bytes;
     after.data_end = static_cast<std::uint32_t>(buff.data_end - buff.data_meta);
-    return TestRunResult{.retval = static_cast<std::uint32_t>(result),
+    return TestRunResult{.retval = static_cast<std::uint32_t>(*result),
                          .bytes = {buff.data_meta, buff.data_end},
                          .duration_ns = static_cast<std::uint64_t>(spent_ns) / runs,
                          .meta_bytes = meta_bytes,

@@ -241,12 +241,6 @@ void ask_runs_with_context(int program) {
         run.attr.test.ctx_size_out = 24;
         run.run("context: wild output");
     }
-    {
-        TestRun run(program);
-        run.attr.test.ctx_out = address(run.context_out.data());
-        run.attr.test.ctx_size_out = 24;
-        run.run("context: out alone");
-    }
     // data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
     static constexpr std::array<std::array<std::uint32_t, 6>, 14> kContexts = {{
         {0, 64, 0, 0, 0, 0},

@@ -59,11 +59,11 @@ constexpr std::uint32_t kLiveFrameBytesMax = 4096 - kXdpHeadroom - kTailReserve 
 static_assert(sizeof(TestRunContext) == 24);  // struct xdp_md
 
 /// The caller's xdp_md: shorter is zero behind, longer must be zero there. Without one, all data is
-/// packet. 0 or a negative errno.
+/// packet; who only asks for one gave zeros, so all data is fragments. 0 or a negative errno.
 int read_context(const Call& call, TestRunContext& context) {
     const auto& test = call.attr.test;
     if (test.ctx_in == 0) {
-        context.data_end = test.data_size_in;
+        context.data_end = test.ctx_out == 0 ? test.data_size_in : 0;
         return 0;
     }
     const std::size_t known = std::min<std::size_t>(test.ctx_size_in, sizeof(context));

@@ -10,10 +10,12 @@
 #include <memory>
 #include <numeric>
 #include <tuple>
+#include <unistd.h>
 #include <vector>
 
 #include <linux/bpf.h>
 
+#include "lib/base/caller.h"
 #include "lib/base/unique_fd.h"
 #include "lib/ebpf/syscall/serve.h"
 #include "lib/ebpf/syscall/session.h"
@@ -73,6 +75,30 @@ TEST(TestRun, ShowsTheIngressPort) {
     ASSERT_TRUE(run) << run.error().message;
     EXPECT_EQ(run->retval, 7U);
     EXPECT_EQ(test_run(*returns_field(16), packet_of(60), 7, 1)->retval, 0U);
+}
+
+TEST(TestRun, EndsWhenNobodyWaitsAnyMore) {
+    const auto program = returns_field(12);
+    std::uint32_t asked = 0;
+    const caller::Scope scope(::getpid(), [&asked] { return ++asked < 3; });
+    const auto run = test_run(*program, packet_of(60), 1, UINT32_MAX);
+    ASSERT_FALSE(run);
+    EXPECT_EQ(run.error().code, EINTR);
+    EXPECT_EQ(asked, 3U);
+}
+
+TEST(TestRun, DataBehindTheContextsEndWouldBeFragments) {
+    const auto packet = packet_of(60);
+    const auto run = test_run(*returns_field(12), packet,
+                              {.data = 0,
+                               .data_end = 0,
+                               .data_meta = 0,
+                               .ingress_ifindex = 0,
+                               .rx_queue_index = 0,
+                               .egress_ifindex = 0},
+                              1);
+    ASSERT_FALSE(run);
+    EXPECT_EQ(run.error().code, ENOTSUP);
 }
 
 TEST(TestRun, PacketSizesAreThoseOfOnePage) {
