@@ -7,11 +7,13 @@
 // usage: timers_tool OBJECT (timers.bpf.o)
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <string>
+#include <thread>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -78,7 +80,18 @@ int act(const std::string& map,
         std::uint8_t span = 0) {
     const bpf_program* program =
         bpf_object__find_program_by_name(g_object, (map + "_" + what).c_str());
-    return run(bpf_program__fd(program), key, flags, span);
+    // A timer's memory comes from an allocator of the kernel that says no when the machine is busy:
+    // nothing has happened then, and the next try may do.
+    constexpr int kTries = 20;
+    int result = -1;
+    for (int i = 0; i < kTries; ++i) {
+        result = run(bpf_program__fd(program), key, flags, span);
+        if (result != ENOMEM) {
+            break;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return result;
 }
 
 void say(const std::string& map,
