@@ -56,6 +56,12 @@ bool is_interface_name(std::string_view name) {
            });
 }
 
+std::uint32_t rx_queues_of(std::uint32_t ifindex) {
+    rte_eth_dev_info device{};
+    const auto port_id = static_cast<std::uint16_t>(port_id_of(ifindex));
+    return rte_eth_dev_info_get(port_id, &device) == 0 ? device.nb_rx_queues : kRxQueuesMax;
+}
+
 std::vector<PortInfo> list_ports() {
     std::vector<PortInfo> all;
     for (std::uint16_t port_id = 0; port_id < kPortsMax; ++port_id) {

@@ -12,6 +12,7 @@
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/xdp/hook.h"
 #include "lib/xdp/patience.h"
+#include "lib/xdp/port_info.h"
 #include "lib/xdp/quiescence.h"
 
 namespace crema::xdp {
@@ -55,15 +56,18 @@ Status check_test_run(const TestRunContext& context, std::size_t bytes) {
         return fail(EINVAL, "metadata of {} bytes: a multiple of 4, and at most {}", context.data,
                     kMetaBytesMax);
     }
-    if (context.ingress_ifindex == 0 && context.rx_queue_index != 0) {
-        return fail(EINVAL, "context of a test run: queue {} of no port", context.rx_queue_index);
+    if (context.ingress_ifindex == 0) {
+        return context.rx_queue_index == 0
+                   ? Status()
+                   : fail(EINVAL, "context of a test run: queue {} of no port",
+                          context.rx_queue_index);
     }
-    if (context.ingress_ifindex != 0 && port_by_ifindex(context.ingress_ifindex) == nullptr) {
+    if (port_by_ifindex(context.ingress_ifindex) == nullptr) {
         return fail(ENODEV, "no port has ifindex {}", context.ingress_ifindex);
     }
-    if (context.rx_queue_index >= kRxQueuesMax) {
-        return fail(EINVAL, "receive queue {}: a port has at most {}", context.rx_queue_index,
-                    kRxQueuesMax);
+    if (const std::uint32_t queues = rx_queues_of(context.ingress_ifindex);
+        context.rx_queue_index >= queues) {
+        return fail(EINVAL, "receive queue {}: the port has {}", context.rx_queue_index, queues);
     }
     return {};
 }

@@ -9,6 +9,7 @@
 #include "lib/datapath/port.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/xdp/attach.h"
+#include "lib/xdp/test_run.h"
 #include "tests/support/eal.h"
 #include "tests/support/tiny_program.h"
 
@@ -198,6 +199,22 @@ TEST_F(DatapathGeneric, TxComesBackWithoutASecondCopy) {
     const std::uint64_t drops = xdp::verdicts(0).drop;
     EXPECT_EQ(receive(), 0U);
     EXPECT_EQ(xdp::verdicts(0).drop - drops, 1U);
+}
+
+TEST_F(DatapathGeneric, TestRunsComeFromAQueueThatThePortHas) {
+    ASSERT_TRUE(xdp::attach(0, test::returning(kPass)));
+    const std::array<std::uint8_t, 64> packet{};
+    xdp::TestRunContext context{.data = 0,
+                                .data_end = packet.size(),
+                                .data_meta = 0,
+                                .ingress_ifindex = xdp::ifindex_of(0),
+                                .rx_queue_index = 0,
+                                .egress_ifindex = 0};
+    EXPECT_TRUE(xdp::test_run(*xdp::attached(0), packet, context, 1));
+    context.rx_queue_index = 1;
+    const auto beyond = xdp::test_run(*xdp::attached(0), packet, context, 1);
+    ASSERT_FALSE(beyond);
+    EXPECT_EQ(beyond.error().code, EINVAL);
 }
 
 TEST_F(DatapathGeneric, MtuAndProgramRespectEachOther) {
