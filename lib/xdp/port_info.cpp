@@ -59,7 +59,9 @@ bool is_interface_name(std::string_view name) {
 std::uint32_t rx_queues_of(std::uint32_t ifindex) {
     rte_eth_dev_info device{};
     const auto port_id = static_cast<std::uint16_t>(port_id_of(ifindex));
-    return rte_eth_dev_info_get(port_id, &device) == 0 ? device.nb_rx_queues : kRxQueuesMax;
+    const bool is_device = rte_eth_dev_is_valid_port(port_id) != 0 &&  // asked first: no message
+                           rte_eth_dev_info_get(port_id, &device) == 0;
+    return is_device ? device.nb_rx_queues : kRxQueuesMax;
 }
 
 std::vector<PortInfo> list_ports() {
