@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Opens devices by specification. In-process models are served; the other transports are refused
-// with the reason and what to use instead. Models register themselves from constructors of the
-// module that holds them, which may run before anything here is initialised, hence the
+// Opens devices by specification. In-process models and vfio-user are served; kernel VFIO is
+// refused with the reason and what to use instead. Models register themselves from constructors of
+// the module that holds them, which may run before anything here is initialised, hence the
 // function-local table. Control path only.
 #include "lib/vfio/device.h"
 
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/base/check.h"
+#include "lib/vfio/user/client.h"
 
 namespace crema::vfio {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 struct Model {
     const char* chip = nullptr;
     ModelFactory factory = nullptr;
+    ServableFactory servable = nullptr;
 };
 
 struct Models {
@@ -33,15 +35,27 @@ Models& models() {
     return registered;
 }
 
-ModelFactory find_model(const std::string& chip) {
+Model find_model(const std::string& chip) {
     Models& registered = models();
     const std::scoped_lock lock(registered.lock);
     for (const Model& model : registered.table) {
         if (model.chip != nullptr && chip == model.chip) {
-            return model.factory;
+            return model;
         }
     }
-    return nullptr;
+    return {};
+}
+
+/// The chip's place in the table, new or known.
+Model& place_of(Models& registered, const char* chip) {
+    for (Model& model : registered.table) {
+        if (model.chip == nullptr || std::strcmp(model.chip, chip) == 0) {
+            model.chip = chip;
+            return model;
+        }
+    }
+    CREMA_CHECK(false && "model table full");
+    return registered.table.front();
 }
 
 // Kernel VFIO: says which of the three things is missing.
@@ -65,23 +79,41 @@ tl::unexpected<Error> refuse_kernel(const std::string& spec,
 
 }  // namespace
 
+Status Device::reattach() {
+    return fail(ENOTSUP, "{}: cannot be found again", describe());
+}
+
+Result<int> Device::enable_interrupt() {
+    return fail(ENOTSUP, "{}: no interrupts through this transport", describe());
+}
+
 void register_model(const char* chip, ModelFactory factory) {
     Models& registered = models();
     const std::scoped_lock lock(registered.lock);
-    for (Model& model : registered.table) {
-        if (model.chip == nullptr || std::strcmp(model.chip, chip) == 0) {
-            model = {chip, factory};
-            return;
-        }
+    place_of(registered, chip).factory = factory;
+}
+
+void register_servable(const char* chip, ServableFactory factory) {
+    Models& registered = models();
+    const std::scoped_lock lock(registered.lock);
+    place_of(registered, chip).servable = factory;
+}
+
+Result<std::unique_ptr<Servable>> make_servable(const std::string& chip,
+                                                const DmaReach& reach,
+                                                const ModelArgs& args) {
+    const ServableFactory factory = find_model(chip).servable;
+    if (factory == nullptr) {
+        return fail(ENODEV, "no model of '{}' is loaded in this process", chip);
     }
-    CREMA_CHECK(false && "model table full");
+    return factory(reach, args);
 }
 
 Result<std::unique_ptr<Device>> open(const std::string& spec,
                                      const std::string& chip,
                                      const ModelArgs& args) {
     if (spec == "model") {
-        const ModelFactory factory = find_model(chip);
+        const ModelFactory factory = find_model(chip).factory;
         if (factory == nullptr) {
             return fail(ENODEV, "device=model: no model of '{}' is loaded in this process", chip);
         }
@@ -94,7 +126,13 @@ Result<std::unique_ptr<Device>> open(const std::string& spec,
         if (name.empty()) {
             return fail(EINVAL, "device={}: want user:SOCKET", spec);
         }
-        return fail(ENOTSUP, "device={}: vfio-user is not served yet; use device=model", spec);
+        if (!args.wire.empty() || !args.engine.empty()) {
+            return fail(EINVAL,
+                        "device={}: wire= and engine= belong to the model behind the socket: give "
+                        "them to crema-neta-model",
+                        spec);
+        }
+        return user::connect(name, process_dma_space());
     }
     if (colon != std::string::npos && (transport == "platform" || transport == "pci")) {
         return refuse_kernel(spec, transport, name);

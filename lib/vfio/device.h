@@ -33,9 +33,27 @@ class Device {
     /// One line for people: transport and what is behind it ("model, wire tap:neta0").
     [[nodiscard]] virtual std::string describe() const = 0;
 
+    /// False once the device has vanished (its process died): registers read 0, writes go nowhere,
+    /// no DMA happens. It said so in one error line.
+    [[nodiscard]] virtual bool alive() const { return true; }
+
+    /// Finds a vanished device again: as after power-on, with the memory of dma() and the interrupt
+    /// that it had. No other call at the same time. Errors: it is not back; it stays dead.
+    [[nodiscard]] virtual Status reattach();
+
+    /// An event descriptor (eventfd(2), non-blocking) that becomes readable when the device raises
+    /// its interrupt; the same one for every call. The line stays silent after each event until
+    /// rearm_interrupt(). Errors: ENOTSUP transport without interrupts, else what the device says.
+    [[nodiscard]] virtual Result<int> enable_interrupt();
+
+    /// After the cause was served: the next one, also one that is there already, is an event again.
+    virtual void rearm_interrupt() {}
+
+    virtual void disable_interrupt() {}
+
   protected:
     Registers registers_;
-    DmaSpace* dma_ = nullptr;
+    DmaSpace* dma_ = nullptr;  // set before a driver has the device
     bool coherent_ = true;
 };
 
@@ -50,6 +68,56 @@ using ModelFactory = Result<std::unique_ptr<Device>> (*)(DmaSpace& dma, const Mo
 
 /// Called by a constructor of the model; `chip` has static storage.
 void register_model(const char* chip, ModelFactory factory);
+
+/// A model that another process is to drive (user/server.h). One thread does everything: register
+/// accesses, and advance() between them.
+class Servable {
+  public:
+    /// When advance() would find something to do without a register access.
+    struct Idle {
+        int fd = -1;                  // readable: at once
+        std::int64_t ns = INT64_MAX;  // after this time
+    };
+
+    Servable() = default;
+    Servable(const Servable&) = delete;
+    Servable& operator=(const Servable&) = delete;
+    virtual ~Servable() = default;
+
+    [[nodiscard]] virtual const Registers& register_block() const = 0;
+
+    /// Length of the register block, a power of two.
+    [[nodiscard]] virtual std::uint32_t register_bytes() const = 0;
+
+    /// Power-on state. What the device knew of memory is forgotten.
+    virtual void power_cycle() = 0;
+
+    /// State of the interrupt line.
+    [[nodiscard]] virtual bool interrupt_level() = 0;
+
+    /// Lets the device work for a moment; true when something moved.
+    virtual bool advance() = 0;
+
+    [[nodiscard]] virtual Idle idle() = 0;
+
+    /// One line for people.
+    [[nodiscard]] virtual std::string about() const = 0;
+
+    /// Faults of the driver so far, as the model counts them.
+    [[nodiscard]] virtual std::uint64_t driver_faults() const = 0;
+};
+
+/// `reach` outlives the model.
+using ServableFactory = Result<std::unique_ptr<Servable>> (*)(const DmaReach& reach,
+                                                              const ModelArgs& args);
+
+/// As register_model().
+void register_servable(const char* chip, ServableFactory factory);
+
+/// Makes a model to be served. Errors: ENODEV no such model, and what it says.
+[[nodiscard]] Result<std::unique_ptr<Servable>> make_servable(const std::string& chip,
+                                                              const DmaReach& reach,
+                                                              const ModelArgs& args);
 
 /// Opens a device. spec: "model" | "user:SOCKET" | "platform:NAME" | "pci:BDF".
 /// chip: which model "model" means ("neta"). Errors: EINVAL unknown form, ENOTSUP transport that

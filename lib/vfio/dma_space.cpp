@@ -6,6 +6,7 @@
 // Control path, except read(), va_of() and window_at(), which a device calls per frame at worst.
 #include "lib/vfio/dma_space.h"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace crema::vfio {
@@ -66,7 +67,9 @@ std::uint32_t DmaSpace::free_iova(std::uint32_t page_offset, std::size_t bytes) 
     return static_cast<std::uint32_t>(candidate);
 }
 
-Result<std::uint32_t> DmaSpace::map(void* va, std::size_t bytes) {
+Result<std::uint32_t> DmaSpace::map(void* va,
+                                    std::size_t bytes,
+                                    std::span<const DmaBacking> backing) {
     const auto address = reinterpret_cast<std::uintptr_t>(va);
     if (va == nullptr || bytes == 0 || (address | bytes) % kAlign != 0) {
         return fail(EINVAL, "DMA range {}+{}: start and length must be multiples of {}", va, bytes,
@@ -98,6 +101,16 @@ Result<std::uint32_t> DmaSpace::map(void* va, std::size_t bytes) {
         return fail(ENOSPC, "DMA range {}+{}: no room below 4 GiB, where the device reaches", va,
                     bytes);
     }
+    const Window window{static_cast<std::uint8_t*>(va), bytes, iova};
+    for (std::size_t told = 0; told < listeners_.size(); ++told) {
+        if (auto added = listeners_[told]->range_added(window, backing); !added) {
+            while (told-- > 0) {
+                listeners_[told]->range_removed(window);
+            }
+            return forward_error(added);
+        }
+    }
+    backings_[free_slot].assign(backing.begin(), backing.end());
     write(slots_[free_slot], static_cast<std::uint8_t*>(va), bytes, iova);
     if (free_slot == used) {
         used_.store(used + 1, std::memory_order_release);
@@ -114,6 +127,10 @@ Status DmaSpace::unmap(void* va) {
             continue;
         }
         write(slots_[i], nullptr, 0, 0);
+        backings_[i].clear();
+        for (DmaListener* listener : listeners_) {
+            listener->range_removed(window);
+        }
         while (used > 0 && slots_[used - 1].bytes.load(std::memory_order_relaxed) == 0) {
             --used;
         }
@@ -122,6 +139,32 @@ Status DmaSpace::unmap(void* va) {
         return {};
     }
     return fail(ENOENT, "DMA range at {}: not mapped", va);
+}
+
+Status DmaSpace::attach(DmaListener& listener) {
+    const std::scoped_lock lock(control_);
+    const auto used = used_.load(std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < used; ++i) {
+        const Window window = read(slots_[i]);
+        if (window.bytes == 0) {
+            continue;
+        }
+        if (auto added = listener.range_added(window, backings_[i]); !added) {
+            while (i-- > 0) {
+                if (const Window told = read(slots_[i]); told.bytes != 0) {
+                    listener.range_removed(told);
+                }
+            }
+            return added;
+        }
+    }
+    listeners_.push_back(&listener);
+    return {};
+}
+
+void DmaSpace::detach(DmaListener& listener) {
+    const std::scoped_lock lock(control_);
+    std::erase(listeners_, &listener);
 }
 
 DmaSpace::Window DmaSpace::window_of(const void* va) const {

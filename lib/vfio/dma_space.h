@@ -4,7 +4,10 @@
 // 4 GiB, because NETA descriptors hold 32-bit addresses. One space per process, shared by all
 // devices (as one VFIO container holds them), so a page of one port is known to all others.
 //
-// Threads: map and unmap on the control path (one lock inside); lookups from any thread, lock-free.
+// A device that is not in this process must be told of each range: it attaches a listener.
+//
+// Threads: map, unmap, attach and detach on the control path (one lock inside, held while listeners
+// are called); lookups from any thread, lock-free.
 #pragma once
 
 #include <array>
@@ -12,20 +15,53 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <span>
+#include <vector>
 
 #include "lib/base/result.h"
+#include "lib/vfio/dma_reach.h"
 
 namespace crema::vfio {
 
-class DmaSpace {
+/// A piece of mapped memory as a file, for whoever maps it elsewhere. The owner of the memory keeps
+/// the descriptor open until the range is unmapped.
+struct DmaBacking {
+    int fd = -1;
+    std::uint64_t offset = 0;
+    std::size_t bytes = 0;
+};
+
+/// Passes ranges on to a device outside of this process. Calls come under the lock of the space,
+/// which an implementation must not use.
+class DmaListener {
+  public:
+    DmaListener(const DmaListener&) = delete;
+    DmaListener& operator=(const DmaListener&) = delete;
+
+    /// The pieces follow each other and cover the window; empty: the memory is no file.
+    [[nodiscard]] virtual Status range_added(const DmaReach::Window& window,
+                                             std::span<const DmaBacking> backing) = 0;
+
+    /// Returns when the device cannot reach the window any more.
+    virtual void range_removed(const DmaReach::Window& window) = 0;
+
+  protected:
+    DmaListener() = default;
+    ~DmaListener() = default;
+};
+
+class DmaSpace final : public DmaReach {
   public:
     static constexpr std::uint32_t kNoIova = 0;  // never handed out
 
     /// Makes [va, va+bytes) reachable. va and bytes: multiples of 64. Returns its IOVA, which
     /// keeps the offset of `va` in its 4 KiB page (an IOMMU could map it).
+    /// backing: the files under it, for listeners; see DmaListener.
     /// Errors: EINVAL (misaligned or empty), ENOSPC (4 GiB or range table full), EEXIST (overlaps
-    /// a mapped range).
-    [[nodiscard]] Result<std::uint32_t> map(void* va, std::size_t bytes);
+    /// a mapped range), and what a listener says (then nobody has the range).
+    [[nodiscard]] Result<std::uint32_t> map(void* va,
+                                            std::size_t bytes,
+                                            std::span<const DmaBacking> backing = {});
 
     /// Undoes map() of exactly this range; no device may use it any more. Errors: ENOENT.
     [[nodiscard]] Status unmap(void* va);
@@ -36,33 +72,17 @@ class DmaSpace {
     /// Device side: process address of [iova, iova+bytes), or null when any byte is unmapped.
     [[nodiscard]] std::uint8_t* va_of(std::uint32_t iova, std::uint32_t bytes) const;
 
-    /// One mapped range, copied out: lets a queue translate without a search.
-    struct Window {
-        const std::uint8_t* va = nullptr;
-        std::size_t bytes = 0;
-        std::uint32_t iova = 0;
-
-        [[nodiscard]] bool holds(const void* address) const {
-            return static_cast<std::size_t>(static_cast<const std::uint8_t*>(address) - va) < bytes;
-        }
-
-        [[nodiscard]] std::uint32_t iova_of(const void* address) const {
-            return iova +
-                   static_cast<std::uint32_t>(static_cast<const std::uint8_t*>(address) - va);
-        }
-    };
-
     /// The window that holds `va`; bytes == 0 when there is none.
     [[nodiscard]] Window window_of(const void* va) const;
 
-    /// Device side: the window that holds `iova`; bytes == 0 when there is none. A copy is good
-    /// as long as generation() stays the same.
-    [[nodiscard]] Window window_at(std::uint32_t iova) const;
+    [[nodiscard]] Window window_at(std::uint32_t iova) const override;
 
-    /// Changes with each unmap: whoever keeps a Window compares it before use.
-    [[nodiscard]] std::uint32_t generation() const {
-        return generation_.load(std::memory_order_acquire);
-    }
+    /// Tells `listener` of all ranges there are and of each that comes or goes. Errors: what it
+    /// says to one of them; then it is not attached.
+    [[nodiscard]] Status attach(DmaListener& listener);
+
+    /// `listener` hears nothing any more; it is not told of ranges as going.
+    void detach(DmaListener& listener);
 
     /// Number of mapped ranges; 0 after every user is gone.
     [[nodiscard]] std::uint32_t ranges() const;
@@ -85,8 +105,9 @@ class DmaSpace {
 
     std::array<Slot, kRangesMax> slots_;
     std::atomic<std::uint32_t> used_{0};
-    std::atomic<std::uint32_t> generation_{0};
-    std::mutex control_;
+    std::mutex control_;  // and all below
+    std::array<std::vector<DmaBacking>, kRangesMax> backings_;
+    std::vector<DmaListener*> listeners_;
 };
 
 /// The one space of this process.

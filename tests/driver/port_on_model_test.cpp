@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The driver on the model's wires, through the ethdev API: frames arrive whole, in order and once,
-// pages in = pages out, filters and counters do what an application expects.
+// pages in = pages out, filters and counters do what an application expects. All of it with the
+// model in the driver's process, and behind a vfio-user socket.
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "lib/xdp/hook.h"
 #include "tests/driver/port_fixture.h"
 #include "tests/support/eal.h"
+#include "tests/support/user_server.h"
 
 namespace crema::test {
 namespace {
@@ -42,11 +45,22 @@ std::uint32_t number_of(const rte_mbuf* mbuf) {
     return number;
 }
 
-class ModelPort : public NoLeftovers {
+enum class Transport : std::uint8_t { in_process, user };
+
+class ModelPort : public NoLeftovers, public testing::WithParamInterface<Transport> {
   protected:
+    /// Device arguments of a new model on this wire.
+    std::string on_wire(const std::string& wire, const std::string& engine = "inline") {
+        if (GetParam() == Transport::in_process) {
+            return "device=model,engine=" + engine + ",wire=" + wire;
+        }
+        servers_.push_back(
+            std::make_unique<vfio::ServerThread>("neta", vfio::ModelArgs{"model", wire, ""}));
+        return "device=user:" + servers_.back()->path;
+    }
+
     void up(const std::string& wire, const std::string& more = "") {
-        ASSERT_EQ(port_.plug("net_neta0", "device=model,mac=02:00:00:00:00:10,wire=" + wire + more),
-                  0);
+        ASSERT_EQ(port_.plug("net_neta0", on_wire(wire) + ",mac=02:00:00:00:00:10" + more), 0);
         ASSERT_EQ(port_.configure(), 0);
         ASSERT_EQ(port_.start(), 0);
     }
@@ -58,6 +72,9 @@ class ModelPort : public NoLeftovers {
             EXPECT_EQ(port_.xstat("device_count_errors"), 0U);
         }
         port_.close();
+        for (const auto& server : servers_) {
+            EXPECT_EQ(server->server->ranges(), 0U);
+        }
         NoLeftovers::TearDown();
     }
 
@@ -85,9 +102,19 @@ class ModelPort : public NoLeftovers {
     }
 
     EthPort port_;
+
+  private:
+    std::vector<std::unique_ptr<vfio::ServerThread>> servers_;
 };
 
-TEST_F(ModelPort, MillionFramesOnceInOrderAndForwardedInPlace) {
+INSTANTIATE_TEST_SUITE_P(,
+                         ModelPort,
+                         testing::Values(Transport::in_process, Transport::user),
+                         [](const auto& transport) {
+                             return transport.param == Transport::user ? "user" : "in_process";
+                         });
+
+TEST_P(ModelPort, MillionFramesOnceInOrderAndForwardedInPlace) {
     up("loop");
     constexpr std::uint32_t kRounds = 1'000'000;
     // 256 numbered frames go round: received pages are sent again as they are.
@@ -120,7 +147,7 @@ TEST_F(ModelPort, MillionFramesOnceInOrderAndForwardedInPlace) {
     EXPECT_EQ(left, 256U);
 }
 
-TEST_F(ModelPort, GeneratedFramesKeepTheirPagesInCirculation) {
+TEST_P(ModelPort, GeneratedFramesKeepTheirPagesInCirculation) {
     up("gen");
     rte_eth_promiscuous_enable(port_.id);
     std::uint64_t received = 0;
@@ -138,7 +165,7 @@ TEST_F(ModelPort, GeneratedFramesKeepTheirPagesInCirculation) {
     EXPECT_EQ(port_.stats().ierrors, 0U);
 }
 
-TEST_F(ModelPort, FiltersFollowTheApplication) {
+TEST_P(ModelPort, FiltersFollowTheApplication) {
     up("loop");
     const auto comes_back = [&](const rte_ether_addr& to) {
         EXPECT_TRUE(send(port_, numbered_frame(to, 1)));
@@ -167,7 +194,7 @@ TEST_F(ModelPort, FiltersFollowTheApplication) {
     EXPECT_TRUE(comes_back(group));
 }
 
-TEST_F(ModelPort, MtuLimitsWhatIsReceivedAlsoWhileRunning) {
+TEST_P(ModelPort, MtuLimitsWhatIsReceivedAlsoWhileRunning) {
     up("loop");
     ASSERT_EQ(rte_eth_dev_set_mtu(port_.id, 1000), 0);
     ASSERT_TRUE(send(port_, numbered_frame(kOwn, 1, 1018)));
@@ -180,7 +207,7 @@ TEST_F(ModelPort, MtuLimitsWhatIsReceivedAlsoWhileRunning) {
     EXPECT_EQ(receive_and_free(port_), 1U);
 }
 
-TEST_F(ModelPort, ShortFramesArePadded) {
+TEST_P(ModelPort, ShortFramesArePadded) {
     up("loop");
     ASSERT_TRUE(send(port_, numbered_frame(kOwn, 1, 20)));
     const auto mbufs = receive(port_);
@@ -189,7 +216,7 @@ TEST_F(ModelPort, ShortFramesArePadded) {
     rte_pktmbuf_free(mbufs[0]);
 }
 
-TEST_F(ModelPort, StatisticsHaveTheNamesPeopleKnow) {
+TEST_P(ModelPort, StatisticsHaveTheNamesPeopleKnow) {
     up("loop");
     for (int i = 0; i < 10; ++i) {
         ASSERT_TRUE(send(port_, numbered_frame(i < 3 ? kBroadcast : kOwn, 1, 100)));
@@ -246,7 +273,7 @@ TEST_F(ModelPort, StatisticsHaveTheNamesPeopleKnow) {
     EXPECT_EQ(port_.stats().ipackets, 1U);
 }
 
-TEST_F(ModelPort, FramesOfProgramsLeaveByQueuesOfTheirOwn) {
+TEST_P(ModelPort, FramesOfProgramsLeaveByQueuesOfTheirOwn) {
     up("loop");
     const xdp::Port* port = xdp::port_by_ifindex(xdp::ifindex_of(port_.id));
     ASSERT_NE(port, nullptr);
@@ -275,7 +302,7 @@ TEST_F(ModelPort, FramesOfProgramsLeaveByQueuesOfTheirOwn) {
     EXPECT_TRUE(page_pool::destroy(*pool));  // all pages came home
 }
 
-TEST_F(ModelPort, ProgramsAndLargeMtusExcludeEachOther) {
+TEST_P(ModelPort, ProgramsAndLargeMtusExcludeEachOther) {
     up("null");
     const xdp::Port* port = xdp::port_by_ifindex(xdp::ifindex_of(port_.id));
     ASSERT_NE(port, nullptr);
@@ -290,7 +317,7 @@ TEST_F(ModelPort, ProgramsAndLargeMtusExcludeEachOther) {
     EXPECT_TRUE(port->ops->attach_check(port->port, true));
 }
 
-TEST_F(ModelPort, ProgramsRunBeforeMbufsAreMade) {
+TEST_P(ModelPort, ProgramsRunBeforeMbufsAreMade) {
     const std::string folder = CREMA_BPF_FOLDER;
     for (const bool pass : {false, true}) {
         up("gen", ",xdp=" + folder + (pass ? "/pass.bpf.o" : "/drop.bpf.o"));
@@ -314,17 +341,62 @@ TEST_F(ModelPort, ProgramsRunBeforeMbufsAreMade) {
     }
 }
 
-TEST_F(ModelPort, ObjectThatCannotBeAttachedFailsTheProbe) {
+TEST_P(ModelPort, ObjectThatCannotBeAttachedFailsTheProbe) {
     EXPECT_LT(port_.plug("net_neta0", "xdp=/no/such/object.o"), 0);
     EXPECT_LT(
         port_.plug("net_neta0", std::string("xdp=") + CREMA_BPF_FOLDER + "/drop.bpf.o:nobody"), 0);
 }
 
-TEST_F(ModelPort, PairOfPortsAndManyQueues) {
-    ASSERT_EQ(port_.plug("net_neta0", "device=model,mac=02:00:00:00:00:10,wire=pair:p"), 0);
+class UserPort : public NoLeftovers {};
+
+TEST_F(UserPort, ModelThatDiesIsALinkThatIsDownUntilItIsBack) {
+    const vfio::ModelArgs args{"model", "loop", ""};
+    auto server = std::make_unique<vfio::ServerThread>("neta", args);
+    const std::string path = server->path;
+    EthPort port;
+    ASSERT_EQ(port.plug("net_neta0", "device=user:" + path + ",mac=02:00:00:00:00:10"), 0);
+    ASSERT_EQ(port.configure(), 0);
+    const auto comes_back = [&] {
+        rte_mbuf* mbuf = numbered_frame(kOwn, 1);
+        if (rte_eth_tx_burst(port.id, 0, &mbuf, 1) != 1) {
+            rte_pktmbuf_free(mbuf);
+            return false;
+        }
+        const bool received = rte_eth_rx_burst(port.id, 0, &mbuf, 1) == 1;
+        if (received) {
+            rte_pktmbuf_free(mbuf);
+        }
+        return received;
+    };
+    const auto link = [&] {
+        rte_eth_link now{};
+        rte_eth_link_get_nowait(port.id, &now);
+        return now.link_status;
+    };
+    for (unsigned round = 0; round < 3; ++round) {
+        ASSERT_EQ(port.start(), 0);
+        EXPECT_EQ(link(), RTE_ETH_LINK_UP);
+        EXPECT_TRUE(comes_back());
+        server.reset();
+        EXPECT_FALSE(comes_back());
+        EXPECT_EQ(link(), RTE_ETH_LINK_DOWN);
+        for (unsigned i = 0; i < 1000; ++i) {  // more than the ring holds: full, not stuck
+            EXPECT_FALSE(comes_back());
+        }
+        EXPECT_EQ(rte_eth_dev_stop(port.id), 0);
+        EXPECT_EQ(port.xstat("rx_pp_in_flight"), 0U);
+        EXPECT_EQ(port.start(), -ENOENT);
+        server =
+            std::make_unique<vfio::ServerThread>("neta", args, vfio::user::Flavour::plain, path);
+    }
+    port.close();
+    EXPECT_EQ(server->server->ranges(), 0U);
+}
+
+TEST_P(ModelPort, PairOfPortsAndManyQueues) {
+    ASSERT_EQ(port_.plug("net_neta0", on_wire("pair:p") + ",mac=02:00:00:00:00:10"), 0);
     EthPort peer;
-    ASSERT_EQ(
-        peer.plug("net_neta1", "device=model,mac=02:00:00:00:00:20,wire=pair:p,engine=thread"), 0);
+    ASSERT_EQ(peer.plug("net_neta1", on_wire("pair:p", "thread") + ",mac=02:00:00:00:00:20"), 0);
     ASSERT_EQ(port_.configure(8, 4, 64, 64), 0);
     ASSERT_EQ(peer.configure(), 0);
     ASSERT_EQ(port_.start(), 0);

@@ -3,8 +3,10 @@
 // Who runs the engines: inside register accesses from one or more threads, or in a thread of the
 // model. Frames must neither get lost nor change, and no doorbell may be forgotten.
 #include <atomic>
+#include <limits>
 #include <thread>
 
+#include "drivers/model/neta/interrupts.h"
 #include "tests/model/port.h"
 
 namespace crema::neta::model {
@@ -147,6 +149,56 @@ TEST(ModelEngine, ControlWritesWhileTrafficRuns) {
         port.write(kRxqCmd, 1);
     }
     EXPECT_EQ(port.device->diagnostics().total(), 0U);
+}
+
+// A driver that sleeps: served, the model takes frames until there is an interrupt, and no more.
+TEST(ModelEngine, ServedModelWakesWhoSleeps) {
+    PortOptions options;
+    options.wire = "gen:count=1000";
+    const Port port(options);
+    vfio::Servable& served = *port.device;
+    port.start();
+    port.promiscuous();
+    EXPECT_FALSE(served.advance());  // interrupts are off: who polls asks
+    EXPECT_FALSE(served.interrupt_level());
+    EXPECT_EQ(served.idle().ns, std::numeric_limits<std::int64_t>::max());
+    port.write(rxq_threshold(0), kRxqThresholdOccupied.of(32));
+    port.write(rxq_time_coal(0), kRxqTimeCoalCycles.mask());  // 84 ms
+    port.write(kIntrNewMask, kIntrRxq.of(1));
+    EXPECT_LT(served.idle().ns, 1'000'000);  // the generator must be asked
+    EXPECT_TRUE(served.advance());
+    EXPECT_TRUE(served.interrupt_level());
+    EXPECT_FALSE(served.advance());  // told already
+    port.write(rxq_status_update(0), kRxqUpdateProcessed.of(40) | kRxqUpdateNew.of(1));
+    // Fewer than 32 are left: not before the time is over.
+    const bool raised = served.interrupt_level();
+    const std::int64_t left = coalescing_left(port.device->chip());
+    EXPECT_TRUE(!raised || left == 0);
+    EXPECT_LE(left, 84'000'000);
+    ASSERT_LE(served.idle().ns, 84'000'000);
+    port.write(rxq_time_coal(0), kRxqTimeCoalCycles.of(0));
+    EXPECT_TRUE(served.interrupt_level());
+    port.write(kIntrNewMask, 0);
+    EXPECT_FALSE(served.interrupt_level());
+}
+
+TEST(ModelEngine, PowerCycleForgetsEverythingButTheAddress) {
+    Port port;
+    const std::uint32_t address = port.read(kMacHigh);
+    port.start();
+    port.send(make_frame(broadcast, 0x0806));
+    EXPECT_EQ(port.occupied(0), 1U);
+    port.write(kMacHigh, 0x02111111);
+    port.device->power_cycle();
+    EXPECT_EQ(port.read(kMacHigh), address);
+    EXPECT_EQ(port.read(rxq_status(0)), 0U);
+    EXPECT_EQ(port.read(rxq_size(0)), 0U);
+    EXPECT_EQ(port.read(kRxqCmd), 0U);
+    EXPECT_EQ(port.read(kMibGoodFramesRx), 0U);
+    EXPECT_EQ(port.read(kGmacStatus) & kGmacStatusLinkUp, 0U);
+    port.start();
+    port.send(make_frame(broadcast, 0x0806));
+    EXPECT_EQ(port.occupied(0), 1U);
 }
 
 TEST(ModelEngine, RefusesBadArguments) {

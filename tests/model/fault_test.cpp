@@ -70,6 +70,53 @@ TEST(ModelFault, MisalignedRing) {
     EXPECT_EQ(count(port, Diagnostic::ring_misaligned), 1U);
 }
 
+/// The space of the test, with other rights.
+class OneWay final : public vfio::DmaReach {
+  public:
+    [[nodiscard]] Window window_at(std::uint32_t iova) const override {
+        Window window = test_space().window_at(iova);
+        window.rights = rights_;
+        return window;
+    }
+
+    void allow(vfio::DmaRights rights) {
+        rights_ = rights;
+        generation_.fetch_add(1, std::memory_order_release);
+    }
+
+  private:
+    vfio::DmaRights rights_ = vfio::DmaRights::both;
+};
+
+TEST(ModelFault, MemoryIsUsedInTheDirectionItWasMappedFor) {
+    OneWay reach;
+    Port port({.reach = &reach});
+    port.start();
+    port.send(make_frame(broadcast, 0x0806));
+    EXPECT_EQ(port.occupied(0), 1U);
+    EXPECT_EQ(port.device->diagnostics().total(), 0U);
+    // Read only: frames leave, and nothing is received.
+    reach.allow(vfio::DmaRights::read);
+    port.send(make_frame(broadcast, 0x0806));
+    EXPECT_EQ(port.occupied(0), 1U);
+    EXPECT_EQ(count(port, Diagnostic::dma_rights), 1U);
+    EXPECT_EQ(port.device->chip().mib.peek(mib_index(kMibGoodFramesTx)), 2U);
+    // A fault while sending is not written into a ring that may only be read.
+    port.write(kPortConfig, port.read(kPortConfig) & ~kPortConfigTxNoErrSum);
+    port.post(0, 2, make_frame(broadcast, 0x0806));
+    port.tx_ring(0)[2].buf_addr = 0xdead0000;
+    port.write(txq_update(0), kTxqUpdateAddPending.of(1));
+    EXPECT_EQ(count(port, Diagnostic::dma_unmapped), 1U);
+    EXPECT_EQ(port.tx_ring(0)[2].hw_command, 0U);
+    EXPECT_EQ(count(port, Diagnostic::dma_rights), 2U);
+    // Write only: not even a descriptor can be read.
+    reach.allow(vfio::DmaRights::write);
+    port.post(0, 3, make_frame(broadcast, 0x0806));
+    port.write(txq_update(0), kTxqUpdateAddPending.of(1));
+    EXPECT_EQ(kTxqStatusPending.get(port.read(txq_status(0))), 1U);
+    EXPECT_NE(port.read(kUnitCause) & kUnitCauseAddrViolation, 0U);
+}
+
 TEST(ModelFault, RingOutsideMappedMemory) {
     const Port port;
     port.start();

@@ -31,6 +31,7 @@ struct PortOptions {
     std::uint32_t buffer_bytes = 2048;
     std::uint32_t packet_offset = 0;  // bytes
     std::uint32_t queues = 1;
+    const vfio::DmaReach* reach = nullptr;  // instead of test_space()
 };
 
 inline vfio::DmaSpace& test_space() {
@@ -41,8 +42,8 @@ inline vfio::DmaSpace& test_space() {
 class Port {
   public:
     explicit Port(PortOptions options = {}) : options_(std::move(options)) {
-        auto made =
-            NetaModel::create(test_space(), {options_.instance, options_.wire, options_.engine});
+        auto made = NetaModel::create(options_.reach != nullptr ? *options_.reach : test_space(),
+                                      {options_.instance, options_.wire, options_.engine});
         if (!made) {
             ADD_FAILURE() << made.error().message;
             std::abort();

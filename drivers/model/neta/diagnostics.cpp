@@ -38,6 +38,8 @@ const char* text_of(Diagnostic kind) {
             return "doorbell for a disabled TX queue";
         case Diagnostic::dma_unmapped:
             return "DMA to memory that is not mapped, address";
+        case Diagnostic::dma_rights:
+            return "DMA against the rights of the mapping, address";
         case Diagnostic::dma_no_window:
             return "DMA outside the address windows or against their rights, address";
         case Diagnostic::update_reserved_bits:

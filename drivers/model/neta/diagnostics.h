@@ -27,6 +27,7 @@ enum class Diagnostic : std::uint8_t {
     ring_unconfigured,  // doorbell or enable with ring size 0
     doorbell_disabled,  // TX doorbell for a disabled queue
     dma_unmapped,       // memory that was not mapped for the device
+    dma_rights,         // memory that was mapped for the other direction only
     dma_no_window,      // outside every address window, or without access right
     update_reserved_bits,
     running_reconfigured,  // ring registers of an enabled queue written

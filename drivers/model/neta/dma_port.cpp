@@ -12,7 +12,7 @@ constexpr std::uint32_t kAccessFull = 3;
 }  // namespace
 
 void DmaPort::refresh() {
-    const auto generation = space_.generation();
+    const auto generation = reach_.generation();
     if (generation != generation_) {
         generation_ = generation;
         last_ = {};
@@ -42,18 +42,25 @@ bool DmaPort::window_allows(std::uint32_t iova, std::uint32_t bytes, bool write)
     return false;
 }
 
-std::uint8_t* DmaPort::search(std::uint32_t iova, std::uint32_t bytes, bool write) {
+std::uint8_t* DmaPort::search(std::uint32_t iova, std::uint32_t bytes, vfio::DmaRights wanted) {
+    const bool write = includes(wanted, vfio::DmaRights::write);
     if (!windows_open_ && !window_allows(iova, bytes, write)) {
         chip_.set_reg(kUnitErrAddr, iova);
         chip_.diagnostics.report(Diagnostic::dma_no_window, iova);
         return nullptr;
     }
-    const auto window = space_.window_at(iova);
+    const auto window = reach_.window_at(iova);
     const std::uint64_t offset = iova - std::uint64_t{window.iova};
     if (offset >= window.bytes || bytes > window.bytes - offset) {
         chip_.latch(kUnitCause, kUnitCauseAddrViolation);
         chip_.set_reg(kUnitErrAddr, iova);
         chip_.diagnostics.report(Diagnostic::dma_unmapped, iova);
+        return nullptr;
+    }
+    if (!includes(window.rights, wanted)) {
+        chip_.latch(kUnitCause, kUnitCauseAddrViolation);
+        chip_.set_reg(kUnitErrAddr, iova);
+        chip_.diagnostics.report(Diagnostic::dma_rights, iova);
         return nullptr;
     }
     last_ = window;

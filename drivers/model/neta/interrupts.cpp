@@ -5,17 +5,22 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 namespace crema::neta::model {
 namespace {
 
 constexpr std::int64_t kCoreCycleNs = 5;  // 200 MHz, 10.37
 
-bool time_expired(const Chip& chip, unsigned q) {
+/// 0 or less: it has run out.
+std::int64_t time_left(const Chip& chip, unsigned q) {
     const std::int64_t cycles = kRxqTimeCoalCycles.get(chip.reg(rxq_time_coal(q)));
+    if (cycles == 0) {
+        return 0;
+    }
     const std::int64_t since = chip.rx[q].since_ns.load(std::memory_order_relaxed);
-    return cycles == 0 || std::chrono::steady_clock::now().time_since_epoch().count() - since >=
-                              cycles * kCoreCycleNs;
+    const std::int64_t now = std::chrono::steady_clock::now().time_since_epoch().count();
+    return since + cycles * kCoreCycleNs - now;
 }
 
 std::uint32_t queue_bits(const Chip& chip) {
@@ -24,7 +29,7 @@ std::uint32_t queue_bits(const Chip& chip) {
         const auto rx = chip.rx[q].counters.load();
         const std::uint32_t threshold = chip.reg(rxq_threshold(q));
         const std::uint32_t wanted = std::max(kRxqThresholdOccupied.get(threshold), 1U);
-        if (rx.low > 0 && (rx.low >= wanted || time_expired(chip, q))) {
+        if (rx.low > 0 && (rx.low >= wanted || time_left(chip, q) <= 0)) {
             bits |= kIntrRxq.of(bit(q));
         }
         if (rx.high < kRxqThresholdNonOccupied.get(threshold)) {
@@ -70,6 +75,17 @@ std::uint32_t old_cause(const Chip& chip) {
 
 bool interrupt_level(const Chip& chip) {
     return (new_cause(chip) & chip.reg(kIntrNewMask)) != 0;
+}
+
+std::int64_t coalescing_left(const Chip& chip) {
+    std::int64_t least = std::numeric_limits<std::int64_t>::max();
+    const std::uint32_t watched = kIntrRxq.get(chip.reg(kIntrNewMask));
+    for (unsigned q = 0; q < kQueues; ++q) {
+        if ((watched & bit(q)) != 0 && chip.rx[q].counters.load().low != 0) {
+            least = std::min(least, std::max<std::int64_t>(time_left(chip, q), 0));
+        }
+    }
+    return least;
 }
 
 }  // namespace crema::neta::model

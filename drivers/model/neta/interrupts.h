@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The cause registers as levels: queue bits follow the counters, thresholds and coalescing time,
-// OLD queue bits and MISC bits are latched elsewhere. Computed when somebody looks; nothing is
-// delivered here (polled by in-process drivers).
+// OLD queue bits and MISC bits are latched elsewhere. Computed when somebody looks; who serves the
+// model to another process looks after each step and delivers (lib/vfio/user).
 // Source: hardware page 2.3.8, 4.6.
 #pragma once
 
@@ -17,5 +17,9 @@ namespace crema::neta::model {
 
 /// The interrupt line of the port.
 [[nodiscard]] bool interrupt_level(const Chip& chip);
+
+/// Nanoseconds until a queue's coalescing time runs out and lets its frames show, INT64_MAX when no
+/// queue waits for that.
+[[nodiscard]] std::int64_t coalescing_left(const Chip& chip);
 
 }  // namespace crema::neta::model

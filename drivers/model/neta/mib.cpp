@@ -100,4 +100,12 @@ std::uint32_t Mib::read_clear(std::uint32_t offset) {
     return static_cast<std::uint32_t>(value);
 }
 
+void Mib::reset() {
+    for (auto& count : counts_) {
+        count.store(0, std::memory_order_relaxed);
+    }
+    rx_octets_high_.store(0, std::memory_order_relaxed);
+    tx_octets_high_.store(0, std::memory_order_relaxed);
+}
+
 }  // namespace crema::neta::model

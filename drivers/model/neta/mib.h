@@ -61,6 +61,9 @@ class Mib {
     /// True when `offset` is a counter of this class.
     [[nodiscard]] static bool holds(std::uint32_t offset);
 
+    /// As after power-on.
+    void reset();
+
     /// Without clearing, for tests.
     [[nodiscard]] std::uint64_t peek(std::uint32_t index) const {
         return counts_[index].load(std::memory_order_relaxed);

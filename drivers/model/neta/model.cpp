@@ -3,6 +3,7 @@
 // Construction, the engine's thread, and registration of the model. Registers: model_registers.cpp.
 #include "drivers/model/neta/model.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <time.h>
 
 #include "drivers/model/neta/gmac.h"
+#include "drivers/model/neta/interrupts.h"
 #include "drivers/model/neta/register_map.h"
 #include "lib/base/check.h"
 
@@ -19,6 +21,7 @@ namespace {
 constexpr std::uint32_t kThreadBurst = 64;
 constexpr unsigned kIdleRoundsMax = 4096;  // then the thread naps
 constexpr long kNapNs = 20'000;
+constexpr std::int64_t kAskWireNs = 100'000;
 
 // A locally administered address that follows from the instance's name, as firmware would have
 // left one in the registers.
@@ -34,17 +37,21 @@ MacAddress power_on_address(const std::string& instance) {
     return mac;
 }
 
-Result<std::unique_ptr<vfio::Device>> make_device(vfio::DmaSpace& dma,
-                                                  const vfio::ModelArgs& args) {
-    auto device = NetaModel::create(dma, args);
-    if (!device) {
-        return forward_error(device);
+Result<std::unique_ptr<vfio::Servable>> make_servable(const vfio::DmaReach& reach,
+                                                      const vfio::ModelArgs& args) {
+    if (!args.engine.empty() && args.engine != "inline") {
+        return fail(EINVAL, "engine={}: a model that is served has the engine inline", args.engine);
     }
-    return std::unique_ptr<vfio::Device>(std::move(*device));
+    auto model = NetaModel::create(reach, args);
+    if (!model) {
+        return forward_error(model);
+    }
+    return std::unique_ptr<vfio::Servable>(std::move(*model));
 }
 
 [[gnu::constructor]] void register_with_vfio() {
-    vfio::register_model("neta", make_device);
+    vfio::register_model("neta", NetaModel::create_device);
+    vfio::register_servable("neta", make_servable);
 }
 
 }  // namespace
@@ -68,15 +75,24 @@ Result<NetaModel::EngineChoice> NetaModel::parse_engine(const std::string& text)
     return fail(EINVAL, "engine={}: want inline, thread or thread:CPU", text);
 }
 
-NetaModel::NetaModel(vfio::DmaSpace& dma, const vfio::ModelArgs& args, EngineChoice engine)
-    : chip_(args.instance), engine_(engine), rx_(chip_, dma), tx_(chip_, dma) {
+NetaModel::NetaModel(const vfio::DmaReach& reach, const vfio::ModelArgs& args, EngineChoice engine)
+    : chip_(args.instance), engine_(engine), rx_(chip_, reach), tx_(chip_, reach) {
     registers_.device = this;
     registers_.read_fn = read_fn;
     registers_.write_fn = write_fn;
-    dma_ = &dma;
 }
 
-Result<std::unique_ptr<NetaModel>> NetaModel::create(vfio::DmaSpace& dma,
+Result<std::unique_ptr<vfio::Device>> NetaModel::create_device(vfio::DmaSpace& dma,
+                                                               const vfio::ModelArgs& args) {
+    auto model = create(dma, args);
+    if (!model) {
+        return forward_error(model);
+    }
+    (*model)->dma_ = &dma;
+    return std::unique_ptr<vfio::Device>(std::move(*model));
+}
+
+Result<std::unique_ptr<NetaModel>> NetaModel::create(const vfio::DmaReach& reach,
                                                      const vfio::ModelArgs& args) {
     const auto engine = parse_engine(args.engine);
     if (!engine) {
@@ -91,9 +107,10 @@ Result<std::unique_ptr<NetaModel>> NetaModel::create(vfio::DmaSpace& dma,
     if (!loopback) {
         return forward_error(loopback);
     }
-    std::unique_ptr<NetaModel> model(new NetaModel(dma, args, *engine));
+    std::unique_ptr<NetaModel> model(new NetaModel(reach, args, *engine));
     model->wire_ = std::move(*wire);
     model->loopback_ = std::move(*loopback);
+    model->power_on_mac_ = mac;
     power_on(model->chip_, mac);
     if (engine->threaded) {
         const auto started = model->start_thread();
@@ -169,6 +186,45 @@ void NetaModel::run_thread() {
             (void)::nanosleep(&nap, nullptr);
         }
     }
+}
+
+void NetaModel::power_cycle() {
+    lock_.lock();
+    power_on(chip_, power_on_mac_);
+    lock_.unlock();
+}
+
+bool NetaModel::interrupt_level() {
+    return model::interrupt_level(chip_);
+}
+
+// Somebody sleeps until there is an interrupt, and there is none yet.
+bool NetaModel::awaits_frames() const {
+    return chip_.reg(kIntrNewMask) != 0 && !model::interrupt_level(chip_);
+}
+
+bool NetaModel::advance() {
+    if (engine_.threaded || !awaits_frames()) {
+        return false;
+    }
+    lock_.lock();
+    follow_link();
+    Wire& wire = active_wire();
+    const std::uint32_t moved = rx_.run(wire, RxEngine::kBurst);
+    release();
+    return moved != 0;
+}
+
+vfio::Servable::Idle NetaModel::idle() {
+    Idle idle;
+    if (!engine_.threaded && awaits_frames()) {
+        idle.ns = coalescing_left(chip_);
+        idle.fd = active_wire().wait_fd();
+        if (idle.fd < 0) {
+            idle.ns = std::min<std::int64_t>(idle.ns, kAskWireNs);
+        }
+    }
+    return idle;
 }
 
 Wire& NetaModel::active_wire() {

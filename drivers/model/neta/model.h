@@ -7,7 +7,9 @@
 // Engines: `inline` runs them inside the driver's register accesses (reading RXQ_STATUS takes
 // frames from the wire, writing TXQ_UPDATE sends); `thread[:CPU]` gives them a thread. Registers
 // may be used by any number of threads; two may use different queues at once.
-// Does not: deliver interrupts, model the buffer manager, big-endian mode, shaping, or time.
+// Served to another process (vfio::Servable) the inline engine also takes frames from the wire when
+// interrupts are enabled and none is raised; a driver that polls is served by its own reads.
+// Does not: model the buffer manager, big-endian mode, shaping, or time.
 #pragma once
 
 #include <atomic>
@@ -24,16 +26,34 @@
 
 namespace crema::neta::model {
 
-class NetaModel final : public vfio::Device {
+class NetaModel final : public vfio::Device, public vfio::Servable {
   public:
     /// Errors: EINVAL for the engine argument, and what the wire says.
-    [[nodiscard]] static Result<std::unique_ptr<NetaModel>> create(vfio::DmaSpace& dma,
+    [[nodiscard]] static Result<std::unique_ptr<NetaModel>> create(const vfio::DmaReach& reach,
                                                                    const vfio::ModelArgs& args);
+
+    /// As the device of a driver in this process.
+    [[nodiscard]] static Result<std::unique_ptr<vfio::Device>> create_device(
+        vfio::DmaSpace& dma, const vfio::ModelArgs& args);
+
     ~NetaModel() override;
     NetaModel(const NetaModel&) = delete;
     NetaModel& operator=(const NetaModel&) = delete;
 
     [[nodiscard]] std::string describe() const override;
+
+    [[nodiscard]] const vfio::Registers& register_block() const override { return registers_; }
+
+    [[nodiscard]] std::uint32_t register_bytes() const override { return kRegionBytes; }
+
+    void power_cycle() override;
+    [[nodiscard]] bool interrupt_level() override;
+    bool advance() override;
+    [[nodiscard]] Idle idle() override;
+
+    [[nodiscard]] std::string about() const override { return describe(); }
+
+    [[nodiscard]] std::uint64_t driver_faults() const override { return chip_.diagnostics.total(); }
 
     /// For tests: what the driver did wrong, the counters without clearing, the wire's losses.
     [[nodiscard]] const Diagnostics& diagnostics() const { return chip_.diagnostics; }
@@ -48,7 +68,7 @@ class NetaModel final : public vfio::Device {
         int cpu = -1;
     };
 
-    NetaModel(vfio::DmaSpace& dma, const vfio::ModelArgs& args, EngineChoice engine);
+    NetaModel(const vfio::DmaReach& reach, const vfio::ModelArgs& args, EngineChoice engine);
 
     static Result<EngineChoice> parse_engine(const std::string& text);
     [[nodiscard]] Status start_thread();
@@ -71,9 +91,11 @@ class NetaModel final : public vfio::Device {
     [[nodiscard]] Wire& active_wire();
     void follow_link();
     void poll_rx(unsigned queue);
+    [[nodiscard]] bool awaits_frames() const;
     void release();
 
     Chip chip_;
+    MacAddress power_on_mac_{};
     EngineLock lock_;
     EngineChoice engine_;
     std::unique_ptr<Wire> wire_;

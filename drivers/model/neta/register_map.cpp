@@ -142,6 +142,15 @@ void power_on(Chip& chip, const MacAddress& mac) {
     for (auto& word : chip.regs) {
         word.store(0, std::memory_order_relaxed);
     }
+    for (auto* queues : {&chip.rx, &chip.tx}) {
+        for (QueueState& state : *queues) {
+            state.counters.reset();
+            state.index.store(0, std::memory_order_relaxed);
+            state.since_ns.store(0, std::memory_order_relaxed);
+        }
+    }
+    chip.mib.reset();
+    chip.link_up.store(false, std::memory_order_relaxed);
     chip.set_reg(kUnitControl, kUnitControlRamInitDone);
     chip.set_reg(kBaseAddrEnable, 0x3f);
     chip.set_reg(kAccessProtect, 0xfff);

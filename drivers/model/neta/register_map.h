@@ -31,7 +31,7 @@ enum class RegisterKind : std::uint8_t {
 
 [[nodiscard]] RegisterKind register_kind(std::uint32_t offset);
 
-/// Puts all registers into the power-on state.
+/// Puts all registers, counters and queues into the power-on state.
 void power_on(Chip& chip, const MacAddress& mac);
 
 }  // namespace crema::neta::model

@@ -13,6 +13,8 @@
 namespace crema::neta::model {
 namespace {
 
+using vfio::DmaRights;
+
 constexpr std::uint32_t kEtherHeader = 14;
 constexpr std::uint16_t kTypeMacControl = 0x8808;
 constexpr std::uint16_t kOpcodePause = 1;
@@ -43,8 +45,8 @@ void write_back(RxDescriptor& descriptor, std::uint32_t status, std::uint32_t da
 
 }  // namespace
 
-RxEngine::RxEngine(Chip& chip, const vfio::DmaSpace& space)
-    : chip_(chip), ring_dma_(chip, space), data_dma_(chip, space), filter_(chip) {}
+RxEngine::RxEngine(Chip& chip, const vfio::DmaReach& reach)
+    : chip_(chip), ring_dma_(chip, reach), data_dma_(chip, reach), filter_(chip) {}
 
 bool RxEngine::ready() const {
     if ((chip_.reg(kGmacCtrl0) & kGmacCtrl0PortEn) == 0 ||
@@ -192,8 +194,8 @@ RxEngine::Ring& RxEngine::ring(std::uint32_t queue) {
         chip_.diagnostics.report(Diagnostic::ring_misaligned, base);
     }
     const auto bytes = static_cast<std::uint32_t>(ring.size * kDescriptorBytes);
-    ring.descriptors =
-        reinterpret_cast<RxDescriptor*>(ring_dma_.at(base & ~(kRingAlign - 1), bytes, true));
+    ring.descriptors = reinterpret_cast<RxDescriptor*>(
+        ring_dma_.at(base & ~(kRingAlign - 1), bytes, DmaRights::both));
     return ring;
 }
 
@@ -219,7 +221,7 @@ void RxEngine::deliver(std::uint32_t queue, std::uint32_t status, const Stored& 
         return;
     }
     RxDescriptor& descriptor = to.take();
-    std::uint8_t* at = data_dma_.at(descriptor.buf_addr + to.offset, total, true);
+    std::uint8_t* at = data_dma_.at(descriptor.buf_addr + to.offset, total, DmaRights::write);
     status |= kRxFirst | kRxLast;
     if (at == nullptr) {
         delta_.add(drop_rx_discard);
@@ -256,7 +258,7 @@ void RxEngine::scatter(Ring& to, std::uint32_t status, const Stored& stored) {
         std::uint32_t room = std::min(to.buffer_bytes - offset, left);
         const RxDescriptor& descriptor = to.take();
         ++used;
-        std::uint8_t* at = data_dma_.at(descriptor.buf_addr + offset, room, true);
+        std::uint8_t* at = data_dma_.at(descriptor.buf_addr + offset, room, DmaRights::write);
         failed = at == nullptr || (to.free == 0 && room < left);
         left -= room;
         while (at != nullptr && room > 0) {

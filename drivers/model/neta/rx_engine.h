@@ -21,7 +21,7 @@ class RxEngine {
   public:
     static constexpr std::uint32_t kBurst = 64;
 
-    RxEngine(Chip& chip, const vfio::DmaSpace& space);
+    RxEngine(Chip& chip, const vfio::DmaReach& reach);
 
     /// Takes up to min(budget, kBurst) frames from the wire; returns how many it took.
     std::uint32_t run(Wire& wire, std::uint32_t budget);

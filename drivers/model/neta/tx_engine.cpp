@@ -12,6 +12,8 @@
 namespace crema::neta::model {
 namespace {
 
+using vfio::DmaRights;
+
 constexpr std::uint32_t kEtherHeader = 14;
 constexpr std::uint32_t kScratchBytes = 1U << 16U;
 constexpr std::uint32_t kChecksumLimit = 9800;  // 1.2, Armada 3700
@@ -19,8 +21,8 @@ constexpr std::uint32_t kWrrUnit = 256;         // bytes per unit of weight
 
 }  // namespace
 
-TxEngine::TxEngine(Chip& chip, const vfio::DmaSpace& space)
-    : chip_(chip), ring_dma_(chip, space), data_dma_(chip, space), scratch_(kScratchBytes) {}
+TxEngine::TxEngine(Chip& chip, const vfio::DmaReach& reach)
+    : chip_(chip), ring_dma_(chip, reach), data_dma_(chip, reach), scratch_(kScratchBytes) {}
 
 bool TxEngine::ready() const {
     if ((chip_.reg(kGmacCtrl0) & kGmacCtrl0PortEn) == 0 ||
@@ -46,8 +48,8 @@ void TxEngine::load_ring(unsigned queue) {
     ring.pending = std::min(chip_.tx[queue].counters.load().low, ring.size);
     ring.index = chip_.tx[queue].index.load(std::memory_order_relaxed) % ring.size;
     const auto bytes = static_cast<std::uint32_t>(ring.size * kDescriptorBytes);
-    ring.descriptors =
-        reinterpret_cast<TxDescriptor*>(ring_dma_.at(base & ~(kRingAlign - 1), bytes, false));
+    ring.descriptors = reinterpret_cast<TxDescriptor*>(
+        ring_dma_.at(base & ~(kRingAlign - 1), bytes, DmaRights::read));
 }
 
 std::uint32_t TxEngine::load_rings() {
@@ -125,8 +127,8 @@ const std::uint8_t* TxEngine::assemble(Ring& ring,
         if (bytes == 0) {
             continue;
         }
-        const std::uint8_t* piece =
-            data_dma_.at(descriptor.buf_addr + kTxPktOffset.get(descriptor.command), bytes, false);
+        const std::uint8_t* piece = data_dma_.at(
+            descriptor.buf_addr + kTxPktOffset.get(descriptor.command), bytes, DmaRights::read);
         if (piece == nullptr) {
             return nullptr;
         }
@@ -150,24 +152,31 @@ const std::uint8_t* TxEngine::assemble(Ring& ring,
     return frame;
 }
 
-void TxEngine::dma_failed(unsigned queue, TxDescriptor& first) {
+void TxEngine::dma_failed(unsigned queue, const Ring& ring) {
     chip_.latch(kIntrMiscCause, kIntrMiscTxqError.of(bit(queue)));
     delta_.add(mib_index(kMibMacTxErr));
     if ((chip_.reg(kPortConfig) & kPortConfigTxNoErrSum) == 0) {
-        first.hw_command = kTxHwError | kTxHwErrorCode.of(kTxHwErrorUnderrun);
+        // The ring was mapped for reading; writing may need more.
+        const std::uint32_t ring_at = chip_.reg(txq_base(queue)) & ~(kRingAlign - 1);
+        const auto first_at = static_cast<std::uint32_t>(ring_at + ring.index * kDescriptorBytes);
+        auto* const first = reinterpret_cast<TxDescriptor*>(
+            ring_dma_.at(first_at, kDescriptorBytes, DmaRights::both));
+        if (first != nullptr) {
+            first->hw_command = kTxHwError | kTxHwErrorCode.of(kTxHwErrorUnderrun);
+        }
     }
 }
 
 // Adds one complete frame to the batch; false: no room in the scratch area, flush first.
 bool TxEngine::stage(unsigned queue, Ring& ring, const Gathered& gathered) {
-    TxDescriptor& first = ring.at(0);
+    const TxDescriptor& first = ring.at(0);
     const bool sums = wants_checksums(first.command);
     const bool pads = gathered.zero_pad || (chip_.reg(kGmacCtrl2) & kGmacCtrl2PaddingDis) == 0;
     const std::uint32_t padded = pads ? std::max(gathered.bytes, kMinFrame) : gathered.bytes;
     const std::uint8_t* data = nullptr;
     if (gathered.descriptors == 1 && !sums && padded == gathered.bytes) {
-        data =
-            data_dma_.at(first.buf_addr + kTxPktOffset.get(first.command), gathered.bytes, false);
+        data = data_dma_.at(first.buf_addr + kTxPktOffset.get(first.command), gathered.bytes,
+                            DmaRights::read);
     } else {
         if (scratch_used_ + padded > kScratchBytes) {
             return false;
@@ -175,7 +184,7 @@ bool TxEngine::stage(unsigned queue, Ring& ring, const Gathered& gathered) {
         data = assemble(ring, gathered, padded, sums);
     }
     if (data == nullptr) {
-        dma_failed(queue, first);
+        dma_failed(queue, ring);
     } else {
         const bool own_fcs = (chip_.reg(kPortConfigExt) & kPortConfigExtTxCrcDisable) != 0;
         batch_[batched_++] = {data, own_fcs ? padded - kFcsBytes : padded, own_fcs, nullptr};

@@ -19,7 +19,7 @@ namespace crema::neta::model {
 
 class TxEngine {
   public:
-    TxEngine(Chip& chip, const vfio::DmaSpace& space);
+    TxEngine(Chip& chip, const vfio::DmaReach& reach);
 
     /// Sends up to `budget` frames; returns how many left the rings (sent or dropped).
     std::uint32_t run(Wire& wire, std::uint32_t budget);
@@ -65,7 +65,7 @@ class TxEngine {
                                                const Gathered& gathered,
                                                std::uint32_t padded,
                                                bool sums);
-    void dma_failed(unsigned queue, TxDescriptor& first);
+    void dma_failed(unsigned queue, const Ring& ring);
     void flush(Wire& wire);
 
     Chip& chip_;

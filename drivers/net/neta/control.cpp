@@ -36,8 +36,23 @@ void set_queue_states(rte_eth_dev_data* data, std::uint8_t state) {
     std::fill_n(data->tx_queue_state, data->nb_tx_queues, state);
 }
 
+/// A device that vanished may be back; then it is new, and the memory that it knew stays.
+Status find_again(Port& port) {
+    if (port.device->alive()) {
+        return {};
+    }
+    if (auto found = port.device->reattach(); !found) {
+        return fail(found.error().code, "{}: {}", name_of(port), found.error().message);
+    }
+    chip_init(port);
+    return {};
+}
+
 int start(rte_eth_dev* ethdev) {
     Port& port = port_of(ethdev);
+    if (auto found = find_again(port); !found) {
+        return refuse(found.error());
+    }
     if (auto filled = queues_fill(port); !filled) {
         chip_stop(port);
         queues_drain(port);

@@ -5,6 +5,9 @@
 // goes. Memory that the application registered itself (rte_extmem) is not mapped: nothing would
 // tell us when it goes. Mbufs in memory that is not mapped are refused by the TX path.
 //
+// A device in another process needs the files under the memory: the EAL knows them, except for
+// anonymous memory, which such a device then refuses.
+//
 // Locks: the EAL calls back with its memory lock held, and walks with it held; ours is taken
 // inside both and nothing of the EAL is called under it.
 #include "drivers/net/neta/eal_memory.h"
@@ -42,6 +45,29 @@ Mapped& mapped() {
     return state;
 }
 
+/// The files under [start, start+bytes), neighbours in one file merged; empty when part of it has
+/// none. Under the EAL's memory lock.
+std::vector<vfio::DmaBacking> files_under(std::uintptr_t start, std::size_t bytes) {
+    std::vector<vfio::DmaBacking> pieces;
+    for (std::size_t at = 0; at < bytes;) {
+        rte_memseg* const segment =
+            rte_mem_virt2memseg(reinterpret_cast<const void*>(start + at), nullptr);
+        std::size_t offset = 0;
+        const int fd = segment == nullptr ? -1 : rte_memseg_get_fd_thread_unsafe(segment);
+        if (fd < 0 || rte_memseg_get_fd_offset_thread_unsafe(segment, &offset) < 0) {
+            return {};
+        }
+        if (!pieces.empty() && pieces.back().fd == fd &&
+            pieces.back().offset + pieces.back().bytes == offset) {
+            pieces.back().bytes += segment->len;
+        } else {
+            pieces.push_back({fd, offset, segment->len});
+        }
+        at += segment->len;
+    }
+    return pieces;
+}
+
 Status map_run(std::uintptr_t start, std::size_t bytes) {
     Mapped& state = mapped();
     const std::scoped_lock lock(state.runs_lock);
@@ -50,7 +76,8 @@ Status map_run(std::uintptr_t start, std::size_t bytes) {
             return {};
         }
     }
-    auto iova = vfio::process_dma_space().map(reinterpret_cast<void*>(start), bytes);
+    auto iova = vfio::process_dma_space().map(reinterpret_cast<void*>(start), bytes,
+                                              files_under(start, bytes));
     if (!iova) {
         return forward_error(iova);
     }

@@ -10,6 +10,7 @@ import queue
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -107,6 +108,17 @@ class Testpmd:
             self._process.kill()
         self._process.wait()
 
+    def kill(self, number):
+        self._process.send_signal(number)
+        self._process.wait()
+
+    def wait_for(self, words, seconds=20):
+        """Waits until a line has `words`; lines before it are passed over."""
+        deadline = time.monotonic() + seconds
+        while not any(words in line for line in self._said):
+            check(time.monotonic() < deadline, f"no '{words}' in {seconds} s; {self._report()}")
+            time.sleep(0.02)
+
     def _report(self):
         return "crema-testpmd said:\n  " + "\n  ".join(self._said[-20:])
 
@@ -167,3 +179,41 @@ class Testpmd:
                 check(port.verdicts() == port.ethdev["ipackets"],
                       f"port {number}: {port.ethdev['ipackets']} frames came in, {port.verdicts()} got a verdict")
         return final
+
+
+class NetaModel:
+    """crema-neta-model on a socket of its own. Use with `with`; killed on the way out."""
+
+    def __init__(self, build, wire, options=(), socket=None, prefix=()):
+        self._folder = tempfile.TemporaryDirectory(prefix="crema-model-")
+        self.socket = socket or str(pathlib.Path(self._folder.name, "socket"))
+        program = str(pathlib.Path(build).resolve() / "apps" / "neta-model" / "crema-neta-model")
+        self.log = pathlib.Path(self._folder.name, "log")
+        with self.log.open("w", encoding="utf-8") as log:
+            self.process = subprocess.Popen([*prefix, program, "--socket", self.socket, "--wire", wire, *options],
+                                            stdout=subprocess.PIPE, stderr=log, text=True)
+        line = self.process.stdout.readline()
+        check(line.startswith("crema-neta-model: serving "), f"crema-neta-model said: {line}{self.said()}")
+
+    def said(self):
+        return self.log.read_text(encoding="utf-8")
+
+    def wait_for(self, words, count=1, seconds=20):
+        """Waits until its messages hold `words` so many times."""
+        deadline = time.monotonic() + seconds
+        while self.said().count(words) < count:
+            check(time.monotonic() < deadline and self.process.poll() is None,
+                  f"crema-neta-model did not say '{words}' {count} times; it said:\n{self.said()}")
+            time.sleep(0.02)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.kill()
+        self._folder.cleanup()

@@ -40,8 +40,10 @@ TEST(VfioOpen, FindsTheRegisteredModel) {
 }
 
 TEST(VfioOpen, RefusesOtherTransportsByName) {
-    EXPECT_EQ(open_error("user:/run/neta.sock").code, ENOTSUP);
-    EXPECT_NE(open_error("user:/run/neta.sock").message.find("device=model"), std::string::npos);
+    EXPECT_EQ(open_error("user:/no/such/socket").code, ENOENT);
+    EXPECT_NE(open_error("user:/no/such/socket").message.find("crema-neta-model"),
+              std::string::npos);
+    EXPECT_EQ(open("user:/no/such/socket", "fake", {.wire = "loop"}).error().code, EINVAL);
     EXPECT_EQ(open_error("platform:no-such.ethernet").code, ENODEV);
     EXPECT_EQ(open_error("pci:ffff:ff:1f.7").code, ENODEV);
     EXPECT_NE(open_error("platform:no-such.ethernet").message.find("no-such.ethernet"),

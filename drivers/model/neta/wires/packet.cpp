@@ -79,6 +79,8 @@ class PacketWire final : public Wire {
     void send(std::span<const WireFrame> frames) override;
     bool link() override;
 
+    [[nodiscard]] int wait_fd() const override { return fd_.get(); }
+
     [[nodiscard]] std::string describe() const override { return "packet:" + name_; }
 
   private:

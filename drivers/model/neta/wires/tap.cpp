@@ -69,6 +69,8 @@ class TapWire final : public Wire {
 
     bool link() override { return true; }
 
+    [[nodiscard]] int wait_fd() const override { return fd_.get(); }
+
     [[nodiscard]] std::string describe() const override { return "tap:" + name_; }
 
   private:

@@ -58,6 +58,9 @@ class Wire {
     /// generator without a rate).
     [[nodiscard]] virtual bool patient() const { return false; }
 
+    /// A descriptor that is readable when receive() would find something; -1: ask to know.
+    [[nodiscard]] virtual int wait_fd() const { return -1; }
+
     /// As in the device argument ("tap:neta0").
     [[nodiscard]] virtual std::string describe() const = 0;
 
