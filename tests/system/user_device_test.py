@@ -26,7 +26,7 @@ def held_by(pid):
     return len(os.listdir(f"/proc/{pid}/fd")), sum("memfd" in line for line in maps.splitlines())
 
 
-def received(testpmd, at_least, seconds=60):
+def received(testpmd, at_least, seconds=200):
     deadline = time.monotonic() + seconds
     while (frames := testpmd.verdicts()[0]["drop"]) < at_least:
         check(time.monotonic() < deadline, f"{frames} of {at_least} frames after {seconds} s")

@@ -14,6 +14,7 @@
 
 #include "drivers/model/neta/diagnostics.h"
 #include "drivers/model/neta/mib.h"
+#include "drivers/model/neta/phy.h"
 #include "lib/neta/registers.h"
 
 namespace crema::neta::model {
@@ -79,12 +80,13 @@ struct Chip {
         }
     }
 
-    std::string name;
-    std::array<std::atomic<std::uint32_t>, kRegionBytes / 4> regs{};
     std::array<QueueState, kQueues> rx;
     std::array<QueueState, kQueues> tx;
+    std::string name;
+    std::array<std::atomic<std::uint32_t>, kRegionBytes / 4> regs{};
     Mib mib;
     Diagnostics diagnostics;
+    Phy phy;                           // behind the SMI register
     std::atomic<bool> link_up{false};  // as in GMAC_STATUS; kept by gmac.h
 };
 

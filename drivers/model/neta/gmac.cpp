@@ -8,31 +8,6 @@ namespace {
 
 constexpr std::uint16_t kNoPhy = 0xffff;
 
-// Clause 22 registers of a gigabit PHY that has negotiated 1000 full when the wire has carrier.
-std::uint16_t phy_register(std::uint32_t reg, bool carrier) {
-    switch (reg) {
-        case 0:
-            return 0x1140;  // autonegotiation on, 1000 full
-        case 1:
-            return carrier ? 0x796d : 0x7949;  // abilities; link and negotiation complete
-        case 2:
-            return 0x0141;  // identifier: Marvell ...
-        case 3:
-            return 0x0dd0;  // ... 88E1510
-        case 4:
-        case 5:
-            return 0x01e1;
-        case 9:
-            return 0x0300;
-        case 10:
-            return carrier ? 0x3c00 : 0;
-        case 15:
-            return 0x3000;
-        default:
-            return 0;
-    }
-}
-
 bool link_of(const Chip& chip, bool carrier) {
     const std::uint32_t autoneg = chip.reg(kGmacAutoneg);
     if ((autoneg & kGmacAutonegForceLinkPass) != 0 || loops_back(chip)) {
@@ -83,10 +58,13 @@ void update_link(Chip& chip, bool carrier) {
 
 void serve_smi(Chip& chip, std::uint32_t command, bool carrier) {
     std::uint32_t result = command & ~(kSmiReadValid | kSmiBusy);
+    const bool present = kSmiPhy.get(command) == (chip.reg(kPhyAddr) & 0x1fU);
+    const std::uint32_t reg = kSmiReg.get(command);
     if ((command & kSmiOpRead) != 0) {
-        const bool present = kSmiPhy.get(command) == (chip.reg(kPhyAddr) & 0x1fU);
-        const auto value = present ? phy_register(kSmiReg.get(command), carrier) : kNoPhy;
+        const auto value = present ? chip.phy.read(reg, carrier) : kNoPhy;
         result = kSmiData.set(result, value) | kSmiReadValid;
+    } else if (present) {
+        chip.phy.write(reg, static_cast<std::uint16_t>(kSmiData.get(command)));
     }
     chip.set_reg(kSmi, result);
     chip.latch(kUnitCause, kUnitCauseSmiDone);

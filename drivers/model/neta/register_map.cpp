@@ -150,6 +150,7 @@ void power_on(Chip& chip, const MacAddress& mac) {
         }
     }
     chip.mib.reset();
+    chip.phy.power_on();
     chip.link_up.store(false, std::memory_order_relaxed);
     chip.set_reg(kUnitControl, kUnitControlRamInitDone);
     chip.set_reg(kBaseAddrEnable, 0x3f);
