@@ -10,53 +10,13 @@
 #include <vector>
 
 #include "lib/page_pool/page_pool.h"
-#include "tests/driver/port_fixture.h"
-#include "tests/driver/scripted_device.h"
+#include "tests/driver/scripted_port.h"
 #include "tests/support/eal.h"
 
 namespace crema::test {
 namespace {
 
 const auto* const eal_environment = with_eal({"-m", "96", "-l", "0"});
-
-constexpr std::uint32_t kGood = neta::kRxFirst | neta::kRxLast | neta::kRxEthernet2;
-
-class ScriptedPort : public NoLeftovers {
-  protected:
-    void SetUp() override {
-        vfio::register_model("neta", ScriptedDevice::make);
-        ScriptedDevice::absent = false;
-    }
-
-    void up(const std::string& more = "") {
-        ASSERT_EQ(port_.plug("net_neta0", "device=model,mac=02:00:00:00:00:10" + more), 0);
-        ASSERT_EQ(port_.configure(), 0);
-        ASSERT_EQ(port_.start(), 0);
-    }
-
-    void TearDown() override {
-        port_.close();
-        NoLeftovers::TearDown();
-    }
-
-    ScriptedDevice& device() { return *ScriptedDevice::last; }
-
-    std::vector<rte_mbuf*> receive(std::uint16_t n = 32) {
-        std::vector<rte_mbuf*> mbufs(n);
-        mbufs.resize(rte_eth_rx_burst(port_.id, 0, mbufs.data(), n));
-        return mbufs;
-    }
-
-    std::size_t receive_and_free(std::uint16_t n = 32) {
-        const auto mbufs = receive(n);
-        for (rte_mbuf* mbuf : mbufs) {
-            rte_pktmbuf_free(mbuf);
-        }
-        return mbufs.size();
-    }
-
-    EthPort port_;
-};
 
 TEST_F(ScriptedPort, RingIsFilledInWholePairsAndLegalSteps) {
     up();

@@ -57,17 +57,24 @@ class EthPort {
                   std::uint16_t tx_queues = 1,
                   std::uint16_t rx_ring = 256,
                   std::uint16_t tx_ring = 256) {
-        rte_eth_conf conf{};
         if (int rc = rte_eth_dev_configure(id, rx_queues, tx_queues, &conf); rc != 0) {
             return rc;
         }
+        rte_eth_dev_info info{};
+        EXPECT_EQ(rte_eth_dev_info_get(id, &info), 0);
+        info.default_rxconf.offloads = conf.rxmode.offloads;
+        info.default_txconf.offloads = conf.txmode.offloads;
         for (std::uint16_t q = 0; q < rx_queues; ++q) {
-            if (int rc = rte_eth_rx_queue_setup(id, q, rx_ring, 0, nullptr, app_pool()); rc != 0) {
+            info.default_rxconf.rx_deferred_start = (deferred_rx >> q) & 1U;
+            if (int rc =
+                    rte_eth_rx_queue_setup(id, q, rx_ring, 0, &info.default_rxconf, app_pool());
+                rc != 0) {
                 return rc;
             }
         }
         for (std::uint16_t q = 0; q < tx_queues; ++q) {
-            if (int rc = rte_eth_tx_queue_setup(id, q, tx_ring, 0, nullptr); rc != 0) {
+            info.default_txconf.tx_deferred_start = (deferred_tx >> q) & 1U;
+            if (int rc = rte_eth_tx_queue_setup(id, q, tx_ring, 0, &info.default_txconf); rc != 0) {
                 return rc;
             }
         }
@@ -113,6 +120,9 @@ class EthPort {
     }
 
     std::uint16_t id = RTE_MAX_ETHPORTS;
+    rte_eth_conf conf{};           // for the next configure()
+    std::uint8_t deferred_rx = 0;  // bit per queue
+    std::uint8_t deferred_tx = 0;
 
   private:
     std::string name_;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -86,22 +87,12 @@ class ScriptedDevice : public vfio::Device {
     std::vector<std::vector<std::uint8_t>> frames;  // what was sent, assembled
     std::vector<std::uint32_t> commands;            // of each descriptor sent
     std::vector<std::uint32_t> oversized_updates;   // reserved bits set in update registers
-    std::uint32_t odd_news = 0;                     // NEW counts that split a descriptor pair
-
-  private:
-    explicit ScriptedDevice(vfio::DmaSpace& dma) {
-        dma_ = &dma;
-        registers_.device = this;
-        registers_.read_fn = [](void* self, std::uint32_t offset) {
-            return static_cast<ScriptedDevice*>(self)->read(offset);
-        };
-        registers_.write_fn = [](void* self, std::uint32_t offset, std::uint32_t value) {
-            static_cast<ScriptedDevice*>(self)->write(offset, value);
-        };
-        last = this;
-    }
+    std::array<std::atomic<bool>, neta::kRegionBytes / 4> was_read{};  // by word
+    bool stuck = false;          // true: queues stay enabled whatever is written
+    std::uint32_t odd_news = 0;  // NEW counts that split a descriptor pair
 
     std::uint32_t read(std::uint32_t offset) {
+        was_read.at(offset / 4) = true;
         if (offset == neta::rxq_status(0)) {
             const std::uint32_t occupied = claim_occupied == kHonest ? occupied_rx : claim_occupied;
             return neta::kRxqStatusOccupied.of(occupied) | neta::kRxqStatusNonOccupied.of(free_rx);
@@ -123,6 +114,19 @@ class ScriptedDevice : public vfio::Device {
         return at(offset);
     }
 
+  private:
+    explicit ScriptedDevice(vfio::DmaSpace& dma) {
+        dma_ = &dma;
+        registers_.device = this;
+        registers_.read_fn = [](void* self, std::uint32_t offset) {
+            return static_cast<ScriptedDevice*>(self)->read(offset);
+        };
+        registers_.write_fn = [](void* self, std::uint32_t offset, std::uint32_t value) {
+            static_cast<ScriptedDevice*>(self)->write(offset, value);
+        };
+        last = this;
+    }
+
     void write(std::uint32_t offset, std::uint32_t value) {
         if (offset == neta::rxq_status_update(0)) {
             check_update(value);
@@ -137,7 +141,7 @@ class ScriptedDevice : public vfio::Device {
         }
         if (offset == neta::kRxqCmd || offset == neta::kTxqCmd) {
             at(offset) = (at(offset) | neta::kQueueCmdEnable.get(value)) &
-                         ~neta::kQueueCmdDisable.get(value);
+                         ~(stuck ? 0 : neta::kQueueCmdDisable.get(value));
             return;
         }
         if (offset == neta::kRxReset && value != 0) {

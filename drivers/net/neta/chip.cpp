@@ -121,18 +121,10 @@ void open_shaper(const vfio::Registers& registers, std::uint32_t frame_bytes) {
     }
 }
 
-std::uint32_t rx_queue_map(const Port& port) {
-    return (1U << port.ethdev->data->nb_rx_queues) - 1;
-}
-
-std::uint32_t tx_queue_map(const Port& port) {
-    constexpr std::uint32_t kXdpQueues = ((1U << kXdpTxQueues) - 1) << kAppTxQueues;
-    return ((1U << port.ethdev->data->nb_tx_queues) - 1) | kXdpQueues;
-}
-
 void enable_queues(const Port& port) {
-    port.registers().write(neta::kTxqCmd, tx_queue_map(port));
-    port.registers().write(neta::kRxqCmd, rx_queue_map(port));
+    constexpr std::uint32_t kXdpQueues = ((1U << kXdpTxQueues) - 1) << kAppTxQueues;
+    port.registers().write(neta::kTxqCmd, port.tx_running | kXdpQueues);
+    port.registers().write(neta::kRxqCmd, port.rx_running);
 }
 
 /// The chip has no hash. VLAN priority is what it steers by: priorities are spread evenly.
@@ -237,6 +229,15 @@ bool chip_stop(Port& port) {
     reset_dma(registers);
     link_force(port, false);
     return quiet;
+}
+
+void chip_enable_queue(const Port& port, std::uint32_t command, unsigned queue) {
+    port.registers().write(command, neta::kQueueCmdEnable.of(1U << queue));
+}
+
+bool chip_disable_queue(const Port& port, std::uint32_t command, unsigned queue) {
+    port.registers().write(command, neta::kQueueCmdDisable.of(1U << queue));
+    return wait_for(port.registers(), command, neta::kQueueCmdEnable.of(1U << queue), 0);
 }
 
 void chip_change_frame_size(Port& port, std::uint32_t frame_bytes) {

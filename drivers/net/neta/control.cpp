@@ -10,6 +10,7 @@
 #include <rte_malloc.h>
 
 #include "drivers/net/neta/eal_memory.h"
+#include "drivers/net/neta/offloads.h"
 #include "drivers/net/neta/port.h"
 #include "lib/base/log.h"
 
@@ -23,6 +24,8 @@ int refuse(const Error& error) {
 
 int configure(rte_eth_dev* ethdev) {
     Port& port = port_of(ethdev);
+    const std::uint64_t offloads = ethdev->data->dev_conf.rxmode.offloads;
+    ethdev->data->scattered_rx = (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0 ? 1 : 0;
     if (auto fits = port_check_mtu(port, ethdev->data->mtu); !fits) {
         return refuse(fits.error());
     }
@@ -30,10 +33,30 @@ int configure(rte_eth_dev* ethdev) {
     return 0;
 }
 
+/// All but those that the application wants to start itself.
+void choose_running_queues(Port& port) {
+    port.rx_running = port.tx_running = 0;
+    for (unsigned i = 0; i < port.ethdev->data->nb_rx_queues; ++i) {
+        port.rx_running |= port.rx.at(i)->conf.rx_deferred_start != 0 ? 0 : 1U << i;
+    }
+    for (unsigned i = 0; i < port.ethdev->data->nb_tx_queues; ++i) {
+        port.tx_running |= port.tx.at(i)->conf.tx_deferred_start != 0 ? 0 : 1U << i;
+    }
+}
+
 /// Applications skip queues that do not say they run.
-void set_queue_states(rte_eth_dev_data* data, std::uint8_t state) {
-    std::fill_n(data->rx_queue_state, data->nb_rx_queues, state);
-    std::fill_n(data->tx_queue_state, data->nb_tx_queues, state);
+void show_queue_states(const Port& port) {
+    const auto state = [](std::uint32_t running, unsigned i) -> std::uint8_t {
+        return (running & (1U << i)) != 0 ? RTE_ETH_QUEUE_STATE_STARTED
+                                          : RTE_ETH_QUEUE_STATE_STOPPED;
+    };
+    rte_eth_dev_data* data = port.ethdev->data;
+    for (unsigned i = 0; i < data->nb_rx_queues; ++i) {
+        data->rx_queue_state[i] = state(port.rx_running, i);
+    }
+    for (unsigned i = 0; i < data->nb_tx_queues; ++i) {
+        data->tx_queue_state[i] = state(port.tx_running, i);
+    }
 }
 
 /// A device that vanished may be back; then it is new, and the memory that it knew stays.
@@ -53,15 +76,17 @@ int start(rte_eth_dev* ethdev) {
     if (auto found = find_again(port); !found) {
         return refuse(found.error());
     }
+    choose_running_queues(port);
     if (auto filled = queues_fill(port); !filled) {
         chip_stop(port);
         queues_drain(port);
         return refuse(filled.error());
     }
     filters_program(port);
+    path_choose(port);
     chip_start(port);
     port.started.store(true, std::memory_order_release);
-    set_queue_states(ethdev->data, RTE_ETH_QUEUE_STATE_STARTED);
+    show_queue_states(port);
     link_update(ethdev, 0);
     link_watch_start(port);
     return 0;
@@ -79,7 +104,8 @@ int stop(rte_eth_dev* ethdev) {
         log::warning("{}: a queue did not come to rest; its DMA was reset", name_of(port));
     }
     queues_drain(port);
-    set_queue_states(ethdev->data, RTE_ETH_QUEUE_STATE_STOPPED);
+    port.rx_running = port.tx_running = 0;
+    show_queue_states(port);
     link_update(ethdev, 0);
     return 0;
 }
@@ -101,14 +127,15 @@ int reset(rte_eth_dev* ethdev) {
 int info(rte_eth_dev* ethdev, rte_eth_dev_info* info) {
     info->if_index = 0;
     info->min_mtu = kMtuMin;
-    info->max_mtu = kMtuMax;
+    info->max_mtu = kScatteredMtuMax;
     info->min_rx_bufsize = RTE_ETHER_MIN_LEN;  // of a mempool that is not used
-    info->max_rx_pktlen = kMtuMax + kFrameOverhead + neta::kFcsBytes;
+    info->max_rx_pktlen = kFrameBytesLimit + neta::kFcsBytes;
     info->max_rx_queues = kRxQueuesMax;
     info->max_tx_queues = kAppTxQueues;
     info->max_mac_addrs = kUnicastMax;
     info->speed_capa = RTE_ETH_LINK_SPEED_FIXED | RTE_ETH_LINK_SPEED_1G;
-    info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    info->rx_offload_capa = kRxSumOffloads | RTE_ETH_RX_OFFLOAD_SCATTER;
+    info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | kTxSumOffloads;
     for (rte_eth_desc_lim* limits : {&info->rx_desc_lim, &info->tx_desc_lim}) {
         limits->nb_max = kRingMax;
         limits->nb_min = kRingMin;
@@ -142,9 +169,6 @@ constexpr eth_dev_ops make_ops() {
     ops.dev_reset = reset;
     ops.dev_infos_get = info;
     ops.mtu_set = mtu_set;
-    ops.link_update = link_update;
-    ops.dev_set_link_up = link_set_up;
-    ops.dev_set_link_down = link_set_down;
     return ops;
 }
 
@@ -155,6 +179,12 @@ bool program_attached(const Port& port) {
 Status xdp_attach_check(void* pointer, bool has_frags) {
     Port& port = *static_cast<Port*>(pointer);
     const std::uint32_t mtu = port.ethdev->data->mtu;
+    if (mtu > kMtuMax) {
+        return fail(EINVAL,
+                    "{}: frames of MTU {} lie in several buffers, which programs are not shown; at "
+                    "most {}: lower the MTU first",
+                    name_of(port), mtu, has_frags ? kMtuMax : kXdpMtuMax);
+    }
     if (!has_frags && mtu > kXdpMtuMax) {
         return fail(EINVAL,
                     "{}: MTU {} is too large for a program without frags support, at most {}: "
@@ -226,20 +256,29 @@ const eth_dev_ops& device_ops() {
         eth_dev_ops ops = make_ops();
         queues_add_ops(ops);
         filters_add_ops(ops);
+        link_add_ops(ops);
         counters_add_ops(ops);
+        path_add_ops(ops);
+        queue_control_add_ops(ops);
+        register_dump_add_ops(ops);
         return ops;
     }();
     return ops_table;
 }
 
 Status port_check_mtu(Port& port, std::uint32_t mtu) {
-    const bool single_page = program_attached(port) && !port.frags_program;
-    const std::uint32_t most = single_page ? kXdpMtuMax : kMtuMax;
+    const bool programmed = program_attached(port);
+    const bool scattered = port.ethdev->data->scattered_rx != 0;
+    std::uint32_t most = scattered ? kScatteredMtuMax : kMtuMax;
+    const char* why = scattered ? "" : ", the limit without RTE_ETH_RX_OFFLOAD_SCATTER";
+    if (programmed) {
+        most = port.frags_program ? kMtuMax : kXdpMtuMax;
+        why = ", the limit with an XDP program attached";
+    }
     if (mtu >= kMtuMin && mtu <= most) {
         return {};
     }
-    return fail(EINVAL, "{}: MTU {} is outside {} to {}{}", name_of(port), mtu, kMtuMin, most,
-                single_page ? ", the limit with an XDP program attached" : "");
+    return fail(EINVAL, "{}: MTU {} is outside {} to {}{}", name_of(port), mtu, kMtuMin, most, why);
 }
 
 Status port_open(Port& port) {

@@ -137,9 +137,11 @@ void add_transmit(const Port& port, std::vector<Value>& list) {
     std::uint64_t full = 0;
     std::uint64_t errors = 0;
     std::uint64_t lies = 0;
+    std::uint64_t software_sums = 0;
     for (std::size_t i = 0; i < port.tx_counters.size(); ++i) {
         const TxCounters& queue = port.tx_counters.at(i);
         lies += queue.lies.get();
+        software_sums += queue.software_sums.get();
         if (i < kAppTxQueues) {
             full += queue.full.get();
             errors += queue.errors.get();
@@ -150,6 +152,7 @@ void add_transmit(const Port& port, std::vector<Value>& list) {
     }
     list.push_back({"tx_refused", errors});
     list.push_back({"tx_ring_full", full});
+    list.push_back({"tx_csum_software", software_sums});
     list.push_back({"device_count_errors", lies});
 }
 

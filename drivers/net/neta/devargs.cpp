@@ -21,15 +21,31 @@ struct Context {
     std::uint32_t seen = 0;  // one bit per key
 };
 
-constexpr std::array kKeys = {"device", "wire", "engine", "xdp", "pool", "mac"};
+constexpr std::array kKeys = {"device", "wire", "engine", "xdp", "pool", "mac", "tx-csum-limit"};
+
+std::optional<std::uint32_t> number_of(std::string_view text) {
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size()) {
+        return std::nullopt;
+    }
+    return number;
+}
 
 Status set_pool(Context& context, std::string_view value) {
-    std::uint32_t pages = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), pages);
-    if (error != std::errc{} || end != value.data() + value.size() || pages == 0) {
+    context.args.pool = number_of(value);
+    if (context.args.pool.value_or(0) == 0) {
         return fail(EINVAL, "{}: pool={}: want a number of pages", context.port_name, value);
     }
-    context.args.pool = pages;
+    return {};
+}
+
+Status set_tx_csum_limit(Context& context, std::string_view value) {
+    context.args.tx_csum_limit = number_of(value);
+    if (context.args.tx_csum_limit.value_or(UINT32_MAX) > kTxCsumLimitMax) {
+        return fail(EINVAL, "{}: tx-csum-limit={}: want a number of bytes, at most {}",
+                    context.port_name, value, kTxCsumLimitMax);
+    }
     return {};
 }
 
@@ -67,8 +83,10 @@ Status set_value(Context& context, std::size_t key, const char* value) {
             return {};
         case 4:
             return set_pool(context, value);
-        default:
+        case 5:
             return set_mac(context, value);
+        default:
+            return set_tx_csum_limit(context, value);
     }
 }
 

@@ -14,6 +14,9 @@
 
 namespace crema::neta_pmd {
 
+/// The largest limit that the device tree's property may name.
+inline constexpr std::uint32_t kTxCsumLimitMax = 9800;
+
 struct Devargs {
     std::string device = "model";         // as vfio::open() takes it
     std::string wire{};                   // of the model; empty: null
@@ -21,12 +24,13 @@ struct Devargs {
     std::string xdp{};                    // OBJECT[:PROGRAM] to attach when the port exists
     std::optional<std::uint32_t> pool{};  // pages per RX queue
     std::optional<rte_ether_addr> mac{};
+    std::optional<std::uint32_t> tx_csum_limit{};  // bytes, as the device tree's property
 };
 
 /// The keys, for RTE_PMD_REGISTER_PARAM_STRING and messages.
 #define CREMA_NETA_DEVARGS                                                                 \
     "device=model|user:SOCKET|platform:NAME|pci:BDF wire=WIRE engine=inline|thread[:CPU] " \
-    "pool=PAGES mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM]"
+    "pool=PAGES mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES"
 
 /// text: what follows the vdev's name; may be null. Errors: EINVAL.
 [[nodiscard]] Result<Devargs> parse_devargs(const char* port_name, const char* text);

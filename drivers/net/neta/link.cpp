@@ -3,10 +3,13 @@
 // Link state. The link is forced by software, 1000 full, as a switch port or a fixed link wants it
 // (hardware page 5.6); what is reported is what the MAC says. No interrupt reaches user space
 // through every transport, so an application that asks for link interrupts gets them from a poll.
+#include <cerrno>
+
 #include <rte_alarm.h>
 #include <rte_ethdev.h>
 
 #include "drivers/net/neta/port.h"
+#include "lib/base/log.h"
 
 namespace crema::neta_pmd {
 namespace {
@@ -28,6 +31,55 @@ std::uint32_t speed_of(std::uint32_t status) {
     return (status & neta::kGmacStatus100) != 0 ? RTE_ETH_SPEED_NUM_100M : RTE_ETH_SPEED_NUM_10M;
 }
 
+int flow_control_get(rte_eth_dev* ethdev, rte_eth_fc_conf* conf) {
+    *conf = {};
+    conf->mode = port_of(ethdev).pause ? RTE_ETH_FC_FULL : RTE_ETH_FC_NONE;
+    return 0;
+}
+
+/// One bit of the MAC: pause frames are obeyed and sent, or neither. When they are sent and for how
+/// long they hold is the chip's own; they never reach the application.
+int flow_control_set(rte_eth_dev* ethdev, rte_eth_fc_conf* conf) {
+    Port& port = port_of(ethdev);
+    const bool full = conf->mode == RTE_ETH_FC_FULL;
+    if (!full && conf->mode != RTE_ETH_FC_NONE) {
+        log::error("{}: the chip obeys and sends pause frames, or neither", name_of(port));
+        return -ENOTSUP;
+    }
+    if ((conf->high_water | conf->low_water | conf->pause_time | conf->send_xon |
+         conf->mac_ctrl_frame_fwd | conf->autoneg) != 0) {
+        log::error(
+            "{}: water marks, times, negotiation and forwarding of pause frames cannot be set",
+            name_of(port));
+        return -ENOTSUP;
+    }
+    port.pause = full;
+    if (port.started.load(std::memory_order_relaxed) && !port.link_forced_down) {
+        link_force(port, true);
+    }
+    return 0;
+}
+
+int link_set_up(rte_eth_dev* ethdev) {
+    Port& port = port_of(ethdev);
+    port.link_forced_down = false;
+    if (port.started.load(std::memory_order_relaxed)) {
+        link_force(port, true);
+        link_update(ethdev, 0);
+    }
+    return 0;
+}
+
+int link_set_down(rte_eth_dev* ethdev) {
+    Port& port = port_of(ethdev);
+    port.link_forced_down = true;
+    if (port.started.load(std::memory_order_relaxed)) {
+        link_force(port, false);
+        link_update(ethdev, 0);
+    }
+    return 0;
+}
+
 }  // namespace
 
 void link_force(Port& port, bool up) {
@@ -36,6 +88,7 @@ void link_force(Port& port, bool up) {
     if (up) {
         control &= ~neta::kGmacAutonegForceClear;
         control |= neta::kGmacAutonegForce1000Full;
+        control |= port.pause ? neta::kGmacAutonegFlowCtrl : 0;
     } else {
         control &= ~neta::kGmacAutonegForceLinkPass;
         control |= neta::kGmacAutonegForceLinkDown;
@@ -61,24 +114,12 @@ int link_update(rte_eth_dev* ethdev, int /*wait*/) {
     return rte_eth_linkstatus_set(ethdev, &link);
 }
 
-int link_set_up(rte_eth_dev* ethdev) {
-    Port& port = port_of(ethdev);
-    port.link_forced_down = false;
-    if (port.started.load(std::memory_order_relaxed)) {
-        link_force(port, true);
-        link_update(ethdev, 0);
-    }
-    return 0;
-}
-
-int link_set_down(rte_eth_dev* ethdev) {
-    Port& port = port_of(ethdev);
-    port.link_forced_down = true;
-    if (port.started.load(std::memory_order_relaxed)) {
-        link_force(port, false);
-        link_update(ethdev, 0);
-    }
-    return 0;
+void link_add_ops(eth_dev_ops& ops) {
+    ops.link_update = link_update;
+    ops.dev_set_link_up = link_set_up;
+    ops.dev_set_link_down = link_set_down;
+    ops.flow_ctrl_get = flow_control_get;
+    ops.flow_ctrl_set = flow_control_set;
 }
 
 void link_watch_start(Port& port) {

@@ -42,8 +42,13 @@ inline constexpr std::uint32_t kPoolSlack = page_pool::kCacheMax + xdp::kBurstMa
 // Ethernet header and one VLAN tag around the MTU.
 inline constexpr std::uint32_t kFrameOverhead = RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
 inline constexpr std::uint32_t kMtuMin = 68;
+/// Largest frame, without FCS, that the MAC receives and the driver sends.
+inline constexpr std::uint32_t kFrameBytesLimit =
+    2 * neta::kGmacCtrl0MaxRxSize.max() - neta::kFcsBytes;
+/// MTU of frames that lie in one page, without and with a program, and in several.
 inline constexpr std::uint32_t kMtuMax = page_pool::kFrameBytesMax - kFrameOverhead;
 inline constexpr std::uint32_t kXdpMtuMax = page_pool::kXdpFrameBytesMax - kFrameOverhead;
+inline constexpr std::uint32_t kScatteredMtuMax = kFrameBytesLimit - kFrameOverhead;
 
 inline constexpr std::size_t kUnicastMax = 16;  // one entry per value of the last four bits
 inline constexpr std::size_t kMibWords = neta::kMibBytes / 4;
@@ -79,10 +84,14 @@ struct Port {  // NOLINT(clang-analyzer-optin.performance.Padding): in order of 
     std::array<std::unique_ptr<TxQueue>, kXdpTxQueues> xdp_tx;
     std::uint32_t pools_made = 0;  // makes pool names unique
 
+    std::uint32_t rx_running = 0;  // queues that are to run, one bit each
+    std::uint32_t tx_running = 0;  // of the application
     bool link_forced_down = false;
+    bool pause = false;          // flow control, both ways
     bool frags_program = false;  // the program checked last can take frames in fragments
     std::atomic<std::uint32_t> frame_bytes_max{RTE_ETHER_MTU + kFrameOverhead};
     std::atomic<bool> started{false};
+    std::uint32_t type_mask = ~0U;  // of packet_type, as the application wants to see it
 
     rte_ether_addr address{};
     std::array<rte_ether_addr, kUnicastMax> more_addresses{};  // zero: unused
@@ -111,6 +120,9 @@ void chip_program_tx_queue(Port& port, unsigned queue, const TxQueue* ring);
 void chip_start(Port& port);
 /// False when a queue or the FIFO did not come to rest; DMA is reset in any case.
 bool chip_stop(Port& port);
+void chip_enable_queue(const Port& port, std::uint32_t command, unsigned queue);
+/// False when the queue did not come to rest.
+bool chip_disable_queue(const Port& port, std::uint32_t command, unsigned queue);
 void chip_set_frame_size(Port& port, std::uint32_t frame_bytes);
 /// Moves to another frame size while queues keep their buffers.
 void chip_change_frame_size(Port& port, std::uint32_t frame_bytes);
@@ -118,8 +130,7 @@ void chip_change_frame_size(Port& port, std::uint32_t frame_bytes);
 // link.cpp
 void link_force(Port& port, bool up);
 int link_update(rte_eth_dev* ethdev, int wait);
-int link_set_up(rte_eth_dev* ethdev);
-int link_set_down(rte_eth_dev* ethdev);
+void link_add_ops(eth_dev_ops& ops);
 void link_watch_start(Port& port);
 void link_watch_stop(Port& port);
 
@@ -137,9 +148,25 @@ void queues_release_all(Port& port);
 /// Pools whose pages were still with the application when their port closed.
 void queues_reap_orphans();
 
+// queue_control.cpp
+void queue_control_add_ops(eth_dev_ops& ops);
+/// The operations on a queue that ethdev keeps beside its table.
+void queue_control_attach(rte_eth_dev& ethdev);
+
+// register_dump.cpp
+void register_dump_add_ops(eth_dev_ops& ops);
+
 // counters.cpp
 void counters_add_ops(eth_dev_ops& ops);
 void counters_collect_hardware(Port& port);
+
+// path.cpp: which of the path's functions serve the port.
+void path_add_ops(eth_dev_ops& ops);
+/// By the offloads the application configured. Not under traffic.
+void path_choose(Port& port);
+/// Names for people of the functions in use.
+[[nodiscard]] const char* path_rx_name(const Port& port);
+[[nodiscard]] const char* path_tx_name(const Port& port);
 
 // control.cpp
 [[nodiscard]] const eth_dev_ops& device_ops();
@@ -149,7 +176,15 @@ void port_close(Port& port);
 
 // rx.cpp, tx.cpp: the path.
 std::uint16_t receive(void* queue, rte_mbuf** mbufs, std::uint16_t n);
+/// As receive(), with packet types and checksum flags.
+std::uint16_t receive_with_facts(void* queue, rte_mbuf** mbufs, std::uint16_t n);
+/// Also frames that lie in several pages.
+std::uint16_t receive_scattered(void* queue, rte_mbuf** mbufs, std::uint16_t n);
 std::uint16_t transmit(void* queue, rte_mbuf** mbufs, std::uint16_t n);
+/// As transmit(), for mbufs that may ask for checksums.
+std::uint16_t transmit_with_sums(void* queue, rte_mbuf** mbufs, std::uint16_t n);
+/// ethdev's tx_pkt_prepare.
+std::uint16_t prepare(void* queue, rte_mbuf** mbufs, std::uint16_t n);
 std::uint32_t transmit_frames(void* port,
                               std::uint32_t slot,
                               const xdp::Frame* frames,

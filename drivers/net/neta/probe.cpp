@@ -43,8 +43,8 @@ Status make_port(rte_vdev_device* vdev) {
         return opened;
     }
     ethdev->dev_ops = &device_ops();
-    ethdev->rx_pkt_burst = receive;
-    ethdev->tx_pkt_burst = transmit;
+    path_choose(port);
+    queue_control_attach(*ethdev);
     ethdev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
     if (!port.args.xdp.empty()) {
         if (auto attached = xdp::attach_object(port.id, port.args.xdp); !attached) {

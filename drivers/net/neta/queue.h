@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_spinlock.h>
 
@@ -87,9 +88,10 @@ struct alignas(RTE_CACHE_LINE_SIZE) TxCounters {
     OwnerCounter errors;  // refused: no window, no data, too long; XDP: also no room
     OwnerCounter full;    // no room in the ring
     OwnerCounter lies;
+    OwnerCounter software_sums;  // frames whose checksums the chip could not insert
 };
 
-struct RxQueue {
+struct RxQueue {  // NOLINT(*.Padding): what each burst writes starts a cache line
     // Read on each burst.
     vfio::Registers registers;
     neta::RxDescriptor* ring = nullptr;
@@ -103,6 +105,8 @@ struct RxQueue {
     std::uint16_t port_id = 0;
     bool coherent = true;
     unsigned owner = LCORE_ID_ANY;
+    std::uint32_t flags_mask = 0;             // of ol_flags, as RX offloads asked
+    std::atomic<std::uint32_t> type_mask{0};  // of packet_type; changes under traffic
     // Changed on each burst.
     alignas(RTE_CACHE_LINE_SIZE) std::uint32_t next = 0;  // slot to look at next
     std::uint32_t refill_next = 0;                        // slot to fill next; even
@@ -110,7 +114,9 @@ struct RxQueue {
     std::uint32_t empty = 0;                              // slots without a page
     std::uint32_t unreported = 0;                         // looked at, PROCESSED not written yet
     std::uint32_t batch = 0;  // slots to collect before the chip is told
+    bool refusing = false;    // scattered: what was refused last has not ended yet
     Translator translator;
+    rte_eth_rxconf conf{};  // as the application gave it
 
     [[nodiscard]] std::uint32_t with_chip() const { return size - empty; }
 
@@ -124,12 +130,13 @@ using TxOwner = std::uintptr_t;
 
 inline constexpr TxOwner kTxChain = 1;
 
-struct TxQueue {
+struct TxQueue {  // NOLINT(*.Padding): as above
     vfio::Registers registers;
     neta::TxDescriptor* ring = nullptr;
     TxOwner* owners = nullptr;  // per slot; 0: nothing ends here
     std::uint32_t size = 0;
     std::uint16_t hardware_queue = 0;
+    std::uint32_t sum_limit = 0;  // largest frame whose checksums the chip inserts; 0: none asked
     bool coherent = true;
     bool frames = false;                                  // XDP queue: owners are pages, not mbufs
     TxCounters* counters = nullptr;                       // of the port
@@ -139,6 +146,7 @@ struct TxQueue {
     std::uint32_t unacknowledged = 0;  // given back, DEC_SENT not written yet
     Translator translator;
     rte_spinlock_t lock = RTE_SPINLOCK_INITIALIZER;  // XDP queues
+    rte_eth_txconf conf{};                           // as the application gave it
 
     [[nodiscard]] std::uint32_t room() const { return size - in_use; }
 
@@ -149,8 +157,14 @@ struct TxQueue {
 
 /// Gives the chip empty descriptors and tells it what was processed.
 void rx_refill(RxQueue& queue);
+/// Descriptors that the chip has filled and nobody looked at; asks the chip.
+[[nodiscard]] std::uint32_t rx_waiting(const RxQueue& queue);
+/// Sends home what was received and not taken. Only with the queue stopped.
+void rx_discard_received(RxQueue& queue);
 /// Takes all pages out of the ring. Only with DMA stopped.
 void rx_drain(RxQueue& queue);
+/// Descriptors that were sent and not given back; asks the chip.
+[[nodiscard]] std::uint32_t tx_sent(const TxQueue& queue);
 /// Frees what was sent; returns how many descriptors.
 std::uint32_t tx_reclaim(TxQueue& queue);
 /// Frees everything in the ring, sent or not. Only with DMA stopped.

@@ -205,7 +205,7 @@ int rx_queue_setup(rte_eth_dev* ethdev,
                    std::uint16_t index,
                    std::uint16_t descriptors,
                    unsigned node,
-                   const rte_eth_rxconf* /*config*/,
+                   const rte_eth_rxconf* config,
                    rte_mempool* /*pool*/) {
     Port& port = port_of(ethdev);
     ethdev->data->rx_queues[index] = nullptr;
@@ -213,6 +213,7 @@ int rx_queue_setup(rte_eth_dev* ethdev,
         free_rx(port, index);
         return refuse(made.error());
     }
+    port.rx.at(index)->conf = *config;
     ethdev->data->rx_queues[index] = port.rx.at(index).get();
     return 0;
 }
@@ -221,13 +222,14 @@ int tx_queue_setup(rte_eth_dev* ethdev,
                    std::uint16_t index,
                    std::uint16_t descriptors,
                    unsigned node,
-                   const rte_eth_txconf* /*config*/) {
+                   const rte_eth_txconf* config) {
     Port& port = port_of(ethdev);
     ethdev->data->tx_queues[index] = nullptr;
     if (auto made = make_tx(port, port.tx.at(index), index, descriptors, node); !made) {
         free_tx(port.tx.at(index));
         return refuse(made.error());
     }
+    port.tx.at(index)->conf = *config;
     ethdev->data->tx_queues[index] = port.tx.at(index).get();
     return 0;
 }
@@ -240,23 +242,6 @@ void rx_queue_release(rte_eth_dev* ethdev, std::uint16_t index) {
 void tx_queue_release(rte_eth_dev* ethdev, std::uint16_t index) {
     free_tx(port_of(ethdev).tx.at(index));
     ethdev->data->tx_queues[index] = nullptr;
-}
-
-void rx_queue_info(rte_eth_dev* ethdev, std::uint16_t index, rte_eth_rxq_info* info) {
-    const RxQueue& queue = *port_of(ethdev).rx.at(index);
-    info->mp = queue.pool;  // ours, whatever the application named
-    info->nb_desc = static_cast<std::uint16_t>(queue.size);
-    info->rx_buf_size = static_cast<std::uint16_t>(page_pool::kDmaBytes);
-}
-
-void tx_queue_info(rte_eth_dev* ethdev, std::uint16_t index, rte_eth_txq_info* info) {
-    info->nb_desc = static_cast<std::uint16_t>(port_of(ethdev).tx.at(index)->size);
-}
-
-int tx_done_cleanup(void* queue, std::uint32_t free_count) {
-    auto& own = *static_cast<TxQueue*>(queue);
-    static_cast<void>(free_count);  // all that was sent costs no more than a part of it
-    return static_cast<int>(tx_reclaim(own));
 }
 
 }  // namespace
@@ -276,6 +261,9 @@ Status queues_fill(Port& port) {
     for (unsigned i = 0; i < port.ethdev->data->nb_rx_queues; ++i) {
         RxQueue& queue = *port.rx.at(i);
         chip_program_rx_queue(port, i);
+        if ((port.rx_running & (1U << i)) == 0) {
+            continue;
+        }
         rx_refill(queue);
         if (queue.with_chip() == 0) {
             return fail(ENOBUFS,
@@ -334,9 +322,6 @@ void queues_add_ops(eth_dev_ops& ops) {
     ops.tx_queue_setup = tx_queue_setup;
     ops.rx_queue_release = rx_queue_release;
     ops.tx_queue_release = tx_queue_release;
-    ops.rxq_info_get = rx_queue_info;
-    ops.txq_info_get = tx_queue_info;
-    ops.tx_done_cleanup = tx_done_cleanup;
 }
 
 }  // namespace crema::neta_pmd

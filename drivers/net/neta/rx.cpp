@@ -15,10 +15,11 @@
 #include <cstring>
 
 #include <rte_branch_prediction.h>
-#include <rte_lcore.h>
 #include <rte_prefetch.h>
 
+#include "drivers/net/neta/offloads.h"
 #include "drivers/net/neta/port.h"
+#include "drivers/net/neta/rx_ring.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/vfio/dma_sync.h"
 
@@ -27,23 +28,6 @@ namespace {
 
 using page_pool::kDataOffset;
 using page_pool::kDmaOffset;
-
-constexpr std::uint32_t kAround = page_pool::kMarvellHeaderBytes + page_pool::kFcsBytes;
-constexpr std::uint32_t kSingle = neta::kRxFirst | neta::kRxLast;
-
-/// How many descriptors the chip has filled and nobody looked at.
-void look_at_count(RxQueue& queue) {
-    const std::uint32_t status = queue.registers.read(neta::rxq_status(queue.index));
-    vfio::consume_barrier();
-    const std::uint32_t occupied = neta::kRxqStatusOccupied.get(status);
-    const std::uint32_t ready = occupied > queue.unreported ? occupied - queue.unreported : 0;
-    if (ready > queue.with_chip()) [[unlikely]] {
-        queue.counters->lies.add(1);
-        queue.ready = queue.with_chip();
-        return;
-    }
-    queue.ready = ready;
-}
 
 void sync_descriptors(const RxQueue& queue, std::uint32_t n) {
     if (queue.coherent) [[likely]] {
@@ -56,15 +40,13 @@ void sync_descriptors(const RxQueue& queue, std::uint32_t n) {
     }
 }
 
-RxFault fault_of(std::uint32_t status) {
-    if ((status & neta::kRxError) == 0) {
-        return (status & kSingle) == kSingle ? RxFault::bad_size : RxFault::fragment;
-    }
-    return static_cast<RxFault>(neta::kRxErrorCode.get(status));
-}
-
-/// Takes up to `n` ready descriptors; good frames go to `frames`, bad ones home.
-std::uint32_t take_frames(RxQueue& queue, xdp::Frame* frames, std::uint32_t n) {
+/// Takes up to `n` ready descriptors; good frames go to `frames`, bad ones home. kFacts: what the
+/// chip says of each good frame goes to `statuses`.
+template <bool kFacts>
+std::uint32_t take_frames(RxQueue& queue,
+                          xdp::Frame* frames,
+                          [[maybe_unused]] std::uint32_t* statuses,
+                          std::uint32_t n) {
     const std::uint32_t len_max = queue.frame_bytes_max->load(std::memory_order_relaxed);
     std::uint32_t good = 0;
     std::uint32_t taken = 0;
@@ -85,7 +67,7 @@ std::uint32_t take_frames(RxQueue& queue, xdp::Frame* frames, std::uint32_t n) {
         const std::uint32_t len = size - kAround;  // wraps for sizes below: too large then
         if ((status & (kSingle | neta::kRxError)) != kSingle ||
             len - RTE_ETHER_HDR_LEN > len_max - RTE_ETHER_HDR_LEN) [[unlikely]] {
-            queue.counters->faults[static_cast<std::size_t>(fault_of(status))].add(1);
+            count_fault(queue, fault_of(status));
             page_pool::recycle_bulk(queue.pool, &page, 1);
             continue;
         }
@@ -94,6 +76,9 @@ std::uint32_t take_frames(RxQueue& queue, xdp::Frame* frames, std::uint32_t n) {
         rte_prefetch0(buffer + kDataOffset);
         rte_prefetch0(page);
         bytes += len;
+        if constexpr (kFacts) {
+            statuses[good] = status;
+        }
         frames[good++] = {.page = page, .data = buffer + kDataOffset, .len = len, .meta_len = 0};
     }
     queue.next = slot;
@@ -139,11 +124,61 @@ std::uint32_t fill_slots(RxQueue& queue) {
     return got;
 }
 
-void make_mbufs(const RxQueue& queue, const xdp::Frame* frames, rte_mbuf** mbufs, std::uint32_t n) {
+[[gnu::always_inline]] inline void make_mbufs(const RxQueue& queue,
+                                              const xdp::Frame* frames,
+                                              rte_mbuf** mbufs,
+                                              std::uint32_t n) {
     for (std::uint32_t i = 0; i < n; ++i) {
         page_pool::to_mbuf(frames[i].page, frames[i].data, frames[i].len, queue.port_id);
         mbufs[i] = frames[i].page;
     }
+}
+
+/// As make_mbufs(), with packet type and checksum flags as the queue was asked for them.
+void make_mbufs_with_facts(const RxQueue& queue,
+                           const xdp::Frame* frames,
+                           const std::uint32_t* statuses,
+                           rte_mbuf** mbufs,
+                           std::uint32_t n) {
+    const std::uint32_t types = queue.type_mask.load(std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < n; ++i) {
+        rte_mbuf* page = frames[i].page;
+        page_pool::to_mbuf(page, frames[i].data, frames[i].len, queue.port_id);
+        const RxFacts facts = rx_facts(statuses[i]);
+        page->packet_type = facts.packet_type & types;
+        page->ol_flags = facts.flags & queue.flags_mask;
+        mbufs[i] = page;
+    }
+}
+
+template <bool kFacts>
+std::uint16_t receive_burst(RxQueue& queue, rte_mbuf** mbufs, std::uint16_t n) {
+    follow_owner(queue);
+    const std::uint32_t wanted = std::min<std::uint32_t>(n, xdp::kBurstMax);
+    if (queue.ready < wanted) {
+        look_at_count(queue);
+    }
+    std::array<xdp::Frame, xdp::kBurstMax> frames;                    // NOLINT(*-init-variables)
+    std::array<std::uint32_t, kFacts ? xdp::kBurstMax : 1> statuses;  // NOLINT(*-init-variables)
+    const std::uint32_t ready = std::min(queue.ready, wanted);
+    std::uint32_t count = 0;
+    if (ready != 0) {
+        count = take_frames<kFacts>(queue, frames.data(), statuses.data(), ready);
+        const bool hooked = queue.hook->active.load(std::memory_order_acquire);
+        if (count != 0 && hooked) {
+            count = queue.hook->run(queue.hook, frames.data(), count);
+        }
+        // A program may have changed the frame since the chip looked at it: nothing is claimed.
+        if (kFacts && !hooked) {
+            make_mbufs_with_facts(queue, frames.data(), statuses.data(), mbufs, count);
+        } else {
+            make_mbufs(queue, frames.data(), mbufs, count);
+        }
+    }
+    if (queue.empty >= queue.batch) {
+        rx_refill(queue);
+    }
+    return static_cast<std::uint16_t>(count);
 }
 
 }  // namespace
@@ -170,6 +205,22 @@ void rx_refill(RxQueue& queue) {
     }
 }
 
+std::uint32_t rx_waiting(const RxQueue& queue) {
+    return std::min(claimed_by_chip(queue), queue.with_chip());
+}
+
+void rx_discard_received(RxQueue& queue) {
+    look_at_count(queue);
+    for (; queue.ready != 0; --queue.ready) {
+        page_pool::recycle_bulk(queue.pool, &queue.pages[queue.next], 1);
+        queue.pages[queue.next] = nullptr;
+        queue.next = queue.after(queue.next);
+        ++queue.empty;
+        ++queue.unreported;
+    }
+    queue.refusing = false;
+}
+
 void rx_drain(RxQueue& queue) {
     for (std::uint32_t slot = 0; slot < queue.size; ++slot) {
         if (queue.pages[slot] != nullptr) {
@@ -178,35 +229,16 @@ void rx_drain(RxQueue& queue) {
         }
     }
     queue.next = queue.refill_next = queue.ready = queue.unreported = 0;
+    queue.refusing = false;
     queue.empty = queue.size;
 }
 
-std::uint16_t receive(void* queue_pointer, rte_mbuf** mbufs, std::uint16_t n) {
-    RxQueue& queue = *static_cast<RxQueue*>(queue_pointer);
-    const unsigned lcore = rte_lcore_id();
-    if (lcore != queue.owner) [[unlikely]] {
-        // Whoever polls owns the pool's cache: start and a first flush run on another core.
-        queue.owner = lcore;
-        page_pool::set_owner(queue.pool, lcore);
-    }
-    const std::uint32_t wanted = std::min<std::uint32_t>(n, xdp::kBurstMax);
-    if (queue.ready < wanted) {
-        look_at_count(queue);
-    }
-    std::array<xdp::Frame, xdp::kBurstMax> frames;  // NOLINT(*-init-variables): filled below
-    const std::uint32_t ready = std::min(queue.ready, wanted);
-    std::uint32_t count = 0;
-    if (ready != 0) {
-        count = take_frames(queue, frames.data(), ready);
-        if (count != 0 && queue.hook->active.load(std::memory_order_acquire)) {
-            count = queue.hook->run(queue.hook, frames.data(), count);
-        }
-        make_mbufs(queue, frames.data(), mbufs, count);
-    }
-    if (queue.empty >= queue.batch) {
-        rx_refill(queue);
-    }
-    return static_cast<std::uint16_t>(count);
+std::uint16_t receive(void* queue, rte_mbuf** mbufs, std::uint16_t n) {
+    return receive_burst<false>(*static_cast<RxQueue*>(queue), mbufs, n);
+}
+
+std::uint16_t receive_with_facts(void* queue, rte_mbuf** mbufs, std::uint16_t n) {
+    return receive_burst<true>(*static_cast<RxQueue*>(queue), mbufs, n);
 }
 
 }  // namespace crema::neta_pmd

@@ -12,11 +12,14 @@
 // pools, not in the pool the application named, so "all from one pool" cannot be promised to us.
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 
 #include <rte_branch_prediction.h>
+#include <rte_errno.h>
 #include <rte_mbuf.h>
 
+#include "drivers/net/neta/offloads.h"
 #include "drivers/net/neta/port.h"
 #include "lib/base/check.h"
 #include "lib/page_pool/page_pool.h"
@@ -27,7 +30,6 @@ namespace {
 
 /// The count of sent descriptors is read (an uncached access) when this many may have been.
 constexpr std::uint32_t kReclaimAt = 32;
-constexpr std::uint32_t kFrameBytesLimit = 9700;  // TX checksum buffer of the chip, 1.2
 constexpr std::uint32_t kHomeBatch = 64;
 
 /// Collects mbufs that go home to the same pool.
@@ -147,14 +149,31 @@ bool write_descriptor(TxQueue& queue,
     return true;
 }
 
+/// Command bits about checksums; nothing in them: kTxNoSums.
+constexpr std::uint32_t kTxNoSums = neta::kTxL4Csum.of(neta::kTxL4CsumNone);
+constexpr std::uint32_t kTxRefused = ~0U;
+
+/// The bits for a mbuf that asks for checksums, or kTxRefused.
+std::uint32_t sums_for(TxQueue& queue, rte_mbuf& mbuf) {
+    const SumsPlan plan = plan_sums(mbuf, queue.sum_limit);
+    if (plan.by == SumsBy::chip) [[likely]] {
+        return plan.command;
+    }
+    if (plan.by == SumsBy::nobody || sums_in_software(mbuf) != 0) {
+        return kTxRefused;
+    }
+    queue.counters->software_sums.add(1);
+    return kTxNoSums;
+}
+
 /// Descriptors used for the chain `first`; 0 when it cannot be sent. Segments without data take
 /// none. The caller has checked that every segment would find a slot.
-std::uint32_t write_chain(TxQueue& queue, rte_mbuf* first) {
+std::uint32_t write_chain(TxQueue& queue, rte_mbuf* first, std::uint32_t sums) {
     std::uint32_t slot = queue.next;
     std::uint32_t last = slot;
     std::uint32_t used = 0;
     std::uint32_t bytes = 0;
-    std::uint32_t command = neta::kTxL4Csum.of(neta::kTxL4CsumNone) | neta::kTxFirst;
+    std::uint32_t command = sums | neta::kTxFirst;
     for (const rte_mbuf* segment = first; segment != nullptr; segment = segment->next) {
         if (segment->data_len == 0) {
             continue;
@@ -182,9 +201,13 @@ std::uint32_t write_chain(TxQueue& queue, rte_mbuf* first) {
 }
 
 /// As write_chain(), for the usual mbuf of one segment.
-std::uint32_t write_single(TxQueue& queue, rte_mbuf* mbuf) {
+[[gnu::always_inline]] inline std::uint32_t write_single(TxQueue& queue,
+                                                         rte_mbuf* mbuf,
+                                                         std::uint32_t sums) {
+    constexpr std::uint32_t kWhole = neta::kTxFirst | neta::kTxLast | neta::kTxZeroPad;
+    static_assert((kWhole | kTxNoSums) == neta::kTxSingle);
     const std::uint32_t len = mbuf->data_len;
-    if (len - 1 >= kFrameBytesLimit || !write_descriptor(queue, queue.next, neta::kTxSingle,
+    if (len - 1 >= kFrameBytesLimit || !write_descriptor(queue, queue.next, kWhole | sums,
                                                          rte_pktmbuf_mtod(mbuf, const void*), len))
         [[unlikely]] {
         return 0;
@@ -194,29 +217,8 @@ std::uint32_t write_single(TxQueue& queue, rte_mbuf* mbuf) {
     return 1;
 }
 
-}  // namespace
-
-std::uint32_t tx_reclaim(TxQueue& queue) {
-    const std::uint32_t status = queue.registers.read(neta::txq_status(queue.hardware_queue));
-    vfio::consume_barrier();
-    const std::uint32_t sent = neta::kTxqStatusSent.get(status);
-    std::uint32_t done = sent > queue.unacknowledged ? sent - queue.unacknowledged : 0;
-    if (done > queue.in_use) [[unlikely]] {
-        queue.counters->lies.add(1);
-        done = queue.in_use;
-    }
-    release(queue, done);
-    queue.unacknowledged += done;
-    return done;
-}
-
-void tx_drain(TxQueue& queue) {
-    release(queue, queue.in_use);
-    queue.next = queue.oldest = queue.unacknowledged = 0;
-}
-
-std::uint16_t transmit(void* queue_pointer, rte_mbuf** mbufs, std::uint16_t n) {
-    TxQueue& queue = *static_cast<TxQueue*>(queue_pointer);
+template <bool kSums>
+std::uint16_t transmit_burst(TxQueue& queue, rte_mbuf** mbufs, std::uint16_t n) {
     make_room(queue, n);
     queue.translator.begin_burst();
     std::uint32_t added = 0;
@@ -231,9 +233,15 @@ std::uint16_t transmit(void* queue_pointer, rte_mbuf** mbufs, std::uint16_t n) {
             queue.counters->full.add(n - taken);
             break;
         }
+        std::uint32_t sums = kTxNoSums;
+        if (kSums && (mbuf->ol_flags & (kTxSumFlags | kTxForeignFlags)) != 0) {
+            sums = sums_for(queue, *mbuf);
+        }
         const std::uint32_t len = mbuf->pkt_len;
-        const std::uint32_t used =
-            segments == 1 ? write_single(queue, mbuf) : write_chain(queue, mbuf);
+        std::uint32_t used = 0;
+        if (!kSums || sums != kTxRefused) [[likely]] {
+            used = segments == 1 ? write_single(queue, mbuf, sums) : write_chain(queue, mbuf, sums);
+        }
         if (used == 0) [[unlikely]] {
             queue.counters->errors.add(1);
             rte_pktmbuf_free(mbuf);
@@ -250,6 +258,66 @@ std::uint16_t transmit(void* queue_pointer, rte_mbuf** mbufs, std::uint16_t n) {
         doorbell(queue, added);
     }
     return taken;
+}
+
+/// 0, or why the mbuf could not be sent as it is.
+int prepare_one(TxQueue& queue, rte_mbuf& mbuf) {
+    if (mbuf.pkt_len - 1 >= kFrameBytesLimit || mbuf.nb_segs > queue.size) {
+        return EINVAL;
+    }
+    if ((mbuf.ol_flags & (kTxSumFlags | kTxForeignFlags)) == 0) {
+        return 0;
+    }
+    const SumsPlan plan = plan_sums(mbuf, queue.sum_limit);
+    if (plan.by != SumsBy::software) {
+        return plan.error;
+    }
+    const int error = sums_in_software(mbuf);
+    queue.counters->software_sums.add(error == 0 ? 1 : 0);
+    return error;
+}
+
+}  // namespace
+
+std::uint32_t tx_sent(const TxQueue& queue) {
+    const std::uint32_t status = queue.registers.read(neta::txq_status(queue.hardware_queue));
+    vfio::consume_barrier();
+    const std::uint32_t sent = neta::kTxqStatusSent.get(status);
+    return sent > queue.unacknowledged ? sent - queue.unacknowledged : 0;
+}
+
+std::uint32_t tx_reclaim(TxQueue& queue) {
+    std::uint32_t done = tx_sent(queue);
+    if (done > queue.in_use) [[unlikely]] {
+        queue.counters->lies.add(1);
+        done = queue.in_use;
+    }
+    release(queue, done);
+    queue.unacknowledged += done;
+    return done;
+}
+
+void tx_drain(TxQueue& queue) {
+    release(queue, queue.in_use);
+    queue.next = queue.oldest = queue.unacknowledged = 0;
+}
+
+std::uint16_t transmit(void* queue, rte_mbuf** mbufs, std::uint16_t n) {
+    return transmit_burst<false>(*static_cast<TxQueue*>(queue), mbufs, n);
+}
+
+std::uint16_t transmit_with_sums(void* queue, rte_mbuf** mbufs, std::uint16_t n) {
+    return transmit_burst<true>(*static_cast<TxQueue*>(queue), mbufs, n);
+}
+
+std::uint16_t prepare(void* queue, rte_mbuf** mbufs, std::uint16_t n) {
+    for (std::uint16_t i = 0; i < n; ++i) {
+        if (const int error = prepare_one(*static_cast<TxQueue*>(queue), *mbufs[i]); error != 0) {
+            rte_errno = error;
+            return i;
+        }
+    }
+    return n;
 }
 
 std::uint32_t transmit_frames(void* port_pointer,
