@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Opens devices by specification. In-process models and vfio-user are served; kernel VFIO is
-// refused with the reason and what to use instead. Models register themselves from constructors of
+// Opens devices by specification. Models register themselves from constructors of
 // the module that holds them, which may run before anything here is initialised, hence the
 // function-local table. Control path only.
 #include "lib/vfio/device.h"
@@ -11,9 +10,9 @@
 #include <cstring>
 #include <mutex>
 #include <string_view>
-#include <unistd.h>
 
 #include "lib/base/check.h"
+#include "lib/vfio/kernel/device.h"
 #include "lib/vfio/user/client.h"
 
 namespace crema::vfio {
@@ -56,25 +55,6 @@ Model& place_of(Models& registered, const char* chip) {
     }
     CREMA_CHECK(false && "model table full");
     return registered.table.front();
-}
-
-// Kernel VFIO: says which of the three things is missing.
-tl::unexpected<Error> refuse_kernel(const std::string& spec,
-                                    std::string_view bus,
-                                    const std::string& name) {
-    if (name.empty() || name.find('/') != std::string::npos) {
-        return fail(EINVAL, "device={}: want {}:NAME with a name as in /sys/bus/{}/devices", spec,
-                    bus, bus);
-    }
-    const std::string path = fmt::format("/sys/bus/{}/devices/{}", bus, name);
-    if (::access(path.c_str(), F_OK) != 0) {
-        return fail(ENODEV, "device={}: no such device ({} does not exist)", spec, path);
-    }
-    if (::access("/dev/vfio/vfio", F_OK) != 0) {
-        return fail(ENODEV, "device={}: this kernel has no VFIO (/dev/vfio/vfio does not exist)",
-                    spec);
-    }
-    return fail(ENOTSUP, "device={}: kernel VFIO is not served yet; use device=model", spec);
 }
 
 }  // namespace
@@ -135,7 +115,11 @@ Result<std::unique_ptr<Device>> open(const std::string& spec,
         return user::connect(name, process_dma_space());
     }
     if (colon != std::string::npos && (transport == "platform" || transport == "pci")) {
-        return refuse_kernel(spec, transport, name);
+        if (!args.wire.empty() || !args.engine.empty()) {
+            return fail(EINVAL, "device={}: wire= and engine= are for device=model", spec);
+        }
+        const kernel::Bus bus = transport == "pci" ? kernel::Bus::pci : kernel::Bus::platform;
+        return kernel::open(bus, name, process_dma_space());
     }
     return fail(EINVAL, "device={}: want model, user:SOCKET, platform:NAME or pci:BDF", spec);
 }

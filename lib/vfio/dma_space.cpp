@@ -13,12 +13,14 @@ namespace crema::vfio {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kHugePage = 2U << 20U;
 constexpr std::uint64_t kFirstIova = 0x10000;
 constexpr std::uint64_t kEndIova = std::uint64_t{1} << 32U;
 constexpr std::uint64_t kAlign = 64;
 
-constexpr std::uint64_t page_up(std::uint64_t value) {
-    return (value + kPage - 1) & ~(kPage - 1);
+/// The next address from `from` on that lies in its `page` where `va` does in its own.
+constexpr std::uint64_t next_like(std::uint64_t from, std::uint64_t va, std::uint64_t page) {
+    return from + ((va - from) & (page - 1));
 }
 
 }  // namespace
@@ -46,9 +48,11 @@ void DmaSpace::write(Slot& slot, std::uint8_t* va, std::size_t bytes, std::uint3
     slot.sequence.store(sequence + 2, std::memory_order_release);
 }
 
-std::uint32_t DmaSpace::free_iova(std::uint32_t page_offset, std::size_t bytes) const {
+std::uint32_t DmaSpace::free_iova(std::uint64_t va, std::size_t bytes) const {
     const auto used = used_.load(std::memory_order_relaxed);
-    std::uint64_t candidate = kFirstIova + page_offset;
+    // An IOMMU has one entry for a whole huge page, where the addresses allow it.
+    const std::uint64_t page = bytes >= kHugePage ? kHugePage : kPage;
+    std::uint64_t candidate = next_like(kFirstIova, va, page);
     for (bool moved = true; moved;) {
         moved = false;
         for (std::uint32_t i = 0; i < used; ++i) {
@@ -56,7 +60,13 @@ std::uint32_t DmaSpace::free_iova(std::uint32_t page_offset, std::size_t bytes) 
             const std::uint64_t other_end = other.iova + other.bytes + kPage;
             if (other.bytes != 0 && candidate < other_end &&
                 other.iova < candidate + bytes + kPage) {
-                candidate = page_up(other_end) + page_offset;
+                candidate = next_like(other_end, va, page);
+                moved = true;
+            }
+        }
+        for (const DmaHole& hole : holes_) {
+            if (candidate < hole.end && hole.start < candidate + bytes + kPage) {
+                candidate = next_like(hole.end, va, page);
                 moved = true;
             }
         }
@@ -96,7 +106,7 @@ Result<std::uint32_t> DmaSpace::map(void* va,
     if (free_slot == kRangesMax) {
         return fail(ENOSPC, "DMA range {}+{}: all {} ranges are in use", va, bytes, kRangesMax);
     }
-    const auto iova = free_iova(static_cast<std::uint32_t>(address % kPage), bytes);
+    const auto iova = free_iova(address, bytes);
     if (iova == kNoIova) {
         return fail(ENOSPC, "DMA range {}+{}: no room below 4 GiB, where the device reaches", va,
                     bytes);
@@ -143,7 +153,20 @@ Status DmaSpace::unmap(void* va) {
 
 Status DmaSpace::attach(DmaListener& listener) {
     const std::scoped_lock lock(control_);
+    const std::vector<DmaHole> holes = listener.holes();
     const auto used = used_.load(std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < used; ++i) {
+        const Window window = read(slots_[i]);
+        for (const DmaHole& hole : holes) {
+            if (window.bytes != 0 && window.iova < hole.end &&
+                hole.start < window.iova + window.bytes) {
+                return fail(ENOSPC,
+                            "DMA range {}+{} is mapped at {:#x}, where this device's IOMMU cannot "
+                            "have memory: open this device before others",
+                            static_cast<const void*>(window.va), window.bytes, window.iova);
+            }
+        }
+    }
     for (std::uint32_t i = 0; i < used; ++i) {
         const Window window = read(slots_[i]);
         if (window.bytes == 0) {
@@ -159,6 +182,7 @@ Status DmaSpace::attach(DmaListener& listener) {
         }
     }
     listeners_.push_back(&listener);
+    holes_.insert(holes_.end(), holes.begin(), holes.end());
     return {};
 }
 

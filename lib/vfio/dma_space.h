@@ -31,12 +31,21 @@ struct DmaBacking {
     std::size_t bytes = 0;
 };
 
+/// IOVAs that a device cannot use: [start, end).
+struct DmaHole {
+    std::uint64_t start = 0;
+    std::uint64_t end = 0;
+};
+
 /// Passes ranges on to a device outside of this process. Calls come under the lock of the space,
 /// which an implementation must not use.
 class DmaListener {
   public:
     DmaListener(const DmaListener&) = delete;
     DmaListener& operator=(const DmaListener&) = delete;
+
+    /// What this device cannot use, asked once by attach(); ranges are put elsewhere from then on.
+    [[nodiscard]] virtual std::vector<DmaHole> holes() const { return {}; }
 
     /// The pieces follow each other and cover the window; empty: the memory is no file.
     [[nodiscard]] virtual Status range_added(const DmaReach::Window& window,
@@ -55,7 +64,8 @@ class DmaSpace final : public DmaReach {
     static constexpr std::uint32_t kNoIova = 0;  // never handed out
 
     /// Makes [va, va+bytes) reachable. va and bytes: multiples of 64. Returns its IOVA, which
-    /// keeps the offset of `va` in its 4 KiB page (an IOMMU could map it).
+    /// keeps the offset of `va` in its 4 KiB page (an IOMMU could map it), of large ranges in its
+    /// 2 MiB page.
     /// backing: the files under it, for listeners; see DmaListener.
     /// Errors: EINVAL (misaligned or empty), ENOSPC (4 GiB or range table full), EEXIST (overlaps
     /// a mapped range), and what a listener says (then nobody has the range).
@@ -78,7 +88,7 @@ class DmaSpace final : public DmaReach {
     [[nodiscard]] Window window_at(std::uint32_t iova) const override;
 
     /// Tells `listener` of all ranges there are and of each that comes or goes. Errors: what it
-    /// says to one of them; then it is not attached.
+    /// says to one of them, ENOSPC one lies in a hole of it; then it is not attached.
     [[nodiscard]] Status attach(DmaListener& listener);
 
     /// `listener` hears nothing any more; it is not told of ranges as going.
@@ -101,13 +111,14 @@ class DmaSpace final : public DmaReach {
 
     static Window read(const Slot& slot);
     static void write(Slot& slot, std::uint8_t* va, std::size_t bytes, std::uint32_t iova);
-    [[nodiscard]] std::uint32_t free_iova(std::uint32_t page_offset, std::size_t bytes) const;
+    [[nodiscard]] std::uint32_t free_iova(std::uint64_t va, std::size_t bytes) const;
 
     std::array<Slot, kRangesMax> slots_;
     std::atomic<std::uint32_t> used_{0};
     std::mutex control_;  // and all below
     std::array<std::vector<DmaBacking>, kRangesMax> backings_;
     std::vector<DmaListener*> listeners_;
+    std::vector<DmaHole> holes_;  // of all devices that were ever attached
 };
 
 /// The one space of this process.

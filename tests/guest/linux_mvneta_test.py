@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from machine import Guest, check, why_no_guests  # first: it knows where the others are
+from machine import BoardGuest, check, why_no_guests  # first: it knows where the others are
 from support.hosts import Host, why_no_hosts
 from support.processes import NetaModel, run_test, skip
 
@@ -251,7 +251,7 @@ def main():
         with NetaModel(build, f"{wire}:{outer}", ["--pci"]) as model:
             if wire == "tap":
                 host.take(outer, f"{HERE}/24")
-            with Guest(model.socket, modules, **machine) as guest:
+            with BoardGuest(model.socket, modules, **machine) as guest:
                 say("the guest is up")
                 load(guest)
                 guest.run(f"ip addr add {THERE}/24 dev eth0")

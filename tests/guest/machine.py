@@ -31,7 +31,7 @@ STREAM = 1 << 3  # what the IOMMU knows slot 1 by
 INIT = """#!/bin/sh
 /bin/busybox --install -s /tools
 export PATH=/bin:/tools
-ip() { /bin/ip "$@"; }  # not busybox's own
+[ -x /bin/ip ] && ip() { /bin/ip "$@"; }  # not busybox's own
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
 dmesg -n 1; stty -echo -onlcr; ip link set lo up
 echo "@@ready@@"
@@ -49,9 +49,9 @@ def tool(*words, **more):
     return subprocess.run([GUESTS / "run", *map(str, words)], check=True, capture_output=True, **more).stdout
 
 
-def modules_of(names):
+def modules_of(names, architecture):
     """Modules with those they need, in the order of loading: (name, contents)."""
-    folder = next((GUESTS / "arm64").glob("**/lib/modules/*/modules.dep")).parent
+    folder = next((GUESTS / architecture).glob("**/lib/modules/*/modules.dep")).parent
     needs = dict(line.split(":") for line in (folder / "modules.dep").read_text(encoding="utf-8").splitlines())
     by_name = {re.sub(r"\.ko.*", "", pathlib.PurePath(path).name).replace("_", "-"): path for path in needs}
     order = []
@@ -103,25 +103,53 @@ def libraries_of(program, found):
     return names
 
 
-def initramfs(modules):
+def add_modules(archive, names, architecture):
+    """Puts them into /m; their files there in the order of loading."""
+    archive.folder("m")
+    loaded = modules_of(names, architecture)
+    for name, data in loaded:
+        archive.file(f"m/{name}", data)
+    return [name for name, _ in loaded]
+
+
+def new_archive(busybox):
     archive = Archive()
-    for name in ("bin", "tools", "dev", "proc", "sys", "tmp", "lib", "m"):
+    for name in ("bin", "tools", "dev", "proc", "sys", "tmp", "lib"):
         archive.folder(name)
+    archive.file("bin/busybox", busybox.read_bytes())
+    archive.link("bin/sh", "busybox")
+    archive.file("init", INIT.encode())
+    return archive
+
+
+def initramfs(modules):
     root = GUESTS / "arm64"
     found = {path.name: path for folder in ("bin", "sbin", "lib", "usr") for path in (root / folder).glob("**/*")}
-    archive.file("bin/busybox", found["busybox"].read_bytes())
-    archive.link("bin/sh", "busybox")
+    archive = new_archive(found["busybox"])
     needed = {"ld-linux-aarch64.so.1"}
     for name in ("ethtool", "ip"):
         archive.file(f"bin/{name}", found[name].resolve().read_bytes())
         needed |= libraries_of(found[name], found)
     for name in sorted(needed):
         archive.file(f"lib/{name}", found[name].resolve().read_bytes())
-    archive.file("init", INIT.encode())
-    loaded = modules_of(modules)
-    for name, data in loaded:
-        archive.file(f"m/{name}", data)
-    return archive.packed(), [name for name, _ in loaded]
+    return archive, add_modules(archive, modules, "arm64")
+
+
+def add_programs(archive, programs, plugins):
+    """Programs of this machine in /bin, and the libraries that they need in /lib. Plug-ins stay at their own place."""
+    files = {f"bin/{pathlib.Path(path).name}": path for path in programs}
+    files |= {str(path).lstrip("/"): path for path in plugins}
+    for path in (*programs, *plugins):
+        said = subprocess.run(["ldd", path], check=True, capture_output=True, text=True).stdout
+        files |= {f"lib/{name}": place for name, place in re.findall(r"^\s*(\S+) => (/\S+)", said, re.MULTILINE)}
+        files |= {place.lstrip("/"): place for place in re.findall(r"^\s*(/\S+) \(", said, re.MULTILINE)}
+    there = {"bin", "lib"}
+    for name, path in files.items():
+        for folder in [str(parent) for parent in reversed(pathlib.PurePath(name).parents)][1:]:
+            if folder not in there:
+                there.add(folder)
+                archive.folder(folder)
+        archive.file(name, pathlib.Path(path).resolve().read_bytes())
 
 
 def without_stream(tree):
@@ -167,25 +195,30 @@ def device_tree(machine, folder, phy, iommu):
     return result
 
 
-class Guest:
-    """An arm64 guest with Debian's kernel. Use with `with`; killed on the way out."""
+def nic_at(socket):
+    nic = {"driver": "vfio-user-pci", "addr": "1", "socket": {"type": "unix", "path": socket}}
+    return ["-device", json.dumps(nic)]
 
-    def __init__(self, socket, modules, phy=False, iommu=False, memory_mb=512):
+
+def memory_of(megabytes):
+    """Memory that other processes can map."""
+    return ["-m", str(megabytes), "-object", f"memory-backend-memfd,id=mem,size={megabytes}M,share=on",
+            "-machine", "memory-backend=mem", "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"]
+
+
+class Guest:
+    """A guest with Debian's kernel. Use with `with`; killed on the way out."""
+
+    def __init__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="crema-guest-")
-        folder = pathlib.Path(self._folder.name)
-        packed, self.modules = initramfs((["virtio_iommu"] if iommu else []) + list(modules))
-        (folder / "initramfs").write_bytes(packed)
-        machine = ["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-accel", "tcg", "-smp", "1", "-m", str(memory_mb),
-                   "-object", f"memory-backend-memfd,id=mem,size={memory_mb}M,share=on", "-machine", "memory-backend=mem",
-                   "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"]
-        if iommu:
-            machine += ["-device", "virtio-iommu-pci,addr=2"]
-        nic = {"driver": "vfio-user-pci", "addr": "1", "socket": {"type": "unix", "path": socket}}
-        command = [GUESTS / "run", "qemu-system-aarch64", *machine, "-dtb", device_tree(machine, folder, phy, iommu),
-                   "-kernel", GUESTS / "arm64" / "vmlinuz", "-initrd", folder / "initramfs",
-                   "-append", "console=ttyAMA0 panic=-1 quiet", "-device", json.dumps(nic)]
         self._said = []
         self._lines = queue.Queue()
+        self._process = None
+
+    def _boot(self, archive, kernel, command):
+        folder = pathlib.Path(self._folder.name)
+        (folder / "initramfs").write_bytes(archive.packed())
+        command = [GUESTS / "run", *command, "-kernel", kernel, "-initrd", folder / "initramfs"]
         self._process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=subprocess.STDOUT)
         threading.Thread(target=self._read, daemon=True).start()
@@ -249,3 +282,35 @@ class Guest:
             self._process.kill()
         self._process.wait()
         self._folder.cleanup()
+
+
+class BoardGuest(Guest):
+    """arm64, with the NIC as boards have it."""
+
+    def __init__(self, socket, modules, phy=False, iommu=False, memory_mb=512):
+        super().__init__()
+        archive, self.modules = initramfs((["virtio_iommu"] if iommu else []) + list(modules))
+        machine = ["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-accel", "tcg", "-smp", "1", *memory_of(memory_mb)]
+        if iommu:
+            machine += ["-device", "virtio-iommu-pci,addr=2"]
+        tree = device_tree(machine, pathlib.Path(self._folder.name), phy, iommu)
+        self._boot(archive, GUESTS / "arm64" / "vmlinuz",
+                   ["qemu-system-aarch64", *machine, "-dtb", tree, "-append", "console=ttyAMA0 panic=-1 quiet", *nic_at(socket)])
+
+
+class PcGuest(Guest):
+    """amd64 behind an IOMMU, with the NIC as a PCI function, and programs of this machine."""
+
+    def __init__(self, socket, modules, programs, files=(), plugins=(), huge_pages=64, memory_mb=768):
+        super().__init__()
+        archive = new_archive(GUESTS / "amd64" / "bin" / "busybox")
+        self.modules = add_modules(archive, modules, "amd64")
+        add_programs(archive, programs, plugins)
+        for path in files:
+            archive.file(pathlib.Path(path).name, pathlib.Path(path).read_bytes())
+        # caching-mode is what makes QEMU pass on what the guest maps.
+        self._boot(archive, GUESTS / "amd64" / "vmlinuz",
+                   ["qemu-system-x86_64", "-M", "q35,kernel-irqchip=split", "-cpu", "max", "-accel", "tcg", "-smp", "2",
+                    "-L", GUESTS / "tools" / "usr" / "share" / "qemu", "-L", GUESTS / "tools" / "usr" / "share" / "seabios",
+                    *memory_of(memory_mb), "-device", "intel-iommu,caching-mode=on", *nic_at(socket), "-append",
+                    f"console=ttyS0 panic=-1 quiet intel_iommu=on iommu.strict=1 no_timer_check hugepages={huge_pages}"])

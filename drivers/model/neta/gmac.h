@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The MAC's idea of the link, and the SMI register (the PHY behind it: phy.h). Forced link wins; otherwise
-// in-band negotiation or PHY polling follow the wire's carrier, and neither means no link.
-// Source: hardware page 2.3.3 (SMI), 2.3.6, 10.7, 10.8, 10.42.
+// The MAC's idea of the link, and the SMI register (the PHY behind it: phy.h). Forced link wins;
+// otherwise in-band negotiation or PHY polling follow the wire's carrier, and neither means no
+// link. Source: hardware page 2.3.3 (SMI), 2.3.6, 10.7, 10.8, 10.42.
 #pragma once
 
 #include <cstdint>

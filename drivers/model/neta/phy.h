@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The PHY behind the SMI register: a gigabit transceiver of Marvell's that negotiates 1000 full with
-// whatever has a carrier. Registers of clause 22 have their meaning on the copper page, and the
-// page's number is register 22; what else a driver writes is kept and has no effect.
-// Used under the engine lock.
-// Source: IEEE 802.3 clause 22 and 40; for 17 and 22 what drivers of the 88E1510 do with them.
+// The PHY behind the SMI register: a gigabit transceiver of Marvell's that negotiates 1000 full
+// with whatever has a carrier. Registers of clause 22 have their meaning on the copper page, and
+// the page's number is register 22; what else a driver writes is kept and has no effect. Used under
+// the engine lock. Source: IEEE 802.3 clause 22 and 40; for 17 and 22 what drivers of the 88E1510
+// do with them.
 #pragma once
 
 #include <array>

@@ -48,6 +48,64 @@ TEST(DmaSpace, NeighboursHaveAGapBetween) {
     EXPECT_EQ(space.ranges(), 2U);
 }
 
+TEST(DmaSpace, LargeRangesKeepTheirPlaceInAHugePage) {
+    constexpr std::size_t kHugePage = 2U << 20U;
+    DmaSpace space;
+    auto* const address = reinterpret_cast<std::uint8_t*>(7 * kHugePage + 5 * 4096);  // not touched
+    const auto iova = space.map(address, 3 * kHugePage);
+    ASSERT_TRUE(iova) << iova.error().message;
+    EXPECT_EQ(*iova % kHugePage, 5U * 4096U);
+    const auto next = space.map(address + 3 * kHugePage, kHugePage);
+    ASSERT_TRUE(next) << next.error().message;
+    EXPECT_EQ(*next % kHugePage, 5U * 4096U);
+    EXPECT_GT(*next, *iova + 3 * kHugePage) << "with a gap";
+}
+
+/// A device that cannot use some addresses, and keeps what it is told.
+struct Picky final : DmaListener {
+    [[nodiscard]] std::vector<DmaHole> holes() const override { return unusable; }
+
+    [[nodiscard]] Status range_added(const DmaReach::Window& window,
+                                     std::span<const DmaBacking> /*backing*/) override {
+        known.push_back(window);
+        return {};
+    }
+
+    void range_removed(const DmaReach::Window& /*window*/) override { known.pop_back(); }
+
+    std::vector<DmaHole> unusable;
+    std::vector<DmaReach::Window> known;
+};
+
+TEST(DmaSpace, RangesStayOutOfTheHolesOfDevices) {
+    DmaSpace space;
+    Picky device;
+    device.unusable = {{.start = 0, .end = 0x100000}, {.start = 0x102000, .end = 0x200000}};
+    ASSERT_TRUE(space.attach(device));
+    const auto first = space.map(memory, 4096);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(*first, 0x100000U) << "a page and its gap fit between the holes";
+    const auto second = space.map(memory + 8192, 8192);
+    ASSERT_TRUE(second);
+    EXPECT_EQ(*second, 0x200000U);
+    EXPECT_EQ(device.known.size(), 2U);
+}
+
+TEST(DmaSpace, MemoryThatLiesInAHoleKeepsADeviceOut) {
+    DmaSpace space;
+    const auto iova = space.map(memory, 4096);
+    ASSERT_TRUE(iova);
+    Picky device;
+    device.unusable = {{.start = *iova + 2048, .end = *iova + 8192}};
+    const auto attached = space.attach(device);
+    ASSERT_FALSE(attached);
+    EXPECT_EQ(attached.error().code, ENOSPC);
+    EXPECT_TRUE(device.known.empty());
+    const auto next = space.map(memory + 8192, 4096);
+    ASSERT_TRUE(next);
+    EXPECT_EQ(*next, *iova + 8192) << "holes of a device that was refused do not count";
+}
+
 TEST(DmaSpace, RefusesWhatItCannotServe) {
     DmaSpace space;
     EXPECT_EQ(space.map(memory + 1, 64).error().code, EINVAL);
