@@ -76,8 +76,12 @@ int start(rte_eth_dev* ethdev) {
     if (auto found = find_again(port); !found) {
         return refuse(found.error());
     }
+    if (auto armed = rx_interrupt_start(port); !armed) {
+        return refuse(armed.error());
+    }
     choose_running_queues(port);
     if (auto filled = queues_fill(port); !filled) {
+        rx_interrupt_stop(port);
         chip_stop(port);
         queues_drain(port);
         return refuse(filled.error());
@@ -103,6 +107,7 @@ int stop(rte_eth_dev* ethdev) {
     if (!chip_stop(port)) {
         log::warning("{}: a queue did not come to rest; its DMA was reset", name_of(port));
     }
+    rx_interrupt_stop(port);
     queues_drain(port);
     port.rx_running = port.tx_running = 0;
     show_queue_states(port);
@@ -261,6 +266,7 @@ const eth_dev_ops& device_ops() {
         path_add_ops(ops);
         queue_control_add_ops(ops);
         register_dump_add_ops(ops);
+        rx_interrupt_add_ops(ops);
         return ops;
     }();
     return ops_table;

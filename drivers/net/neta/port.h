@@ -153,6 +153,11 @@ void queue_control_add_ops(eth_dev_ops& ops);
 /// The operations on a queue that ethdev keeps beside its table.
 void queue_control_attach(rte_eth_dev& ethdev);
 
+// rx_interrupt.cpp
+[[nodiscard]] Status rx_interrupt_start(Port& port);
+void rx_interrupt_stop(Port& port);
+void rx_interrupt_add_ops(eth_dev_ops& ops);
+
 // register_dump.cpp
 void register_dump_add_ops(eth_dev_ops& ops);
 
