@@ -23,7 +23,7 @@ class MappedParts {
     };
 
     /// Readable and writable. data() is null where that fails; errno says why.
-    explicit MappedParts(std::initializer_list<Part> parts);
+    MappedParts(std::initializer_list<Part> parts);
 
     MappedParts(MappedParts&& other) noexcept
         : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
