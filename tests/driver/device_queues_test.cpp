@@ -196,5 +196,41 @@ TEST_F(DeviceQueues, LinkChangesAreTold) {
     }
 }
 
+TEST_F(DeviceQueues, TransmitterThatHangsIsToldAndResetCuresIt) {
+    static std::atomic<int> told{0};
+    told = 0;
+    port_.conf.intr_conf.lsc = 1;
+    up();
+    ASSERT_EQ(rte_eth_dev_callback_register(
+                  port_.id, RTE_ETH_EVENT_INTR_RESET,
+                  [](std::uint16_t, rte_eth_event_type, void*, void*) {
+                      ++told;
+                      return 0;
+                  },
+                  nullptr),
+              0);
+    post(1);
+    rte_delay_us_sleep(1'000'000);  // idle is no hang
+    device().send = false;
+    post(3);
+    rte_delay_us_sleep(2'000'000);
+    EXPECT_EQ(told, 0);  // nor is a short wait
+    for (int i = 0; i < 800 && told == 0; ++i) {
+        rte_delay_us_sleep(10'000);
+    }
+    EXPECT_EQ(told, 1);
+    rte_delay_us_sleep(300'000);
+    EXPECT_EQ(told, 1);  // once
+    device().send = true;
+    ASSERT_EQ(rte_eth_dev_reset(port_.id), 0);
+    ASSERT_EQ(port_.configure(), 0);
+    ASSERT_EQ(port_.start(), 0);
+    EXPECT_EQ(rte_mempool_in_use_count(EthPort::app_pool()), 0U);
+    const std::size_t before = device().frames.size();
+    post(1);
+    EXPECT_EQ(device().frames.size(), before + 1);
+    EXPECT_EQ(rte_eth_tx_done_cleanup(port_.id, 0, 0), 1);
+}
+
 }  // namespace
 }  // namespace crema::test

@@ -102,6 +102,9 @@ class ScriptedDevice : public vfio::Device {
             return neta::kTxqStatusPending.of(pending.at(queue)) |
                    neta::kTxqStatusSent.of(claim_sent == kHonest ? sent.at(queue) : claim_sent);
         }
+        if (offset >= neta::txq_index(0) && offset < neta::txq_index(8)) {
+            return tx_index.at((offset - neta::txq_index(0)) / 4);
+        }
         if (offset == neta::kPortStatus) {
             return neta::kPortStatusTxFifoEmpty | neta::kPortStatusRxFifoEmpty;
         }

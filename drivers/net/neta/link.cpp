@@ -21,6 +21,7 @@ void watch(void* arg) {
     if (link_update(ethdev, 0) == 0) {
         rte_eth_dev_callback_process(ethdev, RTE_ETH_EVENT_INTR_LSC, nullptr);
     }
+    health_look(*static_cast<Port*>(arg));
     rte_eal_alarm_set(kWatchUs, watch, arg);
 }
 
@@ -124,6 +125,7 @@ void link_add_ops(eth_dev_ops& ops) {
 
 void link_watch_start(Port& port) {
     if (port.ethdev->data->dev_conf.intr_conf.lsc != 0) {
+        health_start(port);
         rte_eal_alarm_set(kWatchUs, watch, &port);
     }
 }

@@ -63,6 +63,14 @@ struct HardwareCounters {
     std::uint64_t tx_drop = 0;  // sent while the link was down
 };
 
+/// What health.cpp saw at its last look at the transmitter.
+struct Health {
+    std::array<std::uint32_t, neta::kQueues> tx_index{};
+    std::array<unsigned, neta::kQueues> still{};  // looks without a move
+    std::uint64_t pauses = 0;
+    bool told = false;
+};
+
 struct Port {  // NOLINT(clang-analyzer-optin.performance.Padding): in order of meaning
 
     explicit Port(Devargs given) : args(std::move(given)) {}
@@ -92,6 +100,8 @@ struct Port {  // NOLINT(clang-analyzer-optin.performance.Padding): in order of 
     std::atomic<std::uint32_t> frame_bytes_max{RTE_ETHER_MTU + kFrameOverhead};
     std::atomic<bool> started{false};
     std::uint32_t type_mask = ~0U;  // of packet_type, as the application wants to see it
+
+    Health health;
 
     rte_ether_addr address{};
     std::array<rte_ether_addr, kUnicastMax> more_addresses{};  // zero: unused
@@ -157,6 +167,11 @@ void queue_control_attach(rte_eth_dev& ethdev);
 [[nodiscard]] Status rx_interrupt_start(Port& port);
 void rx_interrupt_stop(Port& port);
 void rx_interrupt_add_ops(eth_dev_ops& ops);
+
+// health.cpp
+void health_start(Port& port);
+/// Every 100 ms, where link changes are looked for.
+void health_look(Port& port);
 
 // register_dump.cpp
 void register_dump_add_ops(eth_dev_ops& ops);

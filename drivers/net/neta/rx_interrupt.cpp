@@ -24,8 +24,8 @@ Status fill_handle(rte_intr_handle* handle, int fd) {
     return done ? Status{} : Status(fail(ENOMEM, "the EAL has no room for its interrupt"));
 }
 
-/// Called by the thread that polls the queue. The cause is a level, "descriptors are occupied": what
-/// was looked at must be reported before, and frames that are there already raise it at once.
+/// Called by the thread that polls the queue. The cause is a level, "descriptors are occupied":
+/// what was looked at must be reported before, and frames that are there already raise it at once.
 int rx_interrupt_enable(rte_eth_dev* ethdev, std::uint16_t queue) {
     const Port& port = port_of(ethdev);
     rx_refill(*port.rx.at(queue));
