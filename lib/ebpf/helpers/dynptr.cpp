@@ -49,7 +49,9 @@ std::uint64_t dynptr_read(
     if (is_frame(dynptr)) {
         return xdp_load_bytes(dynptr.data, std::uint64_t{dynptr.offset} + offset, r1, bytes, 0);
     }
-    std::memmove(memory_at(r1), place_in(dynptr, offset), bytes);
+    if (bytes != 0) {  // of nothing the address may be null
+        std::memmove(memory_at(r1), place_in(dynptr, offset), bytes);
+    }
     return 0;
 }
 
@@ -71,7 +73,9 @@ std::uint64_t dynptr_write(
     if (is_frame(dynptr)) {
         return xdp_store_bytes(dynptr.data, std::uint64_t{dynptr.offset} + offset, r3, bytes, 0);
     }
-    std::memmove(place_in(dynptr, offset), memory_at(r3), bytes);
+    if (bytes != 0) {
+        std::memmove(place_in(dynptr, offset), memory_at(r3), bytes);
+    }
     return 0;
 }
 
