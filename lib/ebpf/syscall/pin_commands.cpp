@@ -69,10 +69,9 @@ int start_of(const bpf_attr& attr) {
 UniqueFd create_pin(const std::string& path, int path_fd, int* error) {
     const std::size_t slash = path.rfind('/');
     const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-    std::string parent = slash == std::string::npos ? "." : path.substr(0, slash);
-    if (parent.empty()) {
-        parent = "/";
-    }
+    const std::string parent = slash == std::string::npos ? "."
+                               : slash == 0               ? "/"
+                                                          : path.substr(0, slash);
     const UniqueFd directory = open_of_caller(parent, path_fd, O_PATH | O_DIRECTORY);
     if (!directory.valid()) {
         *error = -errno;
