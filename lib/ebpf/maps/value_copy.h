@@ -101,8 +101,13 @@ inline void read_value_around(void* to,
     }
 }
 
+/// For a value's new life. Timers are left to TimerTable: a program may make one at the same
+/// moment, by an address of the value's last life, and their word changes as a whole or not at all.
 inline void zero_fields(std::uint8_t* value, std::span<const SpecialField> fields) {
     for (const SpecialField& field : fields) {
+        if (field.kind == SpecialKind::timer) {
+            continue;
+        }
         for (std::uint32_t at = 0; at < field.size; at += 4) {
             detail::shared_half(value + field.offset + at).store(0, std::memory_order_relaxed);
         }

@@ -397,5 +397,39 @@ TEST(TimersOfOneMap, ManyThreadsLoseNothing) {
     map->drop_user();
 }
 
+// A program may keep the address of a value whose element is given to another one meanwhile.
+TEST(TimersOfOneMap, OldAddressesBesideUpdatesNeverMakeHalfATimer) {
+    ASSERT_TRUE(timers::start_service());
+    MapSpec spec{
+        .type = MapType::hash, .key_size = 4, .value_size = 32, .max_entries = 1, .name = "timed"};
+    spec.has_btf = true;
+    spec.fields = {{.kind = SpecialKind::timer, .offset = kField, .size = 16}};
+    const auto map = *create(spec);
+    map->add_user();
+    const std::uint32_t key = 1;
+    const std::vector<std::uint8_t> fresh(32, 0xee);
+    std::vector<std::uint8_t*> addresses;  // the element and the spare one take turns
+    for (int i = 0; i < 8; ++i) {
+        ASSERT_EQ(map->update(&key, fresh.data(), kAny), 0);
+        addresses.push_back(static_cast<HashMap&>(*map).value(&key));
+    }
+    std::atomic<bool> ends{false};
+    std::thread updates([&] {
+        while (!ends) {
+            (void)map->update(&key, fresh.data(), kAny);
+        }
+    });
+    const auto until = std::chrono::steady_clock::now() + milliseconds(400);
+    while (std::chrono::steady_clock::now() < until) {
+        for (std::uint8_t* const at : addresses) {
+            (void)map->timers()->init(at + kField, CLOCK_MONOTONIC);
+            (void)timers::start(at + kField, kNever, 0, 0);
+        }
+    }
+    ends = true;
+    updates.join();
+    map->drop_user();
+}
+
 }  // namespace
 }  // namespace crema::ebpf::maps
