@@ -29,4 +29,15 @@ struct Registers {
     }
 };
 
+/// Registers whose accesses are calls of device.read(offset) and device.write(offset, value).
+template <typename D>
+[[nodiscard]] Registers registers_by_calls(D& device) {
+    return {.mapped = nullptr,
+            .device = &device,
+            .read_fn = [](void* self,
+                          std::uint32_t offset) { return static_cast<D*>(self)->read(offset); },
+            .write_fn = [](void* self, std::uint32_t offset,
+                           std::uint32_t value) { static_cast<D*>(self)->write(offset, value); }};
+}
+
 }  // namespace crema::vfio

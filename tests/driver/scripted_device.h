@@ -117,19 +117,6 @@ class ScriptedDevice : public vfio::Device {
         return at(offset);
     }
 
-  private:
-    explicit ScriptedDevice(vfio::DmaSpace& dma) {
-        dma_ = &dma;
-        registers_.device = this;
-        registers_.read_fn = [](void* self, std::uint32_t offset) {
-            return static_cast<ScriptedDevice*>(self)->read(offset);
-        };
-        registers_.write_fn = [](void* self, std::uint32_t offset, std::uint32_t value) {
-            static_cast<ScriptedDevice*>(self)->write(offset, value);
-        };
-        last = this;
-    }
-
     void write(std::uint32_t offset, std::uint32_t value) {
         if (offset == neta::rxq_status_update(0)) {
             check_update(value);
@@ -156,6 +143,13 @@ class ScriptedDevice : public vfio::Device {
             tx_index = {};
         }
         at(offset) = value;
+    }
+
+  private:
+    explicit ScriptedDevice(vfio::DmaSpace& dma) {
+        dma_ = &dma;
+        registers_ = vfio::registers_by_calls(*this);
+        last = this;
     }
 
     /// 1 when the sum of all NEW counts of a burst ends inside a pair (255-steps may).

@@ -28,13 +28,7 @@ class KernelDevice final : public Device, public DmaListener {
     KernelDevice(Place place, Container container, UniqueFd device)
         : place_(std::move(place)), container_(std::move(container)), device_(std::move(device)) {
         coherent_ = place_.coherent;
-        registers_.device = this;
-        registers_.read_fn = [](void* self, std::uint32_t offset) {
-            return static_cast<KernelDevice*>(self)->read(offset);
-        };
-        registers_.write_fn = [](void* self, std::uint32_t offset, std::uint32_t value) {
-            static_cast<KernelDevice*>(self)->write(offset, value);
-        };
+        registers_ = registers_by_calls(*this);
     }
 
     ~KernelDevice() override {
@@ -77,12 +71,6 @@ class KernelDevice final : public Device, public DmaListener {
                                      std::span<const DmaBacking> backing) override;
     void range_removed(const DmaReach::Window& window) override;
 
-  private:
-    [[nodiscard]] Status ask_region(std::uint32_t index, vfio_region_info& region) const;
-    [[nodiscard]] Status become_master() const;
-    void reset() const;
-    [[nodiscard]] bool set_irqs(std::uint32_t flags, std::uint32_t count, int fd) const;
-
     [[nodiscard]] std::uint32_t read(std::uint32_t offset) const {
         std::uint32_t value = 0;
         const auto at = static_cast<off_t>(region_offset_ + offset);
@@ -96,6 +84,12 @@ class KernelDevice final : public Device, public DmaListener {
                        std::strerror(errno));
         }
     }
+
+  private:
+    [[nodiscard]] Status ask_region(std::uint32_t index, vfio_region_info& region) const;
+    [[nodiscard]] Status become_master() const;
+    void reset() const;
+    [[nodiscard]] bool set_irqs(std::uint32_t flags, std::uint32_t count, int fd) const;
 
     [[nodiscard]] tl::unexpected<Error> failed(const char* what) const {
         const int code = errno;

@@ -26,13 +26,7 @@ class UserDevice final : public Device, public DmaListener {
   public:
     UserDevice(std::string path, UniqueFd socket)
         : path_(std::move(path)), channel_(std::move(socket)) {
-        registers_.device = this;
-        registers_.read_fn = [](void* self, std::uint32_t offset) {
-            return static_cast<UserDevice*>(self)->read(offset);
-        };
-        registers_.write_fn = [](void* self, std::uint32_t offset, std::uint32_t value) {
-            static_cast<UserDevice*>(self)->write(offset, value);
-        };
+        registers_ = registers_by_calls(*this);
     }
 
     ~UserDevice() override {
@@ -71,10 +65,10 @@ class UserDevice final : public Device, public DmaListener {
                                      std::span<const DmaBacking> backing) override;
     void range_removed(const DmaReach::Window& window) override;
 
-  private:
-    std::uint32_t read(std::uint32_t offset);
+    [[nodiscard]] std::uint32_t read(std::uint32_t offset);
     void write(std::uint32_t offset, std::uint32_t value);
 
+  private:
     /// One question and its answer. Errors: the server's, EPROTO, ENODEV dead.
     [[nodiscard]] Result<Bytes> converse(Command command, Bytes first, Bytes second, int fd);
 
