@@ -136,9 +136,12 @@ Status Container::unmap(std::uint64_t iova, std::uint64_t bytes) const {
     unmap.argsz = sizeof(unmap);
     unmap.iova = iova;
     unmap.size = bytes;
-    if (::ioctl(container_.get(), VFIO_IOMMU_UNMAP_DMA, &unmap) != 0 || unmap.size != bytes) {
-        return fail(errno != 0 ? errno : EIO, "cannot unmap {} bytes: {}", bytes,
-                    std::strerror(errno));
+    if (::ioctl(container_.get(), VFIO_IOMMU_UNMAP_DMA, &unmap) != 0) {
+        return fail(errno, "cannot unmap {} bytes: {}", bytes, std::strerror(errno));
+    }
+    if (unmap.size != bytes) {
+        return fail(EIO, "{} of {} bytes were unmapped", static_cast<std::uint64_t>(unmap.size),
+                    bytes);
     }
     return {};
 }
