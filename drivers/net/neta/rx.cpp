@@ -17,7 +17,6 @@
 #include <rte_branch_prediction.h>
 #include <rte_prefetch.h>
 
-#include "drivers/net/neta/offloads.h"
 #include "drivers/net/neta/port.h"
 #include "drivers/net/neta/rx_ring.h"
 #include "lib/page_pool/page_pool.h"
@@ -144,9 +143,7 @@ void make_mbufs_with_facts(const RxQueue& queue,
     for (std::uint32_t i = 0; i < n; ++i) {
         rte_mbuf* page = frames[i].page;
         page_pool::to_mbuf(page, frames[i].data, frames[i].len, queue.port_id);
-        const RxFacts facts = rx_facts(statuses[i]);
-        page->packet_type = facts.packet_type & types;
-        page->ol_flags = facts.flags & queue.flags_mask;
+        add_facts(queue, statuses[i], types, *page);
         mbufs[i] = page;
     }
 }

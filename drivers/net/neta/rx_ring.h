@@ -8,6 +8,7 @@
 
 #include <rte_lcore.h>
 
+#include "drivers/net/neta/offloads.h"
 #include "drivers/net/neta/queue.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/vfio/dma_sync.h"
@@ -47,6 +48,16 @@ inline void look_at_count(RxQueue& queue) {
 
 inline void count_fault(RxQueue& queue, RxFault fault) {
     queue.counters->faults[static_cast<std::size_t>(fault)].add(1);
+}
+
+/// What the chip found out, as the queue was asked for it. types: type_mask, read once a burst.
+[[gnu::always_inline]] inline void add_facts(const RxQueue& queue,
+                                             std::uint32_t status,
+                                             std::uint32_t types,
+                                             rte_mbuf& mbuf) {
+    const RxFacts facts = rx_facts(status);
+    mbuf.packet_type = facts.packet_type & types;
+    mbuf.ol_flags = facts.flags & queue.flags_mask;
 }
 
 /// Whoever polls owns the pool's cache: start and a first flush run on another core.

@@ -16,7 +16,6 @@
 #include <rte_branch_prediction.h>
 #include <rte_prefetch.h>
 
-#include "drivers/net/neta/offloads.h"
 #include "drivers/net/neta/port.h"
 #include "drivers/net/neta/rx_ring.h"
 #include "lib/page_pool/page_pool.h"
@@ -223,9 +222,7 @@ void make_mbufs(const RxQueue& queue,
             page->data_len = static_cast<std::uint16_t>(kFirstBytes);
         }
         if (statuses != nullptr) {
-            const RxFacts facts = rx_facts(statuses[i]);
-            page->packet_type = facts.packet_type & types;
-            page->ol_flags = facts.flags & queue.flags_mask;
+            add_facts(queue, statuses[i], types, *page);
         }
         mbufs[i] = page;
     }
