@@ -14,25 +14,21 @@
 #include <cstring>
 #include <initializer_list>
 #include <string>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <vector>
 
 #include <linux/bpf.h>
 
+#include "tests/conformance/raw_calls.h"
+
 namespace {
+
+using crema::test::address;
+using crema::test::call;
 
 constexpr std::uint32_t kLive = 2;     // BPF_F_TEST_XDP_LIVE_FRAMES
 constexpr std::uint32_t kSlots = 512;  // of the map in which programs count
 constexpr std::uint32_t kNoInterface = 999999;
-
-std::uint64_t address(const void* memory) {
-    return reinterpret_cast<std::uint64_t>(memory);
-}
-
-long call(int command, bpf_attr& attr) {
-    return ::syscall(__NR_bpf, command, &attr, sizeof attr);
-}
 
 int new_counts() {
     bpf_attr attr{};

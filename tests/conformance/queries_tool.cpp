@@ -7,28 +7,17 @@
 #include <cstdint>
 #include <cstdio>
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/bpf.h>
 
+#include "tests/conformance/raw_calls.h"
+
 namespace {
 
-std::uint64_t address(const void* memory) {
-    return reinterpret_cast<std::uintptr_t>(memory);
-}
-
-long call(int command, bpf_attr& attr, std::size_t size = sizeof(bpf_attr)) {
-    return ::syscall(__NR_bpf, command, &attr, size);
-}
-
-void say(const char* what, long result) {
-    if (result < 0) {
-        std::printf("%s: errno %d\n", what, errno);
-    } else {
-        std::printf("%s: done\n", what);
-    }
-}
+using crema::test::address;
+using crema::test::call;
+using crema::test::say;
 
 int new_program() {
     const std::array<bpf_insn, 2> insns = {
