@@ -40,9 +40,12 @@ int main(int argc, char** argv) {
     (void)sigaction(SIGINT, &action, nullptr);
     (void)sigaction(SIGTERM, &action, nullptr);
     const auto flavour = options->pci ? vfio::user::Flavour::pci : vfio::user::Flavour::plain;
-    const auto server = vfio::user::Server::create(
-        options->socket, flavour, "neta",
-        {.instance = options->name, .wire = options->wire, .engine = ""});
+    const auto server = vfio::user::Server::create(options->socket, flavour, "neta",
+                                                   {.instance = options->name,
+                                                    .wire = options->wire,
+                                                    .engine = "",
+                                                    .variant = options->variant,
+                                                    .clock = options->clock});
     if (!server) {
         (void)std::fprintf(stderr, "crema-neta-model: %s\n", server.error().message.c_str());
         return app::kFailed;

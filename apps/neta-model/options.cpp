@@ -30,6 +30,8 @@ tl::expected<Options, Early> parse_options(const std::vector<std::string>& words
     app.add_option("--wire", options.wire,
                    "null, loop, gen[:...], pcap:IN[:OUT], tap:IFNAME or packet:IFNAME")
         ->capture_default_str();
+    app.add_option("--variant", options.variant, "which SoC: 3700 (default), 38x, xp or 370");
+    app.add_option("--clock", options.clock, "core clock in Hz, that times are counted in");
     app.add_option("--name", options.name, "in messages; the address at power-on follows from it")
         ->capture_default_str();
     app.add_flag("--pci", options.pci, "as a PCI function (BAR 0, INTx), which QEMU wants");

@@ -12,6 +12,8 @@ namespace crema::neta_model {
 struct Options {
     std::string socket{};
     std::string wire = "null";
+    std::string variant{};
+    std::string clock{};
     std::string name = "neta-model";  // the address at power-on follows from it
     bool pci = false;
 };

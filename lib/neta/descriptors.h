@@ -45,6 +45,7 @@ static_assert(offsetof(TxDescriptor, data_size) == 6 && offsetof(TxDescriptor, b
 static_assert(offsetof(TxDescriptor, hw_command) == 12 && offsetof(TxDescriptor, cookie) == 16);
 
 // 3.2 RX status word.
+inline constexpr Field kRxBmPool{13, 2};
 inline constexpr std::uint32_t kRxError = bit(16);
 inline constexpr Field kRxErrorCode{17, 2};  // valid with kRxError
 inline constexpr std::uint32_t kRxErrorCrc = 0;
@@ -72,6 +73,7 @@ inline constexpr std::uint32_t kRxIpv4Frag = bit(31);
 // 3.5 TX command word.
 inline constexpr Field kTxL3Offset{0, 7};
 inline constexpr Field kTxIpHlen{8, 5};  // words
+inline constexpr Field kTxBmPool{13, 2};
 inline constexpr std::uint32_t kTxL4Udp = bit(16);
 inline constexpr std::uint32_t kTxL3Ipv6 = bit(17);
 inline constexpr std::uint32_t kTxIpCsum = bit(18);
@@ -95,5 +97,6 @@ static_assert(kTxSingle == 0x80380000);
 inline constexpr std::uint32_t kTxHwError = bit(0);
 inline constexpr Field kTxHwErrorCode{1, 2};
 inline constexpr std::uint32_t kTxHwErrorUnderrun = 1;
+inline constexpr Field kTxHwMarvellHeader{4, 4};  // by software: 0 none, n + 1: TX_MH register n
 
 }  // namespace crema::neta

@@ -86,6 +86,8 @@ constexpr std::uint32_t rxq_index(unsigned q) {
 }
 
 inline constexpr std::uint32_t kRxqConfigHwBufAlloc = bit(0);
+inline constexpr Field kRxqConfigShortPool{4, 2};
+inline constexpr Field kRxqConfigLongPool{6, 2};
 inline constexpr Field kRxqConfigPktOffset{8, 4};  // units of 8 bytes
 inline constexpr Field kRxqSizeDescNum{0, 14};
 inline constexpr Field kRxqSizeBufSize{19, 13};  // units of 8 bytes, includes PKT_OFFSET
@@ -97,7 +99,13 @@ inline constexpr Field kRxqUpdateProcessed{0, 8};
 inline constexpr Field kRxqUpdateNew{16, 8};
 inline constexpr Field kRxqIndexValue{0, 14};
 
-// 2.3.2 RX DMA reset: bit 0 holds the engine, not self-clearing.
+// 2.3.2 Buffers of the buffer manager's pools, and RX DMA reset: bit 0 holds the engine, not
+// self-clearing.
+constexpr std::uint32_t pool_buf_size(unsigned pool) {
+    return 0x1700 + 4 * pool;
+}
+
+inline constexpr std::uint32_t kPoolBufSizeMask = 0xfff8;  // bytes
 inline constexpr std::uint32_t kRxReset = 0x1cc0;
 inline constexpr std::uint32_t kResetHold = bit(0);
 
@@ -115,9 +123,13 @@ inline constexpr std::uint32_t kMbusRetryCycles = 0x20;  // the value every driv
 inline constexpr std::uint32_t kUnitCause = 0x2080;
 inline constexpr std::uint32_t kUnitMask = 0x2084;
 inline constexpr std::uint32_t kUnitErrAddr = 0x2094;
+inline constexpr std::uint32_t kUnitIntAddrErr = 0x2098;
+inline constexpr Field kUnitIntAddrErrOffset{0, 9};
+inline constexpr std::uint32_t kUnitCauseSummary = bit(0);
 inline constexpr std::uint32_t kUnitCauseAddrViolation = bit(2);
 inline constexpr std::uint32_t kUnitCauseNoWindow = bit(3);
 inline constexpr std::uint32_t kUnitCauseSmiDone = bit(4);
+inline constexpr std::uint32_t kUnitCauseCounterWrap = bit(5);
 inline constexpr std::uint32_t kUnitCauseInternalAddr = bit(7);
 inline constexpr std::uint32_t kUnitControl = 0x20b0;
 inline constexpr std::uint32_t kUnitControlPhyPolling = bit(1);
@@ -130,6 +142,10 @@ inline constexpr unsigned kWindowRemaps = 4;
 constexpr std::uint32_t win_base(unsigned w) {
     return 0x2200 + 8 * w;
 }
+
+inline constexpr Field kWinBaseTarget{0, 4};
+inline constexpr Field kWinBaseAttribute{8, 8};
+inline constexpr std::uint32_t kTargetMemory = 0;
 
 constexpr std::uint32_t win_size(unsigned w) {
     return 0x2204 + 8 * w;
@@ -183,6 +199,8 @@ constexpr std::uint32_t dscp_to_rxq(unsigned n) {
 inline constexpr unsigned kDscpRegisters = 7;
 inline constexpr std::uint32_t kVlanPrioToRxq = 0x2440;  // 3 bits per priority
 inline constexpr std::uint32_t kMarvellHeaderReg = 0x2454;
+inline constexpr std::uint32_t kMarvellHeaderEn = bit(0);
+inline constexpr Field kMarvellHeaderDsa{10, 2};
 inline constexpr std::uint32_t kRxMinFrame = 0x247c;
 inline constexpr std::uint32_t kRxMinFrameDefault = 64;
 inline constexpr std::uint32_t kTypePrio = 0x24bc;
@@ -209,12 +227,16 @@ constexpr unsigned da_entry_shift(unsigned entry) {
     return 8 * (entry & 3U);
 }
 
-// 2.3.5 Port status.
+// 2.3.5 Port status and old serial control.
+inline constexpr std::uint32_t kPortSerialCtrl0 = 0x243c;
+inline constexpr Field kPortSerialCtrl0ForceFc{5, 2};
+inline constexpr std::uint32_t kForceFcPause = 1;
 inline constexpr std::uint32_t kPortStatus = 0x2444;
 inline constexpr std::uint32_t kPortStatusTxInProgress = bit(0);
 inline constexpr std::uint32_t kPortStatusTxFifoEmpty = bit(8);
 inline constexpr std::uint32_t kPortStatusRxFifoEmpty = bit(16);
 inline constexpr std::uint32_t kPortIntAddrErr = 0x2494;
+inline constexpr Field kPortIntAddrErrOffset{0, 14};
 
 // 2.3.6 GMAC.
 inline constexpr std::uint32_t kGmacCtrl0 = 0x2c00;
@@ -235,10 +257,13 @@ inline constexpr std::uint32_t kGmacAutoneg = 0x2c0c;
 inline constexpr std::uint32_t kGmacAutonegForceLinkDown = bit(0);
 inline constexpr std::uint32_t kGmacAutonegForceLinkPass = bit(1);
 inline constexpr std::uint32_t kGmacAutonegInbandAnEn = bit(2);
+inline constexpr std::uint32_t kGmacAutonegBypassEn = bit(3);
+inline constexpr std::uint32_t kGmacAutonegRestart = bit(4);
 inline constexpr std::uint32_t kGmacAutonegMiiSpeed = bit(5);
 inline constexpr std::uint32_t kGmacAutonegGmiiSpeed = bit(6);
 inline constexpr std::uint32_t kGmacAutonegAnSpeedEn = bit(7);
 inline constexpr std::uint32_t kGmacAutonegFlowCtrl = bit(8);
+inline constexpr std::uint32_t kGmacAutonegAdvPause = bit(9);
 inline constexpr std::uint32_t kGmacAutonegAnFlowCtrlEn = bit(11);
 inline constexpr std::uint32_t kGmacAutonegFullDuplex = bit(12);
 inline constexpr std::uint32_t kGmacAutonegAnDuplexEn = bit(13);
@@ -252,10 +277,26 @@ inline constexpr std::uint32_t kGmacStatus100 = bit(2);
 inline constexpr std::uint32_t kGmacStatusFullDuplex = bit(3);
 inline constexpr std::uint32_t kGmacStatusRxFlowCtrl = bit(4);
 inline constexpr std::uint32_t kGmacStatusTxFlowCtrl = bit(5);
+inline constexpr std::uint32_t kGmacStatusRxPaused = bit(6);   // the partner asked for silence
+inline constexpr std::uint32_t kGmacStatusTxPausing = bit(7);  // the partner was asked for silence
+inline constexpr std::uint32_t kGmacStatusSyncFailed = bit(10);
 inline constexpr std::uint32_t kGmacStatusAnComplete = bit(11);
 inline constexpr std::uint32_t kGmacStatusSync = bit(14);
 inline constexpr std::uint32_t kGmacCause = 0x2c20;
 inline constexpr std::uint32_t kGmacMask = 0x2c24;
+inline constexpr std::uint32_t kGmacCauseSummary = bit(0);
+inline constexpr std::uint32_t kGmacCauseLinkChange = bit(1);
+inline constexpr std::uint32_t kGmacCauseAnCompleted = bit(2);
+inline constexpr std::uint32_t kGmacCauseSyncChange = bit(6);
+inline constexpr std::uint32_t kGmacCauseMibWrap = bit(15);
+
+/// Pause time that the MAC asks for, in units of 512 bit times: n = 0, 1, 2 for 10, 100, 1000 Mb/s.
+constexpr std::uint32_t fc_timer(unsigned n) {
+    return 0x2c58 + 4 * n;
+}
+
+inline constexpr unsigned kFcTimers = 8;
+inline constexpr Field kFcTimerQuanta{0, 16};
 inline constexpr std::uint32_t kGmacCtrl4 = 0x2c90;
 inline constexpr std::uint32_t kClockDivider = 0x24f4;
 inline constexpr std::uint32_t kClockDividerEnable = bit(31);
@@ -267,6 +308,9 @@ inline constexpr std::uint32_t kAccMode = 0x2500;
 inline constexpr Field kAccModeMode{0, 3};
 inline constexpr std::uint32_t kAccModeEnhanced = 1;
 inline constexpr std::uint32_t kAccModeEnhancedBm = 2;
+
+inline constexpr std::uint32_t kBmAddress = 0x2504;
+inline constexpr std::uint32_t kBmAddressMask = 0xfffff800;
 
 // 2.3.8 Interrupts.
 constexpr std::uint32_t cpu_map(unsigned cpu) {
@@ -299,6 +343,9 @@ inline constexpr std::uint32_t kIntrMiscInternalAddr = bit(7);
 inline constexpr std::uint32_t kIntrMiscRxOverrun = bit(8);
 inline constexpr std::uint32_t kIntrMiscRxCrc = bit(9);
 inline constexpr std::uint32_t kIntrMiscRxTooLarge = bit(10);
+inline constexpr std::uint32_t kIntrMiscTxUnderrun = bit(11);
+inline constexpr std::uint32_t kIntrMiscPcsSync = bit(13);
+inline constexpr Field kIntrMiscPoolEmpty{16, 4};  // buffer manager
 inline constexpr Field kIntrMiscTxqError{24, 8};
 inline constexpr std::uint32_t kIntrEnable = 0x25b8;
 inline constexpr std::uint32_t kIntrEnableAll = 0xffff;
@@ -343,6 +390,11 @@ inline constexpr Field kTxqUpdateDecSent{16, 8};
 inline constexpr Field kTxqIndexValue{0, 14};
 inline constexpr std::uint32_t kTxReset = 0x3cf0;
 
+/// Marvell header that a TX descriptor selects by n + 1.
+constexpr std::uint32_t tx_marvell_header(unsigned n) {
+    return 0x3d44 + 4 * n;
+}  // n 0-14
+
 // 2.3.10 MIB counters: cleared by reading; 64-bit pairs low word first.
 inline constexpr std::uint32_t kMib = 0x3000;
 inline constexpr std::uint32_t kMibBytes = 0x80;
@@ -384,10 +436,17 @@ inline constexpr std::uint32_t kTxDropCnt = 0x3cc4;
 // 2.3.11 TX arbiter and shaper, and the old token registers that drivers still write.
 inline constexpr std::uint32_t kTxCmd1 = 0x3e00;
 inline constexpr std::uint32_t kTxFixedPrio = 0x3e04;
-inline constexpr std::uint32_t kTxRefillClocks = 0x3e08;
+inline constexpr std::uint32_t kTxCmd1NoShaping = bit(0) | bit(3);
+inline constexpr std::uint32_t kTxRefillClocks = 0x3e08;  // core cycles of the basic period
+inline constexpr Field kTxRefillClocksCycles{0, 16};
+inline constexpr std::uint32_t kTxRefillClocksMin = 16;
 inline constexpr std::uint32_t kTxMtu = 0x3e0c;  // bits
 inline constexpr std::uint32_t kTxMtuMax = 0x3ffff;
+inline constexpr std::uint32_t kTxpRefill = 0x3e10;
 inline constexpr std::uint32_t kTxpTokenSize = 0x3e14;
+inline constexpr std::uint32_t kTxpTokens = 0x3e18;
+inline constexpr Field kRefillTokens{0, 19};   // bits; of the port and of the queues
+inline constexpr Field kRefillPeriod{20, 10};  // basic periods
 
 constexpr std::uint32_t txq_refill(unsigned q) {
     return 0x3e20 + 4 * q;
@@ -399,11 +458,17 @@ constexpr std::uint32_t txq_token_size(unsigned q) {
 
 inline constexpr std::uint32_t kTxqTokenSizeMax = 0x7fffffff;
 
+/// Current tokens (0x2700 is the old arbiter's).
+constexpr std::uint32_t txq_tokens(unsigned q) {
+    return 0x3e60 + 4 * q;
+}
+
 constexpr std::uint32_t txq_wrr(unsigned q) {
     return 0x3e80 + 4 * q;
 }
 
 inline constexpr Field kTxqWrrWeight{0, 8};  // units of 256 bytes
+inline constexpr Field kTxqWrrCounter{8, 18};
 inline constexpr std::uint32_t kTxqCmd1 = 0x24e4;
 
 constexpr std::uint32_t txq_token_count(unsigned q) {

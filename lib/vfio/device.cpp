@@ -57,6 +57,12 @@ Model& place_of(Models& registered, const char* chip) {
     return registered.table.front();
 }
 
+/// Something is given that only a model in this process can have.
+bool speaks_of_model(const ModelArgs& args) {
+    return !args.wire.empty() || !args.engine.empty() || !args.variant.empty() ||
+           !args.clock.empty();
+}
+
 }  // namespace
 
 Status Device::reattach() {
@@ -106,17 +112,19 @@ Result<std::unique_ptr<Device>> open(const std::string& spec,
         if (name.empty()) {
             return fail(EINVAL, "device={}: want user:SOCKET", spec);
         }
-        if (!args.wire.empty() || !args.engine.empty()) {
+        if (speaks_of_model(args)) {
             return fail(EINVAL,
-                        "device={}: wire= and engine= belong to the model behind the socket: give "
-                        "them to crema-neta-model",
+                        "device={}: wire=, engine=, variant= and clock= belong to the model behind "
+                        "the socket: give them to crema-neta-model",
                         spec);
         }
         return user::connect(name, process_dma_space());
     }
     if (colon != std::string::npos && (transport == "platform" || transport == "pci")) {
-        if (!args.wire.empty() || !args.engine.empty()) {
-            return fail(EINVAL, "device={}: wire= and engine= are for device=model", spec);
+        if (speaks_of_model(args)) {
+            return fail(EINVAL,
+                        "device={}: wire=, engine=, variant= and clock= are for device=model",
+                        spec);
         }
         const kernel::Bus bus = transport == "pci" ? kernel::Bus::pci : kernel::Bus::platform;
         return kernel::open(bus, name, process_dma_space());

@@ -62,6 +62,8 @@ struct ModelArgs {
     std::string instance{};  // ethdev name, for messages
     std::string wire{};      // "null", "pair:x", ...; empty = null
     std::string engine{};    // "inline" (default): runs inside register accesses; "thread[:CPU]"
+    std::string variant{};   // which SoC, of those that the model knows; empty: its default
+    std::string clock{};     // Hz of the clock that times are counted in; empty: its default
 };
 
 using ModelFactory = Result<std::unique_ptr<Device>> (*)(DmaSpace& dma, const ModelArgs& args);

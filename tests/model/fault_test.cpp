@@ -168,7 +168,18 @@ TEST(ModelFault, WindowsDecide) {
     EXPECT_NE(port.read(kUnitCause) & kUnitCauseNoWindow, 0U);
     port.write(kBaseAddrEnable, 0x3e);
     EXPECT_EQ(kTxqStatusPending.get(port.read(txq_status(0))), 0U) << "goes on when it is open";
+    port.write(kUnitCause, 0);
     const std::uint32_t before = port.occupied(0);
+    for (const auto& [offset, value] : {std::pair{win_base(0), kWinBaseTarget.of(4)},
+                                        std::pair{win_remap(0), 1U}}) {  // no memory is there
+        port.write(offset, value);
+        port.send(make_frame(broadcast, 0x0806));
+        EXPECT_EQ(port.occupied(0), before);
+        EXPECT_NE(port.read(kUnitCause) & kUnitCauseAddrViolation, 0U);
+        port.write(offset, 0);
+        port.write(kRxqCmd, 0x0100);
+        port.write(kRxqCmd, 1);
+    }
     port.write(kAccessProtect, 1);  // read only: transmission works, reception does not
     port.write(kUnitCause, 0);
     port.send(make_frame(broadcast, 0x0806));

@@ -26,6 +26,8 @@ struct PortOptions {
     std::string wire = "loop";
     std::string engine = "inline";
     std::string instance = "net_neta0";
+    std::string variant{};
+    std::string clock{};
     std::uint32_t rx_descriptors = 64;
     std::uint32_t tx_descriptors = 64;
     std::uint32_t buffer_bytes = 2048;
@@ -43,7 +45,11 @@ class Port {
   public:
     explicit Port(PortOptions options = {}) : options_(std::move(options)) {
         auto made = NetaModel::create(options_.reach != nullptr ? *options_.reach : test_space(),
-                                      {options_.instance, options_.wire, options_.engine});
+                                      {.instance = options_.instance,
+                                       .wire = options_.wire,
+                                       .engine = options_.engine,
+                                       .variant = options_.variant,
+                                       .clock = options_.clock});
         if (!made) {
             ADD_FAILURE() << made.error().message;
             std::abort();

@@ -57,6 +57,33 @@ TEST(ModelRegisters, AccessClasses) {
     EXPECT_EQ(port.read(kUnitCause), 0U) << "write 0 clears";
 }
 
+TEST(ModelRegisters, AccessWithoutRegisterIsToldThreeTimes) {
+    const Port port;
+    port.write(kUnitMask, kUnitCauseInternalAddr);
+    EXPECT_EQ(port.read(kUnitCause), 0U);
+    EXPECT_EQ(port.read(0x1a34), 0U);
+    EXPECT_EQ(port.read(kPortIntAddrErr), 0x1a34U);
+    EXPECT_EQ(port.read(kUnitIntAddrErr), 0x034U) << "nine bits";
+    EXPECT_EQ(port.read(kUnitCause), kUnitCauseInternalAddr | kUnitCauseSummary);
+    EXPECT_EQ(port.read(kIntrMiscCause), kIntrMiscInternalAddr);
+    port.write(kUnitCause, 0);
+    EXPECT_EQ(port.read(kUnitCause), 0U);
+    port.write(kPortIntAddrErr, 0);
+    EXPECT_EQ(port.read(kPortIntAddrErr), 0x1a34U) << "read only";
+}
+
+TEST(ModelRegisters, TransmitErrorsShowInTheirSummary) {
+    const Port port;
+    port.start();
+    port.post(0, 0, make_frame(broadcast, 0x0806));
+    port.tx_ring(0)[0].buf_addr = 0;
+    port.write(txq_update(0), 1);
+    EXPECT_NE(port.read(kIntrNewCause) & kIntrTxErrorSummary, 0U);
+    EXPECT_NE(port.read(kIntrOldCause) & kIntrTxErrorSummary, 0U);
+    port.write(kIntrMiscCause, 0);
+    EXPECT_EQ(port.read(kIntrNewCause) & kIntrTxErrorSummary, 0U);
+}
+
 TEST(ModelRegisters, MacResetClearsAtOnce) {
     const Port port;
     port.write(kGmacCtrl2, port.read(kGmacCtrl2) | kGmacCtrl2PortReset | kGmacCtrl2RgmiiEn);
@@ -243,10 +270,20 @@ TEST(ModelRegisters, MibOctetsCarryIntoTheHighWord) {
     Mib mib;
     MibDelta delta;
     delta.add(mib_index(kMibGoodOctetsRx), 0x1'2345'6789);
-    mib.apply(delta, true);
+    EXPECT_FALSE(mib.apply(delta, true));
     EXPECT_EQ(mib.read_clear(kMibGoodOctetsRx), 0x23456789U);
     EXPECT_EQ(mib.read_clear(kMibGoodOctetsRx + 4), 1U);
     EXPECT_EQ(mib.read_clear(kMibGoodOctetsRx + 4), 0U);
+}
+
+TEST(ModelRegisters, MibCountersWrapAndSaySo) {
+    Mib mib;
+    MibDelta delta;
+    delta.add(mib_index(kMibGoodFramesRx), 0xffffffff);
+    EXPECT_FALSE(mib.apply(delta, true));
+    delta.add(mib_index(kMibGoodFramesRx), 3);
+    EXPECT_TRUE(mib.apply(delta, true));
+    EXPECT_EQ(mib.read_clear(kMibGoodFramesRx), 2U);
 }
 
 TEST(ModelRegisters, QueueCausesAreLevels) {

@@ -4,17 +4,21 @@
 // counters and the latched causes. Registers are read and written by any thread of the driver;
 // engines run under the lock of model.h. A queue's two counters live in one word, so that both
 // sides change them without a lock and a reader never sees half an update.
-// Source: hardware page 2, 4.1, 4.4.
+// Interrupt causes and masks exist once per CPU where the variant has banks (1.5): an event is
+// latched in each, and each CPU reads, clears and masks its own.
+// Source: hardware page 1.5, 2, 4.1, 4.4.
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <string>
 
 #include "drivers/model/neta/diagnostics.h"
 #include "drivers/model/neta/mib.h"
 #include "drivers/model/neta/phy.h"
+#include "drivers/model/neta/variant.h"
 #include "lib/neta/registers.h"
 
 namespace crema::neta::model {
@@ -61,8 +65,38 @@ struct alignas(64) QueueState {
     std::atomic<std::int64_t> since_ns{0};  // RX coalescing time: start; see interrupts.h
 };
 
+/// The registers from INTR_NEW_CAUSE to INTR_MISC_MASK as one CPU has them.
+class InterruptBank {
+  public:
+    [[nodiscard]] static constexpr bool holds(std::uint32_t offset) {
+        return offset >= kIntrNewCause && offset <= kIntrMiscMask;
+    }
+
+    [[nodiscard]] std::atomic<std::uint32_t>& at(std::uint32_t offset) {
+        return words_[(offset - kIntrNewCause) / 4];
+    }
+
+    [[nodiscard]] std::uint32_t reg(std::uint32_t offset) const {
+        return words_[(offset - kIntrNewCause) / 4].load(std::memory_order_relaxed);
+    }
+
+  private:
+    static constexpr std::size_t kWords = (kIntrMiscMask - kIntrNewCause) / 4 + 1;
+    std::array<std::atomic<std::uint32_t>, kWords> words_{};
+};
+
+[[nodiscard]] inline std::int64_t now_ns() {
+    return std::chrono::steady_clock::now().time_since_epoch().count();
+}
+
 struct Chip {
-    explicit Chip(std::string instance) : name(std::move(instance)), diagnostics(name) {}
+    Chip(std::string instance, const Variant& which, std::uint64_t hz)
+        : name(std::move(instance)), variant(which), core_hz(hz), diagnostics(name) {}
+
+    /// Time that this many cycles of the core clock take.
+    [[nodiscard]] std::int64_t ns_of(std::uint64_t cycles) const {
+        return static_cast<std::int64_t>(cycles * 1'000'000'000 / core_hz);
+    }
 
     [[nodiscard]] std::uint32_t reg(std::uint32_t offset) const {
         return regs[offset / 4].load(std::memory_order_relaxed);
@@ -74,20 +108,41 @@ struct Chip {
 
     /// Sets bits of a latched cause; cheap when they are set already.
     void latch(std::uint32_t offset, std::uint32_t bits) {
-        auto& word = regs[offset / 4];
-        if ((word.load(std::memory_order_relaxed) & bits) != bits) {
-            word.fetch_or(bits, std::memory_order_relaxed);
+        if (!InterruptBank::holds(offset)) {
+            set_bits(regs[offset / 4], bits);
+            return;
+        }
+        for (unsigned cpu = 0; cpu < variant.cpus; ++cpu) {
+            set_bits(banks[cpu].at(offset), bits);
         }
     }
 
     std::array<QueueState, kQueues> rx;
     std::array<QueueState, kQueues> tx;
     std::string name;
+    const Variant& variant;
+    std::uint64_t core_hz;
+    std::array<InterruptBank, kCpuMaps> banks;
     std::array<std::atomic<std::uint32_t>, kRegionBytes / 4> regs{};
     Mib mib;
     Diagnostics diagnostics;
     Phy phy;                           // behind the SMI register
     std::atomic<bool> link_up{false};  // as in GMAC_STATUS; kept by gmac.h
+
+    /// Adds a burst's counts; a counter that wraps is an event.
+    void count(MibDelta& delta) {
+        if (mib.apply(delta, (reg(kGmacCtrl0) & kGmacCtrl0MibEn) != 0)) {
+            latch(kUnitCause, kUnitCauseCounterWrap);
+            latch(kGmacCause, kGmacCauseMibWrap);
+        }
+    }
+
+  private:
+    static void set_bits(std::atomic<std::uint32_t>& word, std::uint32_t bits) {
+        if ((word.load(std::memory_order_relaxed) & bits) != bits) {
+            word.fetch_or(bits, std::memory_order_relaxed);
+        }
+    }
 };
 
 }  // namespace crema::neta::model

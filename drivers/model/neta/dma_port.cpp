@@ -18,9 +18,15 @@ void DmaPort::refresh() {
         last_ = {};
     }
     windows_open_ = (chip_.reg(kBaseAddrEnable) & 1U) == 0 &&
-                    (chip_.reg(win_base(0)) >> 16U) == 0 &&
+                    (chip_.reg(win_base(0)) >> 16U) == 0 && leads_to_memory(0) &&
                     chip_.reg(win_size(0)) >> 16U == kWinSizeFull >> 16U &&
                     (chip_.reg(kAccessProtect) & kAccessFull) == kAccessFull;
+}
+
+// Other targets are not modelled, and what a remap adds lies above the 4 GiB that DmaReach has.
+bool DmaPort::leads_to_memory(unsigned w) const {
+    return kWinBaseTarget.get(chip_.reg(win_base(w))) == kTargetMemory &&
+           (w >= kWindowRemaps || chip_.reg(win_remap(w)) == 0);
 }
 
 bool DmaPort::window_allows(std::uint32_t iova, std::uint32_t bytes, bool write) const {
@@ -31,7 +37,8 @@ bool DmaPort::window_allows(std::uint32_t iova, std::uint32_t bytes, bool write)
         const bool enabled = (chip_.reg(kBaseAddrEnable) & bit(w)) == 0;
         if (enabled && iova >= base && end <= base + size) {
             const std::uint32_t access = (chip_.reg(kAccessProtect) >> (2 * w)) & kAccessFull;
-            if (access == kAccessFull || (!write && access == kAccessRead)) {
+            const bool right = access == kAccessFull || (!write && access == kAccessRead);
+            if (right && leads_to_memory(w)) {
                 return true;
             }
             chip_.latch(kUnitCause, kUnitCauseAddrViolation);

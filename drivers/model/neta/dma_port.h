@@ -34,6 +34,7 @@ class DmaPort {
 
   private:
     std::uint8_t* search(std::uint32_t iova, std::uint32_t bytes, vfio::DmaRights wanted);
+    [[nodiscard]] bool leads_to_memory(unsigned w) const;
     [[nodiscard]] bool window_allows(std::uint32_t iova, std::uint32_t bytes, bool write) const;
 
     Chip& chip_;

@@ -14,6 +14,10 @@ bool is_broadcast(const std::uint8_t* da) {
     return (da[0] & da[1] & da[2] & da[3] & da[4] & da[5]) == 0xff;
 }
 
+bool is_pair(std::uint32_t index) {
+    return index == mib_index(kMibGoodOctetsRx) || index == mib_index(kMibGoodOctetsTx);
+}
+
 std::uint32_t index_of(std::uint32_t offset) {
     if (offset >= kMib && offset < kMib + kMibBytes) {
         return mib_index(offset);
@@ -66,17 +70,21 @@ void MibDelta::add_tx(const std::uint8_t* da, std::uint32_t wire_bytes) {
     }
 }
 
-void Mib::apply(MibDelta& delta, bool mib_enabled) {
+bool Mib::apply(MibDelta& delta, bool mib_enabled) {
+    bool wrapped = false;
     std::uint64_t touched = delta.touched_;
     while (touched != 0) {
         const auto index = static_cast<std::uint32_t>(std::countr_zero(touched));
         touched &= touched - 1;
         if (mib_enabled || index >= mib_words) {
-            counts_[index].fetch_add(delta.counts_[index], std::memory_order_relaxed);
+            const std::uint64_t n = delta.counts_[index];
+            const auto old = counts_[index].fetch_add(n, std::memory_order_relaxed);
+            wrapped = wrapped || (!is_pair(index) && (old + n) >> 32U != old >> 32U);
         }
         delta.counts_[index] = 0;
     }
     delta.touched_ = 0;
+    return wrapped;
 }
 
 bool Mib::holds(std::uint32_t offset) {

@@ -52,8 +52,9 @@ class MibDelta {
 
 class Mib {
   public:
-    /// Adds and empties `delta`; MIB words count only while the port's MIB_EN is set.
-    void apply(MibDelta& delta, bool mib_enabled);
+    /// Adds and empties `delta`; MIB words count only while the port's MIB_EN is set. True: one of
+    /// 32 bits has wrapped.
+    [[nodiscard]] bool apply(MibDelta& delta, bool mib_enabled);
 
     /// Register read; offset must be one of the counters.
     [[nodiscard]] std::uint32_t read_clear(std::uint32_t offset);

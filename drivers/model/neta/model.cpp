@@ -23,6 +23,8 @@ constexpr unsigned kIdleRoundsMax = 4096;  // then the thread naps
 constexpr long kNapNs = 20'000;
 constexpr std::int64_t kAskWireNs = 100'000;
 
+thread_local unsigned acting_cpu = 0;
+
 // A locally administered address that follows from the instance's name, as firmware would have
 // left one in the registers.
 MacAddress power_on_address(const std::string& instance) {
@@ -75,8 +77,15 @@ Result<NetaModel::EngineChoice> NetaModel::parse_engine(const std::string& text)
     return fail(EINVAL, "engine={}: want inline, thread or thread:CPU", text);
 }
 
-NetaModel::NetaModel(const vfio::DmaReach& reach, const vfio::ModelArgs& args, EngineChoice engine)
-    : chip_(args.instance), engine_(engine), rx_(chip_, reach), tx_(chip_, reach) {
+NetaModel::NetaModel(const vfio::DmaReach& reach,
+                     const vfio::ModelArgs& args,
+                     EngineChoice engine,
+                     const Variant& variant,
+                     std::uint64_t core_hz)
+    : chip_(args.instance, variant, core_hz),
+      engine_(engine),
+      rx_(chip_, reach),
+      tx_(chip_, reach) {
     registers_.device = this;
     registers_.read_fn = read_fn;
     registers_.write_fn = write_fn;
@@ -98,6 +107,14 @@ Result<std::unique_ptr<NetaModel>> NetaModel::create(const vfio::DmaReach& reach
     if (!engine) {
         return forward_error(engine);
     }
+    const auto variant = find_variant(args.variant);
+    if (!variant) {
+        return forward_error(variant);
+    }
+    const auto core_hz = parse_core_clock(args.clock);
+    if (!core_hz) {
+        return forward_error(core_hz);
+    }
     const MacAddress mac = power_on_address(args.instance);
     auto wire = open_wire(args.wire, mac);
     if (!wire) {
@@ -107,7 +124,7 @@ Result<std::unique_ptr<NetaModel>> NetaModel::create(const vfio::DmaReach& reach
     if (!loopback) {
         return forward_error(loopback);
     }
-    std::unique_ptr<NetaModel> model(new NetaModel(reach, args, *engine));
+    std::unique_ptr<NetaModel> model(new NetaModel(reach, args, *engine, **variant, *core_hz));
     model->wire_ = std::move(*wire);
     model->loopback_ = std::move(*loopback);
     model->power_on_mac_ = mac;
@@ -133,7 +150,17 @@ std::string NetaModel::describe() const {
     if (engine_.cpu >= 0) {
         engine += fmt::format(":{}", engine_.cpu);
     }
-    return fmt::format("model, wire {}, engine {}", wire_->describe(), engine);
+    const std::string soc =
+        &chip_.variant == *find_variant("") ? "" : fmt::format(" of {}", chip_.variant.soc);
+    return fmt::format("model{}, wire {}, engine {}", soc, wire_->describe(), engine);
+}
+
+void NetaModel::act_as_cpu(unsigned cpu) {
+    acting_cpu = cpu;
+}
+
+unsigned NetaModel::caller_cpu() const {
+    return acting_cpu < chip_.variant.cpus ? acting_cpu : 0;
 }
 
 Status NetaModel::start_thread() {
@@ -200,7 +227,7 @@ bool NetaModel::interrupt_level() {
 
 // Somebody sleeps until there is an interrupt, and there is none yet.
 bool NetaModel::awaits_frames() const {
-    return chip_.reg(kIntrNewMask) != 0 && !model::interrupt_level(chip_);
+    return interrupts_wanted(chip_) && !model::interrupt_level(chip_);
 }
 
 bool NetaModel::advance() {

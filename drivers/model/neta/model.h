@@ -28,7 +28,7 @@ namespace crema::neta::model {
 
 class NetaModel final : public vfio::Device, public vfio::Servable {
   public:
-    /// Errors: EINVAL for the engine argument, and what the wire says.
+    /// Errors: EINVAL for engine, variant and clock, and what the wire says.
     [[nodiscard]] static Result<std::unique_ptr<NetaModel>> create(const vfio::DmaReach& reach,
                                                                    const vfio::ModelArgs& args);
 
@@ -55,6 +55,10 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
 
     [[nodiscard]] std::uint64_t driver_faults() const override { return chip_.diagnostics.total(); }
 
+    /// Variants with banked interrupt registers: which CPU's copy the calling thread reads and
+    /// writes from now on. Threads that never say are CPU 0, and so are other processes.
+    static void act_as_cpu(unsigned cpu);
+
     /// For tests: what the driver did wrong, the counters without clearing, the wire's losses.
     [[nodiscard]] const Diagnostics& diagnostics() const { return chip_.diagnostics; }
 
@@ -68,9 +72,14 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
         int cpu = -1;
     };
 
-    NetaModel(const vfio::DmaReach& reach, const vfio::ModelArgs& args, EngineChoice engine);
+    NetaModel(const vfio::DmaReach& reach,
+              const vfio::ModelArgs& args,
+              EngineChoice engine,
+              const Variant& variant,
+              std::uint64_t core_hz);
 
     static Result<EngineChoice> parse_engine(const std::string& text);
+    [[nodiscard]] unsigned caller_cpu() const;
     [[nodiscard]] Status start_thread();
     static void* thread_main(void* self);
     void run_thread();
@@ -79,6 +88,7 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
     static void write_fn(void* self, std::uint32_t offset, std::uint32_t value);
     std::uint32_t read(std::uint32_t offset);
     std::uint32_t read_special(std::uint32_t offset);
+    std::uint32_t read_interrupt(std::uint32_t offset);
     void write(std::uint32_t offset, std::uint32_t value);
     void write_control(std::uint32_t offset, std::uint32_t value);
     void write_special(std::uint32_t offset, std::uint32_t value);

@@ -5,7 +5,6 @@
 // so that no engine sees half a change.
 // Source: hardware page 2.2, 2.3, 4, appendix B point 1.
 #include <algorithm>
-#include <chrono>
 #include <limits>
 
 #include "drivers/model/neta/gmac.h"
@@ -25,6 +24,20 @@ constexpr std::uint32_t kUpdateReserved =
 
 unsigned queue_of(std::uint32_t offset) {
     return (offset / 4) % kQueues;
+}
+
+/// UNIT_CAUSE and GMAC_CAUSE: bit 0 says that the mask behind it lets one of the others through.
+std::uint32_t with_summary(const Chip& chip, std::uint32_t offset) {
+    const std::uint32_t cause = chip.reg(offset);
+    return cause | ((cause & chip.reg(offset + 4)) != 0 ? bit(0) : 0);
+}
+
+void note_no_register(Chip& chip, std::uint32_t offset) {
+    chip.diagnostics.report(Diagnostic::unknown_register, offset);
+    chip.set_reg(kUnitIntAddrErr, kUnitIntAddrErrOffset.of(offset));
+    chip.set_reg(kPortIntAddrErr, kPortIntAddrErrOffset.of(offset));
+    chip.latch(kUnitCause, kUnitCauseInternalAddr);
+    chip.latch(kIntrMiscCause, kIntrMiscInternalAddr);
 }
 
 }  // namespace
@@ -54,13 +67,15 @@ std::uint32_t NetaModel::read(std::uint32_t offset) {
             return chip_.mib.read_clear(offset);
         case RegisterKind::special:
             return read_special(offset);
+        case RegisterKind::interrupt:
+            return read_interrupt(offset);
         case RegisterKind::storage:
         case RegisterKind::read_only:
-        case RegisterKind::clear_by_zero:
             return chip_.reg(offset);
+        case RegisterKind::clear_by_zero:
+            return with_summary(chip_, offset);
         case RegisterKind::none:
-            chip_.diagnostics.report(Diagnostic::unknown_register, offset);
-            chip_.latch(kUnitCause, kUnitCauseInternalAddr);
+            note_no_register(chip_, offset);
             return 0;
         case RegisterKind::zero:
         case RegisterKind::rxq_update:
@@ -77,32 +92,29 @@ std::uint32_t NetaModel::read_special(std::uint32_t offset) {
         case kRxqCmd:
         case kTxqCmd:
             return kQueueCmdEnable.get(chip_.reg(offset));
-        case kGmacStatus:
-        case kIntrNewCause:
-        case kIntrOldCause:
-        case kIntrMiscCause:
-            break;
+        case kGmacStatus: {
+            // The wire may have changed since; its carrier is the engine's to ask for.
+            lock_.lock();
+            follow_link();
+            const std::uint32_t status = gmac_status(chip_, wire_->link());
+            release();
+            return status;
+        }
         default:
             return chip_.reg(offset);
     }
-    // The wire may have changed since; its carrier is the engine's to ask for.
-    lock_.lock();
-    follow_link();
-    if (!engine_.threaded && offset != kGmacStatus) {
-        rx_.run(active_wire(), kInlineBurst);
+}
+
+std::uint32_t NetaModel::read_interrupt(std::uint32_t offset) {
+    if (offset == kIntrNewCause || offset == kIntrOldCause || offset == kIntrMiscCause) {
+        lock_.lock();
+        follow_link();
+        if (!engine_.threaded) {
+            rx_.run(active_wire(), kInlineBurst);
+        }
+        release();
     }
-    const std::uint32_t status = gmac_status(chip_, wire_->link());
-    release();
-    switch (offset) {
-        case kIntrNewCause:
-            return new_cause(chip_);
-        case kIntrOldCause:
-            return old_cause(chip_);
-        case kIntrMiscCause:
-            return chip_.reg(kIntrMiscCause);
-        default:
-            return status;
-    }
+    return read_interrupt_register(chip_, caller_cpu(), offset);
 }
 
 void NetaModel::write(std::uint32_t offset, std::uint32_t value) {
@@ -116,11 +128,11 @@ void NetaModel::write(std::uint32_t offset, std::uint32_t value) {
         case RegisterKind::storage:
         case RegisterKind::special:
         case RegisterKind::clear_by_zero:
+        case RegisterKind::interrupt:
             write_control(offset, value);
             return;
         case RegisterKind::none:
-            chip_.diagnostics.report(Diagnostic::unknown_register, offset);
-            chip_.latch(kUnitCause, kUnitCauseInternalAddr);
+            note_no_register(chip_, offset);
             return;
         case RegisterKind::zero:
         case RegisterKind::read_only:
@@ -162,8 +174,7 @@ void NetaModel::update_rx(unsigned queue, std::uint32_t value) {
         chip_.diagnostics.report(Diagnostic::rx_overcommitted, queue);
     }
     if (processed != 0 && now.low != 0 && chip_.reg(rxq_time_coal(queue)) != 0) {
-        state.since_ns.store(std::chrono::steady_clock::now().time_since_epoch().count(),
-                             std::memory_order_relaxed);
+        state.since_ns.store(now_ns(), std::memory_order_relaxed);
     }
 }
 
@@ -241,6 +252,9 @@ void NetaModel::write_control(std::uint32_t offset, std::uint32_t value) {
         case RegisterKind::clear_by_zero:
             chip_.regs[offset / 4].fetch_and(value, std::memory_order_relaxed);
             break;
+        case RegisterKind::interrupt:
+            write_interrupt_register(chip_, caller_cpu(), offset, value);
+            break;
         case RegisterKind::special:
             write_special(offset, value);
             break;
@@ -278,17 +292,12 @@ void NetaModel::write_special(std::uint32_t offset, std::uint32_t value) {
         case kUnitControl:
             chip_.set_reg(offset, value | kUnitControlRamInitDone);
             return;
-        case kIntrOldCause:
-        case kIntrMiscCause:
-            chip_.regs[offset / 4].fetch_and(value, std::memory_order_relaxed);
-            return;
         case kGmacCtrl0:
         case kGmacCtrl1:
         case kGmacCtrl2:
         case kGmacAutoneg:
             write_gmac(offset, value);
             return;
-        case kIntrNewCause:  // levels
         case kPortStatus:
         case kGmacStatus:
             return;

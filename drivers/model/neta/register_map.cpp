@@ -71,12 +71,8 @@ constexpr void fill_port(Table& table) {
     fill(table, kAccMode, 0x2504, K::storage);
     fill(table, cpu_map(0), cpu_map(3), K::storage);
     fill(table, rxq_time_coal(0), rxq_time_coal(7), K::storage);
-    fill(table, kIntrNewCause, kIntrNewCause, K::special);
-    fill(table, kIntrNewMask, kIntrNewMask, K::storage);
-    fill(table, kIntrOldCause, kIntrOldCause, K::special);
-    fill(table, kIntrOldMask, kIntrOldMask, K::storage);
-    fill(table, kIntrMiscCause, kIntrMiscCause, K::special);
-    fill(table, kIntrMiscMask, kIntrEnable, K::storage);
+    fill(table, kIntrNewCause, kIntrMiscMask, K::interrupt);
+    fill(table, kIntrEnable, kIntrEnable, K::storage);
     fill(table, kVersion, kVersion, K::read_only);
     fill(table, 0x25e4, 0x25e4, K::storage);
     for (std::uint32_t n = 0; n < kQueues; ++n) {
@@ -99,6 +95,7 @@ constexpr void fill_mac(Table& table) {
     fill(table, kGmacMask, 0x2c34, K::storage);
     fill(table, 0x2c38, 0x2c40, K::read_only);
     fill(table, 0x2c44, 0x2c94, K::storage);
+    fill(table, 0x2c50, 0x2c54, K::read_only);  // QSGMII status, errors
     fill(table, 0x2cc0, 0x2cc8, K::storage);
     fill(table, 0x2ccc, 0x2ccc, K::read_only);
     fill(table, kLpiCounter, kLpiCounter, K::counter);
@@ -141,6 +138,11 @@ RegisterKind register_kind(std::uint32_t offset) {
 void power_on(Chip& chip, const MacAddress& mac) {
     for (auto& word : chip.regs) {
         word.store(0, std::memory_order_relaxed);
+    }
+    for (InterruptBank& bank : chip.banks) {
+        for (std::uint32_t offset = kIntrNewCause; offset <= kIntrMiscMask; offset += 4) {
+            bank.at(offset).store(0, std::memory_order_relaxed);
+        }
     }
     for (auto* queues : {&chip.rx, &chip.tx}) {
         for (QueueState& state : *queues) {

@@ -13,11 +13,12 @@
 namespace crema::neta::model {
 
 enum class RegisterKind : std::uint8_t {
-    none,       // no register: reads 0, writes ignored, reported
-    zero,       // known, reads 0, writes ignored
-    storage,    // reads back what was written
-    read_only,  // stored by the model
-    clear_by_zero,
+    none,           // no register: reads 0, writes ignored, reported
+    zero,           // known, reads 0, writes ignored
+    storage,        // reads back what was written
+    read_only,      // stored by the model
+    clear_by_zero,  // bit 0 is the summary, the mask is the next register
+    interrupt,      // causes and masks that each CPU may have for itself
     counter,
     rxq_status,
     rxq_update,

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cstring>
 
 #include "lib/neta/crc8.h"
@@ -26,10 +25,6 @@ constexpr std::uint32_t kMinFramePlain = 0x28;
 std::uint32_t min_frame_of(std::uint32_t reg) {
     const std::uint32_t value = reg & 0x7cU;
     return value >= kMinFramePlain ? value : 40 + value;
-}
-
-std::int64_t now_ns() {
-    return std::chrono::steady_clock::now().time_since_epoch().count();
 }
 
 void write_back(RxDescriptor& descriptor, std::uint32_t status, std::uint32_t data_size) {
@@ -308,7 +303,7 @@ void RxEngine::publish() {
     if (gated != 0) {
         chip_.latch(kIntrOldCause, gated);
     }
-    chip_.mib.apply(delta_, (chip_.reg(kGmacCtrl0) & kGmacCtrl0MibEn) != 0);
+    chip_.count(delta_);
 }
 
 }  // namespace crema::neta::model

@@ -16,8 +16,7 @@ using vfio::DmaRights;
 
 constexpr std::uint32_t kEtherHeader = 14;
 constexpr std::uint32_t kScratchBytes = 1U << 16U;
-constexpr std::uint32_t kChecksumLimit = 9800;  // 1.2, Armada 3700
-constexpr std::uint32_t kWrrUnit = 256;         // bytes per unit of weight
+constexpr std::uint32_t kWrrUnit = 256;  // bytes per unit of weight
 
 }  // namespace
 
@@ -142,7 +141,7 @@ const std::uint8_t* TxEngine::assemble(Ring& ring,
     std::memset(frame + at, 0, padded - at);
     if (sums) {
         const TxDescriptor& first = ring.at(0);
-        if (gathered.bytes > kChecksumLimit) {
+        if (gathered.bytes > chip_.variant.tx_checksum_limit) {
             chip_.diagnostics.report(Diagnostic::tx_checksum_limit, gathered.bytes);
         } else if (!insert_checksums(first.command, first.csum_l4, frame, gathered.bytes)) {
             chip_.diagnostics.report(Diagnostic::tx_frame_unusable, first.command);
@@ -226,7 +225,7 @@ void TxEngine::flush(Wire& wire) {
     if (gated != 0) {
         chip_.latch(kIntrOldCause, gated);
     }
-    chip_.mib.apply(delta_, (chip_.reg(kGmacCtrl0) & kGmacCtrl0MibEn) != 0);
+    chip_.count(delta_);
 }
 
 std::uint32_t TxEngine::run(Wire& wire, std::uint32_t budget) {

@@ -239,9 +239,12 @@ Status open_device(Port& port) {
                     "{} pages",
                     name_of(port), *port.args.pool, kRingMin, kRingMin + kPoolSlack);
     }
-    auto device =
-        vfio::open(port.args.device, "neta",
-                   {.instance = name_of(port), .wire = port.args.wire, .engine = port.args.engine});
+    auto device = vfio::open(port.args.device, "neta",
+                             {.instance = name_of(port),
+                              .wire = port.args.wire,
+                              .engine = port.args.engine,
+                              .variant = port.args.variant,
+                              .clock = port.args.clock});
     if (!device) {
         return fail(device.error().code, "{}: {}", name_of(port), device.error().message);
     }

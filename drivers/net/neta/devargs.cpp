@@ -21,7 +21,8 @@ struct Context {
     std::uint32_t seen = 0;  // one bit per key
 };
 
-constexpr std::array kKeys = {"device", "wire", "engine", "xdp", "pool", "mac", "tx-csum-limit"};
+constexpr std::array kKeys = {"device", "wire",          "engine",  "xdp",  "pool",
+                              "mac",    "tx-csum-limit", "variant", "clock"};
 
 std::optional<std::uint32_t> number_of(std::string_view text) {
     std::uint32_t number = 0;
@@ -85,8 +86,14 @@ Status set_value(Context& context, std::size_t key, const char* value) {
             return set_pool(context, value);
         case 5:
             return set_mac(context, value);
-        default:
+        case 6:
             return set_tx_csum_limit(context, value);
+        case 7:
+            context.args.variant = value;
+            return {};
+        default:
+            context.args.clock = value;
+            return {};
     }
 }
 

@@ -21,6 +21,8 @@ struct Devargs {
     std::string device = "model";         // as vfio::open() takes it
     std::string wire{};                   // of the model; empty: null
     std::string engine{};                 // of the model: "inline" or "thread[:CPU]"
+    std::string variant{};                // of the model: "3700", "38x", "xp", "370"
+    std::string clock{};                  // of the model: Hz
     std::string xdp{};                    // OBJECT[:PROGRAM] to attach when the port exists
     std::optional<std::uint32_t> pool{};  // pages per RX queue
     std::optional<rte_ether_addr> mac{};
@@ -30,7 +32,8 @@ struct Devargs {
 /// The keys, for RTE_PMD_REGISTER_PARAM_STRING and messages.
 #define CREMA_NETA_DEVARGS                                                                 \
     "device=model|user:SOCKET|platform:NAME|pci:BDF wire=WIRE engine=inline|thread[:CPU] " \
-    "pool=PAGES mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES"
+    "variant=3700|38x|xp|370 clock=HZ pool=PAGES mac=XX:XX:XX:XX:XX:XX "                   \
+    "xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES"
 
 /// text: what follows the vdev's name; may be null. Errors: EINVAL.
 [[nodiscard]] Result<Devargs> parse_devargs(const char* port_name, const char* text);
