@@ -35,6 +35,8 @@ def tests_that_exist():
     for path in TESTS.glob("*.cpp"):
         found.update(".".join(pair) for pair in
                      re.findall(r"^TEST_[FP]\((\w+), (\w+)\)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    for path in (TESTS.parent / "system").glob("*_test.py"):  # a case of a program's test is a function of it
+        found.update(f"{path.stem}.{name}" for name in re.findall(r"^def (\w+)\(build", path.read_text(encoding="utf-8"), re.MULTILINE))
     return found
 
 

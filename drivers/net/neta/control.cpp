@@ -12,6 +12,7 @@
 #include "drivers/net/neta/eal_memory.h"
 #include "drivers/net/neta/offloads.h"
 #include "drivers/net/neta/port.h"
+#include "drivers/net/neta/secondary.h"
 #include "lib/base/log.h"
 
 namespace crema::neta_pmd {
@@ -317,6 +318,7 @@ Status port_open(Port& port) {
 }
 
 void port_close(Port& port) {
+    answers_withdraw(port);
     if (port.hooks != nullptr) {
         xdp::unregister_port(port.id);
         port.hooks = nullptr;

@@ -12,6 +12,7 @@
 #include <rte_string_fns.h>
 
 #include "drivers/net/neta/port.h"
+#include "drivers/net/neta/secondary.h"
 #include "lib/page_pool/page_pool.h"
 
 namespace crema::neta_pmd {
@@ -230,6 +231,7 @@ rte_eth_stats totals(Port& port) {
 }
 
 int stats_get(rte_eth_dev* ethdev, rte_eth_stats* stats) {
+    const auto hold = answers_hold();  // of what a reset writes, here and below
     Port& port = port_of(ethdev);
     const rte_eth_stats now = totals(port);
     const rte_eth_stats& base = port.stats_base;
@@ -252,12 +254,14 @@ int stats_get(rte_eth_dev* ethdev, rte_eth_stats* stats) {
 }
 
 int stats_reset(rte_eth_dev* ethdev) {
+    const auto hold = answers_hold();
     Port& port = port_of(ethdev);
     port.stats_base = totals(port);
     return 0;
 }
 
 int xstats_get(rte_eth_dev* ethdev, rte_eth_xstat* stats, unsigned room) {
+    const auto hold = answers_hold();
     Port& port = port_of(ethdev);
     const std::vector<Value> list = collect(port);
     if (stats == nullptr || room < list.size()) {
@@ -283,6 +287,7 @@ int xstats_names(rte_eth_dev* ethdev, rte_eth_xstat_name* names, unsigned room) 
 }
 
 int xstats_reset(rte_eth_dev* ethdev) {
+    const auto hold = answers_hold();
     Port& port = port_of(ethdev);
     port.xstats_base.clear();
     for (const Value& value : collect(port)) {

@@ -2,7 +2,7 @@
 //
 // One NETA port as the driver sees it: the device, its queues, and what the application asked for.
 // Lives in rte_eth_dev_data::dev_private of the one process that drives the port; secondary
-// processes are refused at probe, so ordinary C++ objects may be in here.
+// processes never look at it (secondary.h), so ordinary C++ objects may be in here.
 //
 // Threads: everything but the queues belongs to control threads. A RX queue has one polling
 // thread; TX queues 0-3 have one thread each (the ethdev rule); TX queues 4-7 carry frames of XDP

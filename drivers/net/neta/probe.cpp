@@ -10,6 +10,7 @@
 
 #include "drivers/net/neta/devargs.h"
 #include "drivers/net/neta/port.h"
+#include "drivers/net/neta/secondary.h"
 #include "lib/base/log.h"
 
 namespace crema::neta_pmd {
@@ -24,9 +25,6 @@ void discard(rte_eth_dev* ethdev) {
 
 Status make_port(rte_vdev_device* vdev) {
     const char* name = rte_vdev_device_name(vdev);
-    if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-        return fail(ENOTSUP, "{}: net_neta ports are driven by the primary process only", name);
-    }
     auto args = parse_devargs(name, rte_vdev_device_args(vdev));
     if (!args) {
         return forward_error(args);
@@ -54,12 +52,14 @@ Status make_port(rte_vdev_device* vdev) {
             return tl::unexpected<Error>(std::move(error));
         }
     }
+    answers_offer(port);
     rte_eth_dev_probing_finish(ethdev);
     return {};
 }
 
 int probe(rte_vdev_device* vdev) {
-    if (auto made = make_port(vdev); !made) {
+    const bool primary = rte_eal_process_type() == RTE_PROC_PRIMARY;
+    if (auto made = primary ? make_port(vdev) : secondary_attach(vdev); !made) {
         log::error("{}", made.error().message);
         return -made.error().code;
     }
@@ -70,6 +70,9 @@ int remove(rte_vdev_device* vdev) {
     rte_eth_dev* ethdev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
     if (ethdev == nullptr) {
         return 0;
+    }
+    if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
+        return rte_eth_dev_release_port(ethdev);
     }
     if (ethdev->data->dev_started != 0) {
         rte_eth_dev_stop(ethdev->data->port_id);

@@ -13,6 +13,7 @@
 #include <rte_malloc.h>
 
 #include "drivers/net/neta/port.h"
+#include "drivers/net/neta/secondary.h"
 #include "lib/base/log.h"
 #include "lib/page_pool/page_pool.h"
 
@@ -207,6 +208,7 @@ int rx_queue_setup(rte_eth_dev* ethdev,
                    unsigned node,
                    const rte_eth_rxconf* config,
                    rte_mempool* /*pool*/) {
+    const auto hold = answers_hold();
     Port& port = port_of(ethdev);
     ethdev->data->rx_queues[index] = nullptr;
     if (auto made = make_rx(port, index, descriptors, node); !made) {
@@ -235,6 +237,7 @@ int tx_queue_setup(rte_eth_dev* ethdev,
 }
 
 void rx_queue_release(rte_eth_dev* ethdev, std::uint16_t index) {
+    const auto hold = answers_hold();
     free_rx(port_of(ethdev), index);
     ethdev->data->rx_queues[index] = nullptr;
 }
