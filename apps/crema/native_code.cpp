@@ -95,7 +95,9 @@ std::optional<Lowered> with_markers(const LoweredFunction& lowered) {
 
 /// The slot that this instruction is the marker of, or -1.
 std::int64_t marked_slot(const NativeInsn& insn) {
-    constexpr std::size_t kBytes = 10;  // REX.W, opcode, 64-bit constant
+    // REX.W, opcode, 64-bit constant of x86-64. arm64 makes a constant in up to four instructions,
+    // which are not looked for: there is no map there.
+    constexpr std::size_t kBytes = 10;
     if (insn.bytes.size() != kBytes || insn.bytes[0] != 0x48 || insn.bytes[1] != 0xb8) {
         return -1;
     }
@@ -146,9 +148,18 @@ std::vector<bool> slots_with_address(const LoweredFunction& lowered) {
 
 Result<std::vector<NativeInsn>> disassemble_native(std::span<const std::uint8_t> code) {
 #if defined(__x86_64__)
+    constexpr cs_arch kArchitecture = CS_ARCH_X86;
+    constexpr cs_mode kMode = CS_MODE_64;
+#elif defined(__aarch64__)
+    constexpr cs_arch kArchitecture = CS_ARCH_ARM64;
+    constexpr cs_mode kMode = CS_MODE_LITTLE_ENDIAN;
+#else
+    constexpr cs_arch kArchitecture = CS_ARCH_MAX;  // none
+    constexpr cs_mode kMode = CS_MODE_LITTLE_ENDIAN;
+#endif
     csh handle = 0;
-    if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK) {
-        return fail(ENOTSUP, "this libcapstone has no disassembler for x86-64");
+    if (cs_open(kArchitecture, kMode, &handle) != CS_ERR_OK) {
+        return fail(ENOTSUP, "libcapstone has no disassembler for this processor");
     }
     std::vector<NativeInsn> insns;
     cs_insn* const one = cs_malloc(handle);
@@ -167,10 +178,6 @@ Result<std::vector<NativeInsn>> disassemble_native(std::span<const std::uint8_t>
         return fail(EINVAL, "byte {} of {} begins no instruction", code.size() - left, code.size());
     }
     return insns;
-#else
-    return fail(ENOTSUP, "machine code of {} bytes: no disassembler for this processor",
-                code.size());
-#endif
 }
 
 std::optional<std::vector<std::uint32_t>> find_native_starts(const LoweredFunction& lowered,

@@ -4,6 +4,7 @@
 // a register (the JIT leaves the program on zero, and its 32-bit form damages r0), any of
 // them with one register as both operands, and what it lacks: the 32-bit arithmetic right shift,
 // sign-extending moves, unconditional byte swaps, signed division (atomic.cpp).
+#include "lib/ebpf/lowering/jit_rules.h"
 #include "lib/ebpf/lowering/rewriter.h"
 
 namespace crema::ebpf::lowering {
@@ -95,6 +96,14 @@ void Rewriter::move_sign_extended(const Insn& insn) {
     }
 }
 
+// "To big endian" on a little-endian machine.
+void Rewriter::swap_bytes(const Insn& insn) {
+    out_.emit(insn);
+    if (kSwap32LeavesUpperHalf && insn.imm == 32) {
+        out_.emit(mov32(insn.dst, insn.dst));
+    }
+}
+
 void Rewriter::rewrite_alu(const Insn& insn) {
     const std::uint8_t operation = op::operation(insn.code);
     const bool is64 = op::insn_class(insn.code) == op::kAlu64;
@@ -105,7 +114,9 @@ void Rewriter::rewrite_alu(const Insn& insn) {
         move_sign_extended(insn);
     } else if (operation == op::kEnd && is64) {
         // BSWAP: on a little-endian machine what "to big endian" does.
-        out_.emit(make_insn(opcode(op::kAlu | op::kX | op::kEnd), insn.dst, 0, 0, insn.imm));
+        swap_bytes(make_insn(opcode(op::kAlu | op::kX | op::kEnd), insn.dst, 0, 0, insn.imm));
+    } else if (operation == op::kEnd && by_register) {
+        swap_bytes(insn);
     } else if (is_division(operation) && by_register) {
         divide(insn);
     } else if (operation == op::kArsh && !is64) {

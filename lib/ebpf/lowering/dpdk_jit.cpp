@@ -141,7 +141,9 @@ void Code::Destroy::operator()(rte_bpf* handle) const {
 
 Result<Code> compile(const Lowered& lowered) {
     if constexpr (!kHasJit) {
-        return fail(ENOTSUP, "no lowering rules for this architecture's JIT: only x86-64 has them");
+        return fail(
+            ENOTSUP,
+            "no lowering rules for this architecture's JIT: only x86-64 and arm64 have them");
     }
     Code code;
     code.addresses_ = std::make_unique<std::uint64_t[]>(lowered.functions.size());

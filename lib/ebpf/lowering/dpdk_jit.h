@@ -12,18 +12,12 @@
 #include "lib/base/result.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/lowering/gates.h"
+#include "lib/ebpf/lowering/jit_rules.h"
 #include "lib/ebpf/lowering/lower.h"
 
 struct rte_bpf;
 
 namespace crema::ebpf::lowering {
-
-/// Lowering has rules for the JIT of this architecture.
-#if defined(__x86_64__)
-inline constexpr bool kHasJit = true;
-#else
-inline constexpr bool kHasJit = false;
-#endif
 
 /// Owns the machine code of all functions; freed on destruction, so it must outlive every run.
 class Code {

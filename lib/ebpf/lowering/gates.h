@@ -15,7 +15,7 @@ namespace crema::ebpf::lowering {
 
 class Gates {
   public:
-    /// Gates that lead nowhere yet. ENOMEM.
+    /// Gates that lead nowhere yet. ENOMEM, E2BIG.
     [[nodiscard]] static Result<Gates> make(std::size_t count);
 
     Gates() = default;

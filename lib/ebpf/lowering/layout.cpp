@@ -9,6 +9,7 @@
 #include <bit>
 
 #include "lib/base/check.h"
+#include "lib/ebpf/lowering/jit_rules.h"
 #include "lib/ebpf/lowering/native_size.h"
 
 namespace crema::ebpf::lowering {
@@ -146,7 +147,8 @@ std::vector<bool> Assembler::Layout::find_forced() const {
 }
 
 bool Assembler::Layout::route() {
-    const std::vector<bool> forced = find_forced();
+    const std::vector<bool> forced =
+        kJumpsHaveTwoSizes ? find_forced() : std::vector<bool>(items_.size(), false);
     std::size_t island = 0;
     for (std::size_t i = 0; i < items_.size(); i++) {
         while (islands_[island].behind <= i) {
@@ -162,7 +164,8 @@ bool Assembler::Layout::route() {
         }
         const std::uint32_t bound = from_.bound_[target];
         CREMA_CHECK(bound != kNotBound);
-        if (bound <= i || forced[i] || !reaches(slot_of_[i], slot_of_[bound])) {
+        if ((kJumpsHaveTwoSizes && (bound <= i || forced[i])) ||
+            !reaches(slot_of_[i], slot_of_[bound])) {
             items_[i].target = entry(island, target);
         }
     }
@@ -174,9 +177,9 @@ bool Assembler::Layout::route() {
 }
 
 bool Assembler::Layout::needs_jump_padding() const {
-    return std::any_of(items_.begin(), items_.end(), [](const Item& item) {
-        return !item.removed && (item.target != kNoLabel || divides_by_register(item.insn));
-    });
+    return kJumpsHaveTwoSizes && std::any_of(items_.begin(), items_.end(), [](const Item& item) {
+               return !item.removed && (item.target != kNoLabel || divides_by_register(item.insn));
+           });
 }
 
 // At a call the stack must be aligned to 16 bytes. With a frame its size sees to that, and the JIT
@@ -213,10 +216,11 @@ void Assembler::Layout::append_island(const Island& island, bool jump_over) {
         const Label over = new_label();
         bound_.resize(labels_, kNotBound);
         placed_.push_back({.insn = jump_always(), .target = over});
-        bound_[over] = static_cast<std::uint32_t>(placed_.size()) + kDeadConstants +
+        bound_[over] = static_cast<std::uint32_t>(placed_.size()) +
+                       (kJumpsHaveTwoSizes ? kDeadConstants : 0) +
                        static_cast<std::uint32_t>(island.items.size());
     }
-    for (int i = 0; i < kDeadConstants; i++) {
+    for (int i = 0; kJumpsHaveTwoSizes && i < kDeadConstants; i++) {
         // Needs all 64 bits: the long form.
         placed_.push_back({.insn = make_insn(op::kLdImm64, kR0, 0, 0, -1), .high = INT32_MAX});
     }
@@ -237,7 +241,7 @@ void Assembler::Layout::place(bool needs_frame) {
         }
         bound_[start] = static_cast<std::uint32_t>(placed_.size());
     }
-    if (needs_frame) {
+    if (kStackMustBeAligned && needs_frame) {
         if (const auto touch = aligning_insn()) {
             placed_.push_back({.insn = *touch});
         }

@@ -13,6 +13,7 @@
 
 #include "lib/base/check.h"
 #include "lib/ebpf/lowering/intrinsics.h"
+#include "lib/ebpf/lowering/jit_rules.h"
 
 namespace crema::ebpf::lowering {
 
@@ -191,6 +192,15 @@ void Rewriter::prologue() {
     }
 }
 
+// Behind the exit, where nothing leads: it makes the JIT save what its frame destroys.
+void Rewriter::add_dead_call(LoweredFunction& lowered) const {
+    if (kFrameNeedsCall && lowered.stack_bytes != 0 && lowered.natives.empty()) {
+        lowered.natives.push_back(current_context);
+        lowered.insns.push_back(make_insn(opcode(op::kJmp | op::kCall), 0, 0, 0, 0));
+        lowered.origins.push_back(kNoOrigin);
+    }
+}
+
 Result<LoweredFunction> Rewriter::run() {
     prologue();
     for (std::size_t at = range_.first; at < range_.end; at++) {
@@ -216,6 +226,7 @@ Result<LoweredFunction> Rewriter::run() {
     lowered.natives = std::move(natives_);
     lowered.callees = std::move(callees_);
     lowered.addresses = out_.take_addresses();
+    add_dead_call(lowered);
     return lowered;
 }
 

@@ -60,6 +60,7 @@ class Rewriter {
     void arithmetic_shift32(const Insn& insn);
     void move_sign_extended(const Insn& insn);
     void sign_extend(Reg reg, std::uint32_t bits);
+    void swap_bytes(const Insn& insn);
 
     // jump.cpp
     void rewrite_jump(const Insn& insn, std::size_t at);
@@ -125,6 +126,7 @@ class Rewriter {
     [[nodiscard]] std::int32_t own_slots() const;
     [[nodiscard]] std::int32_t parking_slot(std::size_t n) const;
     [[nodiscard]] std::uint32_t frame_bytes(const std::vector<Insn>& insns) const;
+    void add_dead_call(LoweredFunction& lowered) const;
 
     const Program& program_;
     const verifier::Proof& proof_;

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <immintrin.h>
 #include <sched.h>
 #include <utility>
 
+#include "lib/base/cpu_pause.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/maps/value_copy.h"
 
@@ -179,7 +179,7 @@ Elements::Spare Elements::take_spare(std::uint32_t list) const {
         if (tried > 64 * lists_) {
             sched_yield();
         } else {
-            _mm_pause();
+            cpu_pause();
         }
     }
 }

@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <immintrin.h>
 #include <sched.h>
 #include <utility>
+
+#include "lib/base/cpu_pause.h"
 
 namespace crema::ebpf::maps {
 
@@ -51,7 +52,7 @@ std::uint32_t HashTable::Locked::wait_and_lock() const {
             return seen;
         }
         if (tried < kSpins) {
-            _mm_pause();
+            cpu_pause();
         } else {
             sched_yield();  // the holder is not running: no packet moves faster by spinning on
         }

@@ -6,8 +6,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <immintrin.h>
 #include <sched.h>
+
+#include "lib/base/cpu_pause.h"
 
 namespace crema::ebpf::maps {
 
@@ -16,7 +17,7 @@ inline void lock_value(std::uint8_t* lock) {
     auto& word = *reinterpret_cast<std::atomic<std::uint32_t>*>(lock);
     for (std::uint32_t tried = 0; word.exchange(1, std::memory_order_acquire) != 0; tried++) {
         while (word.load(std::memory_order_relaxed) != 0 && tried < kSpins) {
-            _mm_pause();
+            cpu_pause();
             tried++;
         }
         if (tried >= kSpins) {

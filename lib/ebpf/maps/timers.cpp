@@ -5,10 +5,10 @@
 
 #include <cerrno>
 #include <ctime>
-#include <immintrin.h>
 #include <sched.h>
 #include <utility>
 
+#include "lib/base/cpu_pause.h"
 #include "lib/ebpf/maps/callback_owner.h"
 #include "lib/ebpf/maps/map.h"
 #include "lib/ebpf/maps/spin_lock.h"
@@ -237,7 +237,7 @@ int cancel(std::uint8_t* field) {
     }
     for (std::uint32_t tried = 0; timer->is_running.load(std::memory_order_acquire); ++tried) {
         if (tried < kSpins) {
-            _mm_pause();
+            cpu_pause();
         } else {
             sched_yield();
         }
