@@ -10,6 +10,7 @@
 
 #include "drivers/net/neta/port.h"
 #include "lib/base/log.h"
+#include "lib/neta/sequences.h"
 
 namespace crema::neta_pmd {
 namespace {
@@ -84,17 +85,7 @@ int link_set_down(rte_eth_dev* ethdev) {
 }  // namespace
 
 void link_force(Port& port, bool up) {
-    const vfio::Registers& registers = port.registers();
-    std::uint32_t control = registers.read(neta::kGmacAutoneg);
-    if (up) {
-        control &= ~neta::kGmacAutonegForceClear;
-        control |= neta::kGmacAutonegForce1000Full;
-        control |= port.pause ? neta::kGmacAutonegFlowCtrl : 0;
-    } else {
-        control &= ~neta::kGmacAutonegForceLinkPass;
-        control |= neta::kGmacAutonegForceLinkDown;
-    }
-    registers.write(neta::kGmacAutoneg, control);
+    neta::force_link(port.registers(), up, port.pause);
 }
 
 int link_update(rte_eth_dev* ethdev, int /*wait*/) {
