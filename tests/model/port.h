@@ -127,6 +127,7 @@ class Port {
             write(cause + 4, 0);
         }
         write(kMbusRetry, kMbusRetryCycles);
+        write(kGmacCtrl2, (read(kGmacCtrl2) & ~kGmacCtrl2PortReset) | kGmacCtrl2RgmiiEn);
         write(cpu_map(0), kCpuMapAll);
         write(kRxReset, 1);
         write(kTxReset, 1);

@@ -126,8 +126,15 @@ struct Chip {
     std::array<std::atomic<std::uint32_t>, kRegionBytes / 4> regs{};
     Mib mib;
     Diagnostics diagnostics;
-    Phy phy;                           // behind the SMI register
-    std::atomic<bool> link_up{false};  // as in GMAC_STATUS; kept by gmac.h
+    Phy phy;                                    // behind the SMI register
+    std::atomic<std::uint32_t> link_status{0};  // GMAC_STATUS, kept by gmac.h
+    // See flow_control.h; 0: nobody asked.
+    std::atomic<std::int64_t> paused_until_ns{0};   // the partner wants silence
+    std::atomic<std::int64_t> pausing_until_ns{0};  // the partner was asked for silence
+
+    [[nodiscard]] bool link_up() const {
+        return (link_status.load(std::memory_order_relaxed) & kGmacStatusLinkUp) != 0;
+    }
 
     /// Adds a burst's counts; a counter that wraps is an event.
     void count(MibDelta& delta) {

@@ -48,6 +48,8 @@ const char* text_of(Diagnostic kind) {
             return "ring registers of an enabled queue changed, offset";
         case Diagnostic::write_in_reset:
             return "ring registers written while DMA is held in reset, offset";
+        case Diagnostic::mode_with_link:
+            return "interface mode changed while the link was not forced down, offset";
         case Diagnostic::unsupported_mode:
             return "mode that is not modelled (ACC_MODE, swapping, BM, Marvell header), value";
         case Diagnostic::unknown_register:

@@ -8,51 +8,112 @@ namespace {
 
 constexpr std::uint16_t kNoPhy = 0xffff;
 
-bool link_of(const Chip& chip, bool carrier) {
+bool has(const Chip& chip, std::uint32_t offset, std::uint32_t bits) {
+    return (chip.reg(offset) & bits) != 0;
+}
+
+/// The link is what software says.
+bool forced(const Chip& chip) {
+    return loops_back(chip) ||
+           has(chip, kGmacAutoneg, kGmacAutonegForceLinkPass | kGmacAutonegForceLinkDown);
+}
+
+bool in_band(const Chip& chip) {
+    return !forced(chip) && has(chip, kGmacAutoneg, kGmacAutonegInbandAnEn);
+}
+
+/// What in-band negotiation or PHY polling found; nothing when nobody looks.
+PhyLink negotiated_link(const Chip& chip, bool carrier) {
+    const bool polled = has(chip, kUnitControl, kUnitControlPhyPolling);
+    if (in_band(chip) && has(chip, kGmacCtrl0, kGmacCtrl0PortType)) {
+        const bool pause = has(chip, kGmacAutoneg, kGmacAutonegAdvPause);
+        return carrier ? PhyLink{true, true, 1000, true, pause} : PhyLink{};
+    }
+    return in_band(chip) || polled ? chip.phy.link(carrier) : PhyLink{};
+}
+
+std::uint32_t speed_bits(const Chip& chip, const PhyLink& found) {
     const std::uint32_t autoneg = chip.reg(kGmacAutoneg);
-    if ((autoneg & kGmacAutonegForceLinkPass) != 0 || loops_back(chip)) {
-        return true;
+    unsigned mbps = (autoneg & kGmacAutonegMiiSpeed) != 0 ? 100 : 10;
+    mbps = (autoneg & kGmacAutonegGmiiSpeed) != 0 ? 1000 : mbps;
+    if ((autoneg & kGmacAutonegAnSpeedEn) != 0) {
+        mbps = found.mbps;
     }
-    if ((autoneg & kGmacAutonegForceLinkDown) != 0) {
-        return false;
-    }
-    const bool followed = (autoneg & kGmacAutonegInbandAnEn) != 0 ||
-                          (chip.reg(kUnitControl) & kUnitControlPhyPolling) != 0;
-    return followed && carrier;
+    return mbps == 1000 ? kGmacStatus1000 : mbps == 100 ? kGmacStatus100 : 0;
 }
 
 }  // namespace
 
 std::uint32_t gmac_status(const Chip& chip, bool carrier) {
     const std::uint32_t autoneg = chip.reg(kGmacAutoneg);
-    const bool up = link_of(chip, carrier);
-    std::uint32_t status = up ? kGmacStatusLinkUp : 0;
-    const bool negotiated =
-        up && (autoneg & kGmacAutonegForceLinkPass) == 0 && (autoneg & kGmacAutonegInbandAnEn) != 0;
-    if (negotiated) {
-        status |= kGmacStatusAnComplete | kGmacStatusSync;
+    const PhyLink found = negotiated_link(chip, carrier);
+    const bool pass = (autoneg & kGmacAutonegForceLinkPass) != 0 || loops_back(chip);
+    const bool up = pass || (!forced(chip) && found.up);
+    std::uint32_t status = (up ? kGmacStatusLinkUp : 0) | speed_bits(chip, found);
+    if (in_band(chip)) {
+        status |= found.negotiated ? kGmacStatusAnComplete | kGmacStatusSync : 0;
+        status |= carrier ? 0 : kGmacStatusSyncFailed;
     }
-    if ((autoneg & kGmacAutonegAnSpeedEn) != 0) {
-        status |= up ? kGmacStatus1000 : 0;
-    } else if ((autoneg & kGmacAutonegGmiiSpeed) != 0) {
-        status |= kGmacStatus1000;
-    } else if ((autoneg & kGmacAutonegMiiSpeed) != 0) {
-        status |= kGmacStatus100;
-    }
-    if ((autoneg & kGmacAutonegAnDuplexEn) != 0 ? up : (autoneg & kGmacAutonegFullDuplex) != 0) {
-        status |= kGmacStatusFullDuplex;
-    }
-    const bool pause =
-        (autoneg & kGmacAutonegFlowCtrl) != 0 && (autoneg & kGmacAutonegAnFlowCtrlEn) == 0;
-    return status | (pause ? kGmacStatusRxFlowCtrl | kGmacStatusTxFlowCtrl : 0);
+    const bool full = (autoneg & kGmacAutonegAnDuplexEn) != 0
+                          ? found.full
+                          : (autoneg & kGmacAutonegFullDuplex) != 0;
+    const bool pause = (autoneg & kGmacAutonegAnFlowCtrlEn) != 0
+                           ? found.pause
+                           : (autoneg & kGmacAutonegFlowCtrl) != 0;
+    return status | (full ? kGmacStatusFullDuplex : 0) |
+           (pause ? kGmacStatusRxFlowCtrl | kGmacStatusTxFlowCtrl : 0);
 }
 
 void update_link(Chip& chip, bool carrier) {
-    const bool up = link_of(chip, carrier);
-    if (chip.link_up.load(std::memory_order_relaxed) != up) {
-        chip.link_up.store(up, std::memory_order_relaxed);
-        chip.latch(kIntrMiscCause, kIntrMiscLinkChange | kIntrMiscPhyStatus);
-        chip.latch(kGmacCause, bit(1));
+    const std::uint32_t now = gmac_status(chip, carrier);
+    const std::uint32_t changed = now ^ chip.link_status.load(std::memory_order_relaxed);
+    if (changed == 0) [[likely]] {
+        return;
+    }
+    chip.link_status.store(now, std::memory_order_relaxed);
+    if ((changed & kGmacStatusLinkUp) != 0) {
+        chip.paused_until_ns.store(0, std::memory_order_relaxed);
+        chip.pausing_until_ns.store(0, std::memory_order_relaxed);
+        const bool followed = !forced(chip);
+        chip.latch(kIntrMiscCause, kIntrMiscLinkChange | (followed ? kIntrMiscPhyStatus : 0));
+        chip.latch(kGmacCause, kGmacCauseLinkChange);
+    }
+    if ((changed & kGmacStatusSync) != 0) {
+        chip.latch(kIntrMiscCause, kIntrMiscPcsSync);
+        chip.latch(kGmacCause, kGmacCauseSyncChange);
+    }
+    if ((changed & now & kGmacStatusAnComplete) != 0) {
+        chip.latch(kGmacCause, kGmacCauseAnCompleted);
+    }
+}
+
+void write_autoneg(Chip& chip, std::uint32_t value, bool carrier) {
+    const bool restarts = (value & ~chip.reg(kGmacAutoneg) & kGmacAutonegRestart) != 0;
+    chip.set_reg(kGmacAutoneg, value);
+    if (restarts && in_band(chip) && (gmac_status(chip, carrier) & kGmacStatusAnComplete) != 0) {
+        chip.latch(kGmacCause, kGmacCauseAnCompleted);  // and is complete again at once
+    }
+}
+
+void check_mode_change(Chip& chip, std::uint32_t offset, std::uint32_t value) {
+    std::uint32_t bits = 0;
+    switch (offset) {
+        case kGmacCtrl0:
+            bits = kGmacCtrl0PortType;
+            break;
+        case kGmacCtrl2:
+            bits = kGmacCtrl2InbandAn;
+            break;
+        case kGmacAutoneg:
+            bits = kGmacAutonegInbandAnEn;
+            break;
+        default:
+            return;
+    }
+    const bool down = has(chip, kGmacAutoneg, kGmacAutonegForceLinkDown) &&
+                      !has(chip, kGmacAutoneg, kGmacAutonegForceLinkPass);
+    if (((value ^ chip.reg(offset)) & bits) != 0 && !down) {
+        chip.diagnostics.report(Diagnostic::mode_with_link, offset);
     }
 }
 

@@ -231,15 +231,19 @@ bool NetaModel::awaits_frames() const {
 }
 
 bool NetaModel::advance() {
-    if (engine_.threaded || !awaits_frames()) {
+    const bool held = tx_.held_until_ns() != 0 && tx_.held_until_ns() <= now_ns();
+    if (engine_.threaded || (!held && !awaits_frames())) {
         return false;
     }
     lock_.lock();
     follow_link();
     Wire& wire = active_wire();
-    const std::uint32_t moved = rx_.run(wire, RxEngine::kBurst);
+    const std::uint32_t moved = awaits_frames() ? rx_.run(wire, RxEngine::kBurst) : 0;
+    if (tx_.held_until_ns() != 0) {
+        lock_.kick();
+    }
     release();
-    return moved != 0;
+    return moved != 0 || held;
 }
 
 vfio::Servable::Idle NetaModel::idle() {
@@ -250,6 +254,9 @@ vfio::Servable::Idle NetaModel::idle() {
         if (idle.fd < 0) {
             idle.ns = std::min<std::int64_t>(idle.ns, kAskWireNs);
         }
+    }
+    if (const std::int64_t until = tx_.held_until_ns(); !engine_.threaded && until != 0) {
+        idle.ns = std::min(idle.ns, std::max<std::int64_t>(until - now_ns(), 0));
     }
     return idle;
 }

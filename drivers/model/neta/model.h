@@ -9,7 +9,7 @@
 // may be used by any number of threads; two may use different queues at once.
 // Served to another process (vfio::Servable) the inline engine also takes frames from the wire when
 // interrupts are enabled and none is raised; a driver that polls is served by its own reads.
-// Does not: model the buffer manager, big-endian mode, shaping, or time.
+// Does not: model the buffer manager, big-endian mode, or the time of a bus.
 #pragma once
 
 #include <atomic>
@@ -101,6 +101,7 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
     [[nodiscard]] Wire& active_wire();
     void follow_link();
     void poll_rx(unsigned queue);
+    void resume_tx();
     [[nodiscard]] bool awaits_frames() const;
     void release();
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "drivers/model/neta/flow_control.h"
 #include "drivers/model/neta/gmac.h"
 #include "drivers/model/neta/interrupts.h"
 #include "drivers/model/neta/model.h"
@@ -58,6 +59,7 @@ std::uint32_t NetaModel::read(std::uint32_t offset) {
         case RegisterKind::rxq_index:
             return chip_.rx[queue_of(offset)].index.load(std::memory_order_relaxed);
         case RegisterKind::txq_status:
+            resume_tx();
             return chip_.tx[queue_of(offset)].counters.word();
         case RegisterKind::txq_sent:
             return chip_.tx[queue_of(offset)].counters.word() & kTxqStatusSent.mask();
@@ -96,7 +98,8 @@ std::uint32_t NetaModel::read_special(std::uint32_t offset) {
             // The wire may have changed since; its carrier is the engine's to ask for.
             lock_.lock();
             follow_link();
-            const std::uint32_t status = gmac_status(chip_, wire_->link());
+            const std::uint32_t status =
+                gmac_status(chip_, wire_->link()) | flow_control_status(chip_, now_ns());
             release();
             return status;
         }
@@ -233,6 +236,14 @@ void NetaModel::release() {
     }
 }
 
+// What a pause or a lack of tokens held back goes when the driver looks whether it went.
+void NetaModel::resume_tx() {
+    if (!engine_.threaded && tx_.held_until_ns() != 0 && lock_.try_lock()) {
+        lock_.kick();
+        release();
+    }
+}
+
 void NetaModel::poll_rx(unsigned queue) {
     if (engine_.threaded) {
         return;
@@ -243,6 +254,9 @@ void NetaModel::poll_rx(unsigned queue) {
     }
     follow_link();
     rx_.run(active_wire(), kInlineBurst - occupied);
+    if (tx_.held_until_ns() != 0) {
+        lock_.kick();
+    }
     release();
 }
 
@@ -322,7 +336,12 @@ void NetaModel::write_queue_command(std::uint32_t offset, std::uint32_t value) {
 
 void NetaModel::write_gmac(std::uint32_t offset, std::uint32_t value) {
     const bool was_enabled = (chip_.reg(kGmacCtrl0) & kGmacCtrl0PortEn) != 0;
-    chip_.set_reg(offset, offset == kGmacCtrl2 ? value & ~kGmacCtrl2PortReset : value);
+    check_mode_change(chip_, offset, value);
+    if (offset == kGmacAutoneg) {
+        write_autoneg(chip_, value, wire_->link());
+    } else {
+        chip_.set_reg(offset, offset == kGmacCtrl2 ? value & ~kGmacCtrl2PortReset : value);
+    }
     follow_link();
     Wire& wire = active_wire();
     if (!was_enabled && (chip_.reg(kGmacCtrl0) & kGmacCtrl0PortEn) != 0 && !wire.patient()) {

@@ -153,7 +153,9 @@ void power_on(Chip& chip, const MacAddress& mac) {
     }
     chip.mib.reset();
     chip.phy.power_on();
-    chip.link_up.store(false, std::memory_order_relaxed);
+    chip.link_status.store(0, std::memory_order_relaxed);
+    chip.paused_until_ns.store(0, std::memory_order_relaxed);
+    chip.pausing_until_ns.store(0, std::memory_order_relaxed);
     chip.set_reg(kUnitControl, kUnitControlRamInitDone);
     chip.set_reg(kBaseAddrEnable, 0x3f);
     chip.set_reg(kAccessProtect, 0xfff);
@@ -164,6 +166,9 @@ void power_on(Chip& chip, const MacAddress& mac) {
     chip.set_reg(kGmacCtrl2, 0xc040);
     chip.set_reg(kGmacAutoneg, 0x8000);
     chip.set_reg(kVersion, 0x10);
+    for (unsigned n = 0; n < kFcTimers; ++n) {
+        chip.set_reg(fc_timer(n), kFcTimerQuanta.max());
+    }
     chip.set_reg(kMacHigh, (std::uint32_t{mac[0]} << 24U) | (std::uint32_t{mac[1]} << 16U) |
                                (std::uint32_t{mac[2]} << 8U) | mac[3]);
     chip.set_reg(kMacLow, (std::uint32_t{mac[4]} << 8U) | mac[5]);

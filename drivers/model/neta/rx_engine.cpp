@@ -41,11 +41,12 @@ void write_back(RxDescriptor& descriptor, std::uint32_t status, std::uint32_t da
 }  // namespace
 
 RxEngine::RxEngine(Chip& chip, const vfio::DmaReach& reach)
-    : chip_(chip), ring_dma_(chip, reach), data_dma_(chip, reach), filter_(chip) {}
+    : chip_(chip), ring_dma_(chip, reach), data_dma_(chip, reach), filter_(chip), pause_(chip) {}
 
 bool RxEngine::ready() const {
     if ((chip_.reg(kGmacCtrl0) & kGmacCtrl0PortEn) == 0 ||
-        (chip_.reg(kRxReset) & kResetHold) != 0 || !chip_.link_up.load(std::memory_order_relaxed)) {
+        (chip_.reg(kGmacCtrl2) & kGmacCtrl2PortReset) != 0 ||
+        (chip_.reg(kRxReset) & kResetHold) != 0 || !chip_.link_up()) {
         return false;
     }
     const std::uint32_t mode = kAccModeMode.get(chip_.reg(kAccMode));
@@ -76,8 +77,14 @@ std::uint32_t RxEngine::run(Wire& wire, std::uint32_t budget) {
         return 0;
     }
     const std::uint32_t count = wire.receive(std::span(frames_).first(std::min(budget, kBurst)));
-    if (count == 0 || !receiving) {
+    if (!receiving) {
         return count;  // a port that is down hears nothing
+    }
+    if (count == 0) {
+        if (pause_.look(wire, delta_)) {
+            chip_.count(delta_);
+        }
+        return 0;
     }
     ring_dma_.refresh();
     data_dma_.refresh();
@@ -89,16 +96,22 @@ std::uint32_t RxEngine::run(Wire& wire, std::uint32_t budget) {
         one(frames_[i]);
     }
     publish();
+    if (pause_.look(wire, delta_)) {
+        chip_.count(delta_);
+    }
     return count;
 }
 
-bool RxEngine::is_mac_control(const WireFrame& frame, const FrameFacts& facts, bool good) {
-    if (facts.ethertype != kTypeMacControl || frame.bytes < kEtherHeader + 2) {
+bool RxEngine::is_pause(const WireFrame& frame, const FrameFacts& facts, bool good) {
+    if (facts.ethertype != kTypeMacControl || frame.bytes < kEtherHeader + 4) {
         return false;
     }
     if (load_be16(frame.data + kEtherHeader) == kOpcodePause &&
         std::memcmp(frame.data, kPauseAddress.data(), kPauseAddress.size()) == 0) {
         delta_.add(mib_index(good ? kMibGoodFcRx : kMibBadFcRx));
+        if (good) {
+            obey_pause(chip_, load_be16(frame.data + kEtherHeader + 2));
+        }
         return true;
     }
     delta_.add(mib_index(kMibUnrecMacCtrlRx));
@@ -143,7 +156,7 @@ void RxEngine::one(const WireFrame& frame) {
         chip_.latch(kIntrMiscCause, kIntrMiscRxCrc);
         status |= kRxError | kRxErrorCode.of(kRxErrorCrc);
     }
-    if (is_mac_control(frame, facts, good)) {
+    if (is_pause(frame, facts, good)) {
         return;
     }
     const Steering steering = filter_.steer(frame.data, facts);

@@ -12,6 +12,7 @@
 #include "drivers/model/neta/chip.h"
 #include "drivers/model/neta/dma_port.h"
 #include "drivers/model/neta/filter.h"
+#include "drivers/model/neta/flow_control.h"
 #include "drivers/model/neta/wires/wire.h"
 #include "lib/neta/descriptors.h"
 
@@ -62,7 +63,7 @@ class RxEngine {
     [[nodiscard]] bool ready() const;
     [[nodiscard]] std::uint32_t room_for_patient() const;
     void one(const WireFrame& frame);
-    [[nodiscard]] bool is_mac_control(const WireFrame& frame, const FrameFacts& facts, bool good);
+    [[nodiscard]] bool is_pause(const WireFrame& frame, const FrameFacts& facts, bool good);
     Ring& ring(std::uint32_t queue);
     void discard(std::uint32_t queue, bool no_descriptor);
     void deliver(std::uint32_t queue, std::uint32_t status, const Stored& stored);
@@ -73,6 +74,7 @@ class RxEngine {
     DmaPort ring_dma_;
     DmaPort data_dma_;
     Filter filter_;
+    PauseSender pause_;
     MibDelta delta_;
     std::array<Ring, kQueues> rings_;
     std::array<WireFrame, kBurst> frames_;

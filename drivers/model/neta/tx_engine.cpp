@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 
+#include "drivers/model/neta/flow_control.h"
 #include "drivers/model/neta/tx_checksum.h"
 
 namespace crema::neta::model {
@@ -21,10 +23,15 @@ constexpr std::uint32_t kWrrUnit = 256;  // bytes per unit of weight
 }  // namespace
 
 TxEngine::TxEngine(Chip& chip, const vfio::DmaReach& reach)
-    : chip_(chip), ring_dma_(chip, reach), data_dma_(chip, reach), scratch_(kScratchBytes) {}
+    : chip_(chip),
+      ring_dma_(chip, reach),
+      data_dma_(chip, reach),
+      shaper_(chip),
+      scratch_(kScratchBytes) {}
 
 bool TxEngine::ready() const {
     if ((chip_.reg(kGmacCtrl0) & kGmacCtrl0PortEn) == 0 ||
+        (chip_.reg(kGmacCtrl2) & kGmacCtrl2PortReset) != 0 ||
         (chip_.reg(kTxReset) & kResetHold) != 0) {
         return false;
     }
@@ -190,12 +197,15 @@ bool TxEngine::stage(unsigned queue, Ring& ring, const Gathered& gathered) {
     }
     ring.advance(gathered.descriptors);
     wrr_credit_ -= static_cast<std::int32_t>(padded);
+    if (shaped_) {
+        shaper_.spend(queue, padded + kFcsBytes);
+    }
     return true;
 }
 
 // Puts the batch on the wire, then gives the descriptors back.
 void TxEngine::flush(Wire& wire) {
-    if (chip_.link_up.load(std::memory_order_relaxed)) {
+    if (chip_.link_up()) {
         for (std::uint32_t i = 0; i < batched_; ++i) {
             delta_.add_tx(batch_[i].data, batch_[i].bytes + kFcsBytes);
         }
@@ -228,7 +238,21 @@ void TxEngine::flush(Wire& wire) {
     chip_.count(delta_);
 }
 
+// Those of the queues whose buckets hold enough; when none does, the time at which one will.
+std::uint32_t TxEngine::with_tokens(std::uint32_t active) {
+    std::uint32_t open = 0;
+    std::int64_t soonest = std::numeric_limits<std::int64_t>::max();
+    for (std::uint32_t queues = active; queues != 0; queues &= queues - 1) {
+        const auto q = static_cast<unsigned>(std::countr_zero(queues));
+        open |= shaper_.allows(q) ? bit(q) : 0;
+        soonest = std::min(soonest, shaper_.next_ns(q));
+    }
+    held_until_ns_.store(open == 0 ? soonest : 0, std::memory_order_relaxed);
+    return open;
+}
+
 std::uint32_t TxEngine::run(Wire& wire, std::uint32_t budget) {
+    held_until_ns_.store(0, std::memory_order_relaxed);
     if (!ready()) {
         return 0;
     }
@@ -236,9 +260,19 @@ std::uint32_t TxEngine::run(Wire& wire, std::uint32_t budget) {
     if (active == 0) {
         return 0;
     }
+    if (transmit_paused(chip_)) {
+        held_until_ns_.store(chip_.paused_until_ns.load(std::memory_order_relaxed),
+                             std::memory_order_relaxed);
+        return 0;
+    }
+    shaped_ = shaper_.refresh();
     std::uint32_t frames = 0;
     while (active != 0 && frames < budget) {
-        const unsigned q = choose(active);
+        const std::uint32_t open = shaped_ ? with_tokens(active) : active;
+        if (open == 0) {
+            break;
+        }
+        const unsigned q = choose(open);
         Ring& ring = rings_[q];
         const Gathered gathered = gather(q, ring);
         if (!gathered.complete) {

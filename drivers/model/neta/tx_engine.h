@@ -12,6 +12,7 @@
 
 #include "drivers/model/neta/chip.h"
 #include "drivers/model/neta/dma_port.h"
+#include "drivers/model/neta/shaper.h"
 #include "drivers/model/neta/wires/wire.h"
 #include "lib/neta/descriptors.h"
 
@@ -23,6 +24,12 @@ class TxEngine {
 
     /// Sends up to `budget` frames; returns how many left the rings (sent or dropped).
     std::uint32_t run(Wire& wire, std::uint32_t budget);
+
+    /// Descriptors wait for a pause to end or for tokens: when to run again, at the latest. 0: none
+    /// does. From any thread.
+    [[nodiscard]] std::int64_t held_until_ns() const {
+        return held_until_ns_.load(std::memory_order_relaxed);
+    }
 
   private:
     static constexpr std::uint32_t kBatch = 64;
@@ -57,6 +64,7 @@ class TxEngine {
 
     [[nodiscard]] bool ready() const;
     [[nodiscard]] std::uint32_t load_rings();
+    [[nodiscard]] std::uint32_t with_tokens(std::uint32_t active);
     void load_ring(unsigned queue);
     [[nodiscard]] unsigned choose(std::uint32_t active);
     [[nodiscard]] Gathered gather(unsigned queue, Ring& ring);
@@ -71,6 +79,9 @@ class TxEngine {
     Chip& chip_;
     DmaPort ring_dma_;
     DmaPort data_dma_;
+    Shaper shaper_;
+    bool shaped_ = false;
+    std::atomic<std::int64_t> held_until_ns_{0};
     MibDelta delta_;
     std::array<Ring, kQueues> rings_;
     std::array<WireFrame, kBatch> batch_;
