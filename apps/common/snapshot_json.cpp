@@ -95,7 +95,8 @@ Json worker_json(const WorkerSnapshot& worker) {
             {"forwarded", worker.counters.forwarded},
             {"tx_dropped", worker.counters.tx_dropped},
             {"rounds", worker.counters.rounds},
-            {"idle_rounds", worker.counters.idle_rounds}};
+            {"idle_rounds", worker.counters.idle_rounds},
+            {"interrupts", worker.counters.interrupts}};
 }
 
 template <typename T>

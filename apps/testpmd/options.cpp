@@ -49,6 +49,8 @@ void declare(CLI::App& app, Options& options, Texts& texts) {
     app.add_option("--mtu", options.mtu, "MTU of every port, bytes");
     app.add_option("--idle-sleep-us", options.idle_sleep_us,
                    "sleep when there is nothing to do, instead of spinning");
+    app.add_flag("--rx-interrupts", options.rx_interrupts,
+                 "sleep until a frame comes, instead of spinning");
     app.add_option("--stats-period", options.stats_period_s, "print statistics every N seconds")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--duration", options.duration_s, "end after N seconds")

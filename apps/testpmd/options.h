@@ -26,6 +26,7 @@ struct Options {
     std::uint32_t mbufs = 0;  // per port; 0: as many as rings and bursts need
     std::uint16_t mtu = 0;    // 0: the driver's
     std::uint32_t idle_sleep_us = 0;
+    bool rx_interrupts = false;
     double stats_period_s = 0;  // 0: none
     double duration_s = 0;      // 0: until told
     bool promiscuous = true;

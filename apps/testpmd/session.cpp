@@ -105,7 +105,8 @@ Status Session::open_ports() {
                                           .tx_descriptors = options_.tx_descriptors,
                                           .mbufs = options_.mbufs,
                                           .mtu = options_.mtu,
-                                          .promiscuous = options_.promiscuous});
+                                          .promiscuous = options_.promiscuous,
+                                          .rx_interrupts = options_.rx_interrupts});
         if (!port) {
             return forward_error(port);
         }
@@ -172,6 +173,7 @@ Status Session::make_workers() {
                                          .cpu = places_[w].cpu.number,
                                          .burst = options_.burst,
                                          .idle_sleep_us = options_.idle_sleep_us,
+                                         .rx_interrupts = options_.rx_interrupts,
                                          .sources = {}};
         for (std::size_t s = 0; s < sources.size(); ++s) {
             if (chosen[s] == w) {

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <rte_epoll.h>
 #include <rte_errno.h>
+#include <rte_interrupts.h>
 
 #include "lib/base/log.h"
 #include "lib/page_pool/page_pool.h"
@@ -73,6 +75,7 @@ Result<std::unique_ptr<Port>> Port::open(const PortConfig& config) {
 
 Status Port::configure(const PortConfig& config, std::uint16_t tx_queues) {
     rte_eth_conf conf{};
+    conf.intr_conf.rxq = config.rx_interrupts ? 1 : 0;
     if (const int rc = rte_eth_dev_configure(port_id_, config.rx_queues, tx_queues, &conf);
         rc != 0) {
         return fail(-rc, "port {} ({}): {} RX and {} TX queues: {}", port_id_, name_,
@@ -156,6 +159,22 @@ Status Port::start() {
         generic_->set_up(true);
     }
     return {};
+}
+
+Status Port::watch_interrupt(std::uint16_t queue) const {
+    if (const int rc = rte_eth_dev_rx_intr_ctl_q(port_id_, queue, RTE_EPOLL_PER_THREAD,
+                                                 RTE_INTR_EVENT_ADD, nullptr);
+        rc != 0) {
+        return fail(-rc, "port {} ({}): RX queue {}: no interrupt to wait for: {}", port_id_, name_,
+                    queue, rte_strerror(-rc));
+    }
+    return {};
+}
+
+void Port::unwatch_interrupt(std::uint16_t queue) const {
+    disarm_interrupt(queue);
+    static_cast<void>(rte_eth_dev_rx_intr_ctl_q(port_id_, queue, RTE_EPOLL_PER_THREAD,
+                                                RTE_INTR_EVENT_DEL, nullptr));
 }
 
 void Port::stop() {

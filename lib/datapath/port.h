@@ -29,6 +29,7 @@ struct PortConfig {
     std::uint32_t mbufs = 0;  // buffers for the port; 0: what its rings and bursts need
     std::uint16_t mtu = 0;    // 0: the driver's
     bool promiscuous = true;
+    bool rx_interrupts = false;  // pollers may sleep: watch_interrupt()
 };
 
 class Port {
@@ -69,6 +70,20 @@ class Port {
     /// Sends mbufs[0..n); returns how many were taken. slot: lcore id of the caller.
     [[nodiscard]] std::uint16_t send(std::uint32_t slot, rte_mbuf** mbufs, std::uint16_t n) {
         return tx_.send(slot, mbufs, n);
+    }
+
+    /// The interrupt of the queue shall wake rte_epoll_wait() of the calling thread, once each time
+    /// that it was armed, at once when frames are there already. Opened with rx_interrupts,
+    /// started.
+    [[nodiscard]] Status watch_interrupt(std::uint16_t queue) const;
+    void unwatch_interrupt(std::uint16_t queue) const;
+
+    void arm_interrupt(std::uint16_t queue) const {
+        static_cast<void>(rte_eth_dev_rx_intr_enable(port_id_, queue));
+    }
+
+    void disarm_interrupt(std::uint16_t queue) const {
+        static_cast<void>(rte_eth_dev_rx_intr_disable(port_id_, queue));
     }
 
     [[nodiscard]] std::uint16_t port_id() const { return port_id_; }

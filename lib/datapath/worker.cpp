@@ -5,14 +5,19 @@
 #include <ctime>
 #include <utility>
 
+#include <rte_epoll.h>
 #include <rte_pause.h>
 
+#include "lib/base/log.h"
 #include "lib/xdp/counter.h"
 
 namespace crema::datapath {
 namespace {
 
 constexpr std::uint32_t kEmptyRoundsBeforeSleep = 64;
+constexpr std::uint32_t kEmptyRoundsBeforeInterrupt = 4;  // a frame ends that sleep at once
+// For what no interrupt tells: frames of other CPUs, and the end.
+constexpr int kSleepMostMs = 10;
 
 void sleep_us(std::uint32_t us) {
     const timespec span = {.tv_sec = us / 1'000'000, .tv_nsec = (us % 1'000'000) * 1'000L};
@@ -48,6 +53,7 @@ Result<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config,
 Worker::~Worker() = default;
 
 void Worker::run() {
+    const bool by_interrupt = config_.rx_interrupts && watch_interrupts();
     std::uint32_t empty = 0;
     while (!stop_.load(std::memory_order_relaxed)) {
         const std::uint32_t work = round();
@@ -58,9 +64,49 @@ void Worker::run() {
         }
         xdp::bump(counters_.idle_rounds, 1);
         rte_pause();
-        if (config_.idle_sleep_us != 0 && ++empty >= kEmptyRoundsBeforeSleep) {
+        ++empty;
+        if (by_interrupt && empty >= kEmptyRoundsBeforeInterrupt) {
+            sleep_until_interrupt();
+        } else if (config_.idle_sleep_us != 0 && empty >= kEmptyRoundsBeforeSleep) {
             sleep_us(config_.idle_sleep_us);
         }
+    }
+    if (by_interrupt) {
+        unwatch_interrupts();
+    }
+}
+
+bool Worker::watch_interrupts() const {
+    for (std::size_t i = 0; i < config_.sources.size(); ++i) {
+        const RxSource& source = config_.sources[i];
+        if (auto watched = source.port->watch_interrupt(source.queue); !watched) {
+            log::warning("lcore {} does not sleep: {}", config_.lcore, watched.error().message);
+            while (i-- > 0) {
+                config_.sources[i].port->unwatch_interrupt(config_.sources[i].queue);
+            }
+            return false;
+        }
+    }
+    return !config_.sources.empty();
+}
+
+void Worker::unwatch_interrupts() const {
+    for (const RxSource& source : config_.sources) {
+        source.port->unwatch_interrupt(source.queue);
+    }
+}
+
+// Armed after the last look: a frame that came in between raises the interrupt at once.
+void Worker::sleep_until_interrupt() {
+    for (const RxSource& source : config_.sources) {
+        source.port->arm_interrupt(source.queue);
+    }
+    rte_epoll_event event{};
+    if (rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, kSleepMostMs) > 0) {
+        xdp::bump(counters_.interrupts, 1);
+    }
+    for (const RxSource& source : config_.sources) {
+        source.port->disarm_interrupt(source.queue);
     }
 }
 
@@ -169,6 +215,7 @@ WorkerCounters Worker::counters() const {
         .tx_dropped = xdp::peek(counters_.tx_dropped),
         .rounds = xdp::peek(counters_.rounds),
         .idle_rounds = xdp::peek(counters_.idle_rounds),
+        .interrupts = xdp::peek(counters_.interrupts),
     };
 }
 

@@ -2,7 +2,7 @@
 //
 // One lcore's loop: poll its RX queues (XDP runs inside), poll the cpumap queues of its CPU, send
 // what was passed on its way, once per round and port. A worker that finds nothing to do spins; for
-// laptops and shared machines it can sleep between empty rounds.
+// laptops and shared machines it can sleep between empty rounds, for a time or until a frame comes.
 //
 // Threads: run() on the worker's lcore; counters() anywhere; the rest on a control thread while the
 // worker does not run.
@@ -31,6 +31,7 @@ struct WorkerConfig {
     std::uint32_t cpu = 0;            // kernel CPU number of the lcore
     std::uint16_t burst = 32;         // frames, 1..kBurstMax
     std::uint32_t idle_sleep_us = 0;  // 0: spin
+    bool rx_interrupts = false;       // sleep until a frame comes; of queues that can wake
     std::vector<RxSource> sources;
     std::array<Port*, xdp::kPortsMax> ports{};  // where frames may leave; null: nowhere
 };
@@ -42,6 +43,7 @@ struct WorkerCounters {
     std::uint64_t tx_dropped = 0;  // frames no TX queue took, or with nowhere to go
     std::uint64_t rounds = 0;
     std::uint64_t idle_rounds = 0;
+    std::uint64_t interrupts = 0;  // sleeps that a frame ended
 };
 
 class Worker {
@@ -77,6 +79,10 @@ class Worker {
     Worker(WorkerConfig config, const ForwardTable& table, const std::atomic<bool>& stop);
 
     [[nodiscard]] std::uint32_t round();
+    /// False, and said why: the worker has no queue that could wake it.
+    [[nodiscard]] bool watch_interrupts() const;
+    void unwatch_interrupts() const;
+    void sleep_until_interrupt();
     /// Takes one burst of what other CPUs sent here.
     [[nodiscard]] std::uint32_t poll_cpumap();
     void forward(std::uint16_t in, rte_mbuf** mbufs, std::uint32_t n);
