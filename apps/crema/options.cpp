@@ -31,6 +31,7 @@ struct All {
     RunOptions run;
     BenchOptions bench;
     BpfOptions bpf;
+    ProbeOptions probe;
     RemoteVerbs remote;
     std::vector<std::string> run_settings;
     std::vector<std::string> bench_settings;
@@ -123,6 +124,29 @@ void declare_bpf(CLI::App& app, BpfOptions& options) {
     verb->add_option("COMMAND", options.command, "command and its words, behind --")->required();
 }
 
+void declare_probe(CLI::App& app, ProbeOptions& options) {
+    CLI::App& neta = *app.add_subcommand("neta", "A NETA port that nobody drives: probe");
+    neta.footer(std::string("Example: crema neta probe platform:d0030000.ethernet\n") + kExits);
+    neta.require_subcommand(1);
+    CLI::App* verb = neta.add_subcommand(
+        "probe",
+        "Self-test: registers, link, PHYs, frames in loopback through memory, caches, interrupt. "
+        "Takes the port over; afterwards its queues are off and its link is down");
+    verb->footer(std::string("Example: crema neta probe platform:d0030000.ethernet --json\n") +
+                 kExits);
+    verb->add_option("DEVICE", options.device,
+                     "as device= of net_neta: platform:NAME, pci:BDF, user:SOCKET or model")
+        ->required();
+    verb->add_option("--wire", options.wire, "of the model in this process");
+    verb->add_option("--frames", options.frames, "frames through loopback, in batches of 32")
+        ->check(CLI::Range(1U, 100'000'000U))
+        ->capture_default_str();
+    verb->add_option("--rounds", options.rounds, "rounds of each question about caches")
+        ->check(CLI::Range(1U, 1'000'000U))
+        ->capture_default_str();
+    verb->add_flag("--json", options.json, "one JSON document on stdout");
+}
+
 tl::unexpected<Early> wrong(const std::string& verb, const std::string& why) {
     return tl::unexpected(
         Early{app::kUsage, "crema" + verb + ": " + why + " (see crema" + verb + " --help)"});
@@ -207,6 +231,7 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
     declare_bench(xdp, all.bench, all.bench_settings);
     all.remote.declare(app, xdp);
     declare_bpf(app, all.bpf);
+    declare_probe(app, all.probe);
     if (auto unknown = unknown_command(app, words)) {
         return tl::unexpected(std::move(*unknown));
     }
@@ -223,6 +248,9 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
     const CLI::App& verb = deepest(app);
     if (verb.get_name() == "bpf") {
         return all.bpf;
+    }
+    if (verb.get_name() == "probe") {
+        return all.probe;
     }
     if (auto remote = all.remote.named(verb)) {
         return std::move(*remote);

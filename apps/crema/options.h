@@ -57,6 +57,15 @@ struct BpfOptions {
     bool verbose = false;
 };
 
+/// crema neta probe
+struct ProbeOptions {
+    std::string device;      // as device= of net_neta
+    std::string wire;        // of the model in this process
+    unsigned frames = 1024;  // through loopback
+    unsigned rounds = 256;   // of each question about caches
+    bool json = false;
+};
+
 /// What works on a running data path.
 struct RemoteOptions {
     std::string to;  // its socket
@@ -111,6 +120,7 @@ using Verb = std::variant<VerifyOptions,
                           RunOptions,
                           BenchOptions,
                           BpfOptions,
+                          ProbeOptions,
                           MapOptions,
                           AttachOptions>;
 

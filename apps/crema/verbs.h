@@ -12,6 +12,7 @@ namespace crema::command {
 [[nodiscard]] int run_verb(const RunOptions& options);     // run.cpp
 [[nodiscard]] int run_verb(const BenchOptions& options);   // bench.cpp
 [[nodiscard]] int run_verb(const BpfOptions& options);     // bpf.cpp
+[[nodiscard]] int run_verb(const ProbeOptions& options);   // neta_probe.cpp
 
 [[nodiscard]] int run_verb(const MapOptions& options);     // map.cpp
 [[nodiscard]] int run_verb(const AttachOptions& options);  // attach.cpp
