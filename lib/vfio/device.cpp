@@ -60,7 +60,7 @@ Model& place_of(Models& registered, const char* chip) {
 /// Something is given that only a model in this process can have.
 bool speaks_of_model(const ModelArgs& args) {
     return !args.wire.empty() || !args.engine.empty() || !args.variant.empty() ||
-           !args.clock.empty();
+           !args.clock.empty() || !args.cache.empty();
 }
 
 }  // namespace
@@ -114,8 +114,8 @@ Result<std::unique_ptr<Device>> open(const std::string& spec,
         }
         if (speaks_of_model(args)) {
             return fail(EINVAL,
-                        "device={}: wire=, engine=, variant= and clock= belong to the model behind "
-                        "the socket: give them to crema-neta-model",
+                        "device={}: wire=, engine=, cache=, variant= and clock= belong to the "
+                        "model: give them to crema-neta-model, behind the socket",
                         spec);
         }
         return user::connect(name, process_dma_space());
@@ -123,7 +123,8 @@ Result<std::unique_ptr<Device>> open(const std::string& spec,
     if (colon != std::string::npos && (transport == "platform" || transport == "pci")) {
         if (speaks_of_model(args)) {
             return fail(EINVAL,
-                        "device={}: wire=, engine=, variant= and clock= are for device=model",
+                        "device={}: wire=, engine=, cache=, variant= and clock= are for "
+                        "device=model",
                         spec);
         }
         const kernel::Bus bus = transport == "pci" ? kernel::Bus::pci : kernel::Bus::platform;

@@ -64,6 +64,8 @@ struct ModelArgs {
     std::string engine{};    // "inline" (default): runs inside register accesses; "thread[:CPU]"
     std::string variant{};   // which SoC, of those that the model knows; empty: its default
     std::string clock{};     // Hz of the clock that times are counted in; empty: its default
+    std::string cache{};     // "coherent", "noncoherent", "evicting[:SEED]": see cache_model.h;
+                             // empty: what CREMA_MODEL_CACHE says, else coherent
 };
 
 using ModelFactory = Result<std::unique_ptr<Device>> (*)(DmaSpace& dma, const ModelArgs& args);

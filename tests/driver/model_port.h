@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/vfio/cache_model.h"
 #include "tests/driver/port_fixture.h"
 
 namespace crema::test {
@@ -57,6 +58,7 @@ class PortOnModel : public NoLeftovers {
             EXPECT_EQ(port_.xstat("device_count_errors"), 0U);
         }
         port_.close();
+        EXPECT_EQ(vfio::CacheModel::lost_lines(), 0U) << "given to the device dirty";
         NoLeftovers::TearDown();
     }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <sched.h>
 #include <time.h>
@@ -81,11 +82,14 @@ NetaModel::NetaModel(const vfio::DmaReach& reach,
                      const vfio::ModelArgs& args,
                      EngineChoice engine,
                      const Variant& variant,
-                     std::uint64_t core_hz)
-    : chip_(args.instance, variant, core_hz),
+                     std::uint64_t core_hz,
+                     std::shared_ptr<vfio::CacheModel> cache)
+    : cache_(std::move(cache)),
+      chip_(args.instance, variant, core_hz),
       engine_(engine),
       rx_(chip_, reach),
       tx_(chip_, reach) {
+    coherent_ = cache_ == nullptr;
     registers_.device = this;
     registers_.read_fn = read_fn;
     registers_.write_fn = write_fn;
@@ -93,7 +97,24 @@ NetaModel::NetaModel(const vfio::DmaReach& reach,
 
 Result<std::unique_ptr<vfio::Device>> NetaModel::create_device(vfio::DmaSpace& dma,
                                                                const vfio::ModelArgs& args) {
-    auto model = create(dma, args);
+    std::string wanted = args.cache;
+    if (const char* usual = std::getenv("CREMA_MODEL_CACHE"); wanted.empty() && usual != nullptr) {
+        wanted = usual;
+    }
+    std::shared_ptr<vfio::CacheModel> cache;
+    if (!wanted.empty() && wanted != "coherent") {
+        const auto behaviour = vfio::CacheModel::parse(wanted);
+        if (!behaviour) {
+            return forward_error(behaviour);
+        }
+        auto before = vfio::CacheModel::before(dma, *behaviour);
+        if (!before) {
+            return forward_error(before);
+        }
+        cache = std::move(*before);
+    }
+    const vfio::DmaReach& reach = cache != nullptr ? static_cast<vfio::DmaReach&>(*cache) : dma;
+    auto model = make(reach, args, cache);
     if (!model) {
         return forward_error(model);
     }
@@ -103,6 +124,12 @@ Result<std::unique_ptr<vfio::Device>> NetaModel::create_device(vfio::DmaSpace& d
 
 Result<std::unique_ptr<NetaModel>> NetaModel::create(const vfio::DmaReach& reach,
                                                      const vfio::ModelArgs& args) {
+    return make(reach, args, nullptr);
+}
+
+Result<std::unique_ptr<NetaModel>> NetaModel::make(const vfio::DmaReach& reach,
+                                                   const vfio::ModelArgs& args,
+                                                   std::shared_ptr<vfio::CacheModel> cache) {
     const auto engine = parse_engine(args.engine);
     if (!engine) {
         return forward_error(engine);
@@ -124,7 +151,8 @@ Result<std::unique_ptr<NetaModel>> NetaModel::create(const vfio::DmaReach& reach
     if (!loopback) {
         return forward_error(loopback);
     }
-    std::unique_ptr<NetaModel> model(new NetaModel(reach, args, *engine, **variant, *core_hz));
+    std::unique_ptr<NetaModel> model(
+        new NetaModel(reach, args, *engine, **variant, *core_hz, std::move(cache)));
     model->wire_ = std::move(*wire);
     model->loopback_ = std::move(*loopback);
     model->power_on_mac_ = mac;
@@ -152,7 +180,8 @@ std::string NetaModel::describe() const {
     }
     const std::string soc =
         &chip_.variant == *find_variant("") ? "" : fmt::format(" of {}", chip_.variant.soc);
-    return fmt::format("model{}, wire {}, engine {}", soc, wire_->describe(), engine);
+    return fmt::format("model{}, wire {}, engine {}{}", soc, wire_->describe(), engine,
+                       cache_ != nullptr ? ", not coherent" : "");
 }
 
 void NetaModel::act_as_cpu(unsigned cpu) {
@@ -207,6 +236,7 @@ void NetaModel::run_thread() {
         std::uint32_t moved = tx_.run(wire, kThreadBurst);
         moved += rx_.run(wire, kThreadBurst);
         lock_.unlock();
+        tick_cache();
         idle_rounds = moved != 0 ? 0 : idle_rounds + 1;
         if (idle_rounds >= kIdleRoundsMax) {
             const timespec nap{0, kNapNs};

@@ -22,6 +22,7 @@
 #include "drivers/model/neta/rx_engine.h"
 #include "drivers/model/neta/tx_engine.h"
 #include "drivers/model/neta/wires/wire.h"
+#include "lib/vfio/cache_model.h"
 #include "lib/vfio/device.h"
 
 namespace crema::neta::model {
@@ -32,7 +33,7 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
     [[nodiscard]] static Result<std::unique_ptr<NetaModel>> create(const vfio::DmaReach& reach,
                                                                    const vfio::ModelArgs& args);
 
-    /// As the device of a driver in this process.
+    /// As the device of a driver in this process; args.cache says whether it is coherent.
     [[nodiscard]] static Result<std::unique_ptr<vfio::Device>> create_device(
         vfio::DmaSpace& dma, const vfio::ModelArgs& args);
 
@@ -76,8 +77,12 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
               const vfio::ModelArgs& args,
               EngineChoice engine,
               const Variant& variant,
-              std::uint64_t core_hz);
+              std::uint64_t core_hz,
+              std::shared_ptr<vfio::CacheModel> cache);
 
+    static Result<std::unique_ptr<NetaModel>> make(const vfio::DmaReach& reach,
+                                                   const vfio::ModelArgs& args,
+                                                   std::shared_ptr<vfio::CacheModel> cache);
     static Result<EngineChoice> parse_engine(const std::string& text);
     [[nodiscard]] unsigned caller_cpu() const;
     [[nodiscard]] Status start_thread();
@@ -105,6 +110,14 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
     [[nodiscard]] bool awaits_frames() const;
     void release();
 
+    /// Time passes for the cache before the memory, if there is one.
+    void tick_cache() const {
+        if (cache_ != nullptr) {
+            cache_->tick();
+        }
+    }
+
+    std::shared_ptr<vfio::CacheModel> cache_;  // null: the device sees what the CPU sees
     Chip chip_;
     MacAddress power_on_mac_{};
     EngineLock lock_;

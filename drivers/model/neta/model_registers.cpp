@@ -214,6 +214,7 @@ void NetaModel::update_tx(unsigned queue, std::uint32_t value) {
         chip_.diagnostics.report(Diagnostic::doorbell_disabled, queue);
     }
     if (!engine_.threaded) {
+        tick_cache();
         lock_.kick();
         if (lock_.try_lock()) {
             release();
@@ -253,7 +254,9 @@ void NetaModel::poll_rx(unsigned queue) {
         return;
     }
     follow_link();
+    tick_cache();
     rx_.run(active_wire(), kInlineBurst - occupied);
+    tick_cache();
     if (tx_.held_until_ns() != 0) {
         lock_.kick();
     }
@@ -297,6 +300,9 @@ void NetaModel::write_special(std::uint32_t offset, std::uint32_t value) {
                 for (QueueState& state : offset == kRxReset ? chip_.rx : chip_.tx) {
                     state.counters.reset();
                     state.index.store(0, std::memory_order_relaxed);
+                }
+                if (cache_ != nullptr) {
+                    cache_->forget();  // from here on the memory may get another use
                 }
             }
             return;

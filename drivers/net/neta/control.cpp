@@ -245,7 +245,8 @@ Status open_device(Port& port) {
                               .wire = port.args.wire,
                               .engine = port.args.engine,
                               .variant = port.args.variant,
-                              .clock = port.args.clock});
+                              .clock = port.args.clock,
+                              .cache = port.args.cache});
     if (!device) {
         return fail(device.error().code, "{}: {}", name_of(port), device.error().message);
     }

@@ -21,8 +21,8 @@ struct Context {
     std::uint32_t seen = 0;  // one bit per key
 };
 
-constexpr std::array kKeys = {"device", "wire",          "engine",  "xdp",  "pool",
-                              "mac",    "tx-csum-limit", "variant", "clock"};
+constexpr std::array kKeys = {"device", "wire",          "engine",  "xdp",   "pool",
+                              "mac",    "tx-csum-limit", "variant", "clock", "cache"};
 
 std::optional<std::uint32_t> number_of(std::string_view text) {
     std::uint32_t number = 0;
@@ -91,8 +91,11 @@ Status set_value(Context& context, std::size_t key, const char* value) {
         case 7:
             context.args.variant = value;
             return {};
-        default:
+        case 8:
             context.args.clock = value;
+            return {};
+        default:
+            context.args.cache = value;
             return {};
     }
 }

@@ -18,12 +18,13 @@ namespace crema::neta_pmd {
 inline constexpr std::uint32_t kTxCsumLimitMax = 9800;
 
 struct Devargs {
-    std::string device = "model";         // as vfio::open() takes it
-    std::string wire{};                   // of the model; empty: null
-    std::string engine{};                 // of the model: "inline" or "thread[:CPU]"
-    std::string variant{};                // of the model: "3700", "38x", "xp", "370"
-    std::string clock{};                  // of the model: Hz
-    std::string xdp{};                    // OBJECT[:PROGRAM] to attach when the port exists
+    std::string device = "model";  // as vfio::open() takes it
+    std::string wire{};            // of the model; empty: null
+    std::string engine{};          // of the model: "inline" or "thread[:CPU]"
+    std::string cache{};           // of the model: "coherent", "noncoherent", "evicting[:SEED]"
+    std::string variant{};         // of the model: "3700", "38x", "xp", "370"
+    std::string clock{};           // of the model: Hz
+    std::string xdp{};             // OBJECT[:PROGRAM] to attach when the port exists
     std::optional<std::uint32_t> pool{};  // pages per RX queue
     std::optional<rte_ether_addr> mac{};
     std::optional<std::uint32_t> tx_csum_limit{};  // bytes, as the device tree's property
@@ -32,6 +33,7 @@ struct Devargs {
 /// The keys, for RTE_PMD_REGISTER_PARAM_STRING and messages.
 #define CREMA_NETA_DEVARGS                                                                 \
     "device=model|user:SOCKET|platform:NAME|pci:BDF wire=WIRE engine=inline|thread[:CPU] " \
+    "cache=coherent|noncoherent|evicting[:SEED] "                                          \
     "variant=3700|38x|xp|370 clock=HZ pool=PAGES mac=XX:XX:XX:XX:XX:XX "                   \
     "xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES"
 

@@ -190,7 +190,7 @@ void rx_refill(RxQueue& queue) {
         }
         fresh += got;
     }
-    vfio::publish_barrier();
+    vfio::publish_barrier(queue.coherent);
     while (fresh != 0 || queue.unreported != 0) {
         const std::uint32_t processed = std::min(queue.unreported, neta::kUpdateMax);
         const std::uint32_t added = std::min(fresh, neta::kUpdateMax);

@@ -22,7 +22,7 @@ inline constexpr std::uint32_t kSingle = neta::kRxFirst | neta::kRxLast;
 /// Descriptors that nobody looked at, as the chip says, which may lie.
 [[nodiscard]] inline std::uint32_t claimed_by_chip(const RxQueue& queue) {
     const std::uint32_t status = queue.registers.read(neta::rxq_status(queue.index));
-    vfio::consume_barrier();
+    vfio::consume_barrier(queue.coherent);
     const std::uint32_t occupied = neta::kRxqStatusOccupied.get(status);
     return occupied > queue.unreported ? occupied - queue.unreported : 0;
 }

@@ -109,7 +109,7 @@ void release(TxQueue& queue, std::uint32_t n) {
 
 /// Tells the chip of `added` new descriptors and of those given back since.
 void doorbell(TxQueue& queue, std::uint32_t added) {
-    vfio::publish_barrier();
+    vfio::publish_barrier(queue.coherent);
     do {
         const std::uint32_t sent = std::min(queue.unacknowledged, neta::kUpdateMax);
         const std::uint32_t pending = std::min(added, neta::kUpdateMax);
@@ -281,7 +281,7 @@ int prepare_one(TxQueue& queue, rte_mbuf& mbuf) {
 
 std::uint32_t tx_sent(const TxQueue& queue) {
     const std::uint32_t status = queue.registers.read(neta::txq_status(queue.hardware_queue));
-    vfio::consume_barrier();
+    vfio::consume_barrier(queue.coherent);
     const std::uint32_t sent = neta::kTxqStatusSent.get(status);
     return sent > queue.unacknowledged ? sent - queue.unacknowledged : 0;
 }
