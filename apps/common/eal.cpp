@@ -7,6 +7,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_pdump.h>
 
 namespace crema::app {
 
@@ -54,6 +55,11 @@ Status start_eal(const std::vector<std::string>& words) {
         return fail(rte_errno, "EAL: cannot start: {} (the lines above say more)",
                     rte_strerror(rte_errno));
     }
+    // For dpdk-dumpcap. Without shared files, as with --no-shconf, nobody can ask and this does
+    // nothing.
+    if (rte_pdump_init() != 0) {
+        return fail(rte_errno, "captures cannot be served: {}", rte_strerror(rte_errno));
+    }
     for (const std::string& name : vdev_names(words)) {
         if (!name.starts_with("net_") && !name.starts_with("eth_")) {
             continue;  // no ethdev: a crypto or event device, say
@@ -69,6 +75,7 @@ Status start_eal(const std::vector<std::string>& words) {
 void end_eal() {
     const char* const known = rte_eal_get_runtime_dir();
     const std::string folder = known == nullptr ? "" : known;
+    (void)rte_pdump_uninit();  // without the EAL it finds nothing to do
     (void)rte_eal_cleanup();
     if (!folder.empty()) {
         (void)rmdir(folder.c_str());  // fails, as it should, when another process has files there

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's DPDK tools as secondary processes of a dpdk-testpmd whose ports are ours: dpdk-proc-info and dpdk-dumpcap.
 
-  stock_clients_test.py BUILD_DIR proc_info|dumpcap
+  stock_clients_test.py BUILD_DIR proc_info|dumpcap|dumpcap_crema
+
+dumpcap_crema captures from crema-testpmd instead.
 
 Processes share memory only through hugepages: 200 MiB of them are asked for and given back.
 """
@@ -17,7 +19,7 @@ import sys
 import tempfile
 import time
 
-from support.processes import check, run_test, skip
+from support.processes import Testpmd, check, run_test, skip
 from support.stock import StockTestpmd, environment
 
 PAGES = 160  # of 2 MiB
@@ -139,8 +141,26 @@ def dumpcap(build, testpmd, folder):
     testpmd.wait_for_statistics(0, lambda now: now["RX-packets"] > before + 100)
 
 
+def dumpcap_crema(build, folder):
+    """What a program passes is captured; what it drops never becomes a frame of the application."""
+    with Hugepages() as huge:
+        memory = ("-m", "200", "--huge-dir", huge.folder, f"--file-prefix=clients{os.getpid()}")
+        with Testpmd(build, ["gen:rate=2000;len=104"], xdp="pass", memory=memory) as testpmd:
+            capture = f"{folder}/crema.pcapng"
+            done = subprocess.run(["dpdk-dumpcap", memory[-1], "-i", "net_neta0", "-c", "200", "-w", capture],
+                                  env=environment(build, "librte_net_neta.so"), capture_output=True, text=True, timeout=60, check=False)
+            check(done.returncode == 0, f"dpdk-dumpcap ended with {done.returncode}: {done.stdout}{done.stderr}")
+            frames = frames_of_pcapng(capture)
+            check(len(frames) >= 200 and all(len(frame) == 100 for frame in frames), f"{len(frames)} frames")
+            testpmd.stop()
+
+
 def main():
     build, case = sys.argv[1:]
+    if case == "dumpcap_crema":
+        with tempfile.TemporaryDirectory(prefix="crema-clients-") as folder:
+            dumpcap_crema(build, folder)
+        return
     wire = f"pair:clients{os.getpid()}" if case == "proc_info" else "gen:rate=2000;len=104"
     with Hugepages() as huge, primary(build, huge.folder, wire) as testpmd, tempfile.TemporaryDirectory(prefix="crema-clients-") as folder:
         if case == "proc_info":

@@ -46,13 +46,14 @@ def program_path(build, name):
     return str(pathlib.Path(build).resolve() / "bpf" / f"{name}.bpf.o")
 
 
-def eal_words(wires, memory_mb=256):
-    """EAL options of a process with one modelled NETA port per wire; prefix unique to the test."""
+def eal_words(wires, memory=None):
+    """EAL options of a process with one modelled NETA port per wire; prefix unique to the test. memory: other options than
+    those of a process that shares nothing."""
     cpus = sorted(os.sched_getaffinity(0))
     # The last CPU polls; the others are left to the hosts and their traffic.
     lcores = ["-l", f"{cpus[0]},{cpus[-1]}"] if len(cpus) > 1 else ["--lcores", f"0@{cpus[0]},1@{cpus[0]}"]
-    words = [*lcores, "--no-huge", "-m", str(memory_mb), "--no-pci", "--no-shconf", "--no-telemetry",
-             f"--file-prefix=crema{os.getpid()}", "--log-level=error"]
+    memory = memory or ("--no-huge", "-m", "256", "--no-shconf", f"--file-prefix=crema{os.getpid()}")
+    words = [*lcores, *memory, "--no-pci", "--no-telemetry", "--log-level=error"]
     for number, wire in enumerate(wires):
         device = wire if wire.startswith("device=") else f"device=model,wire={wire}"
         words.append(f"--vdev=net_neta{number},{device}")
@@ -75,8 +76,8 @@ class Port:
 class Testpmd:
     """crema-testpmd, told what to do on its standard input. Use with `with`; killed on the way out."""
 
-    def __init__(self, build, wires, xdp=None, maps=(), options=(), idle_sleep_us=20):
-        self.command_line = [application(build), *eal_words(wires), "--", "--json", "-i", "-a",
+    def __init__(self, build, wires, xdp=None, maps=(), options=(), idle_sleep_us=20, memory=None):
+        self.command_line = [application(build), *eal_words(wires, memory), "--", "--json", "-i", "-a",
                              "--idle-sleep-us", str(idle_sleep_us), *options]
         if xdp:
             self.command_line += ["--xdp", program_path(build, xdp)]
