@@ -130,7 +130,7 @@ Status NetaLoopback::set_up() {
     write(neta::txq_token_count(0), neta::kTxqTokenCountMax);
     write(neta::txq_base(0), memory_->iova(kTxRing));
     write(neta::txq_size(0), neta::kTxqSizeDescNum.of(kSlots));
-    vfio::publish_barrier();
+    vfio::publish_barrier(kMaintain);
     write(neta::rxq_status_update(0), neta::kRxqUpdateNew.of(kSlots));
     write(neta::kGmacCtrl1, read(neta::kGmacCtrl1) | neta::kGmacCtrl1GmiiLoopback);
     std::uint32_t control = neta::kGmacCtrl0MaxRxSize.set(read(neta::kGmacCtrl0), kWireBytes / 2);
@@ -172,7 +172,7 @@ void NetaLoopback::queue(std::uint32_t bytes, bool clean) {
 }
 
 void NetaLoopback::send() {
-    vfio::publish_barrier();
+    vfio::publish_barrier(kMaintain);
     const std::uint32_t sent = neta::kTxqStatusSent.get(read(neta::txq_status(0)));
     write(neta::txq_update(0),
           neta::kTxqUpdateAddPending.of(queued_) | neta::kTxqUpdateDecSent.of(sent));
@@ -194,7 +194,7 @@ Result<std::vector<NetaLoopback::Frame>> NetaLoopback::receive(unsigned count, b
         }
         std::this_thread::yield();
     }
-    vfio::consume_barrier();
+    vfio::consume_barrier(kMaintain);
     std::vector<Frame> frames;
     for (unsigned i = 0; i < count; ++i) {
         const neta::RxDescriptor& descriptor = rx_ring_[rx_at_];
@@ -227,7 +227,7 @@ void NetaLoopback::give_back() {
         to_device(&rx_ring_[slot], sizeof(neta::RxDescriptor));
         to_device(rx_buffer(slot), kBufferBytes);
     }
-    vfio::publish_barrier();
+    vfio::publish_barrier(kMaintain);
     write(neta::rxq_status_update(0),
           neta::kRxqUpdateProcessed.of(received_) | neta::kRxqUpdateNew.of(received_));
     received_ = 0;

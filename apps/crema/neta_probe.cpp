@@ -41,8 +41,9 @@ nlohmann::json to_json(const std::string& device, const std::vector<Step>& steps
 }  // namespace
 
 int run_verb(const ProbeOptions& options) {
-    const auto device = vfio::open(options.device, kChip,
-                                   {.instance = "probe", .wire = options.wire, .engine = {}});
+    const auto device = vfio::open(
+        options.device, kChip,
+        {.instance = "probe", .wire = options.wire, .engine = {}, .cache = options.cache});
     if (!device) {
         say_error(device.error().message);
         return app::kFailed;

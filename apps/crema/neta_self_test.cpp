@@ -235,7 +235,7 @@ Result<Answers> ask_transmit(NetaLoopback& loopback, unsigned rounds) {
         for (unsigned i = 0; i < 2; ++i) {
             fill(loopback.next_tx(), before);
             vfio::sync_for_device(loopback.next_tx(), kAskBytes, false);
-            vfio::publish_barrier();
+            vfio::publish_barrier(false);
             fill(loopback.next_tx(), static_cast<std::uint8_t>(before + 1));
             loopback.queue(kAskBytes, false);
         }

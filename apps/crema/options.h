@@ -61,6 +61,7 @@ struct BpfOptions {
 struct ProbeOptions {
     std::string device;      // as device= of net_neta
     std::string wire;        // of the model in this process
+    std::string cache;       // of the model in this process
     unsigned frames = 1024;  // through loopback
     unsigned rounds = 256;   // of each question about caches
     bool json = false;

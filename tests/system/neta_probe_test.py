@@ -33,6 +33,11 @@ def main():
     check_report(probe(crema, "model", "--json"), "model", ["interrupt"])
     text = probe(crema, "model", "--frames", "64", "--rounds", "4").stdout
     check(text.startswith("device: model") and text.count("\nok ") == 7 and "64 frames" in text, text)
+    for cache in ("noncoherent", "evicting:7"):
+        said = json.loads(probe(crema, "model", "--cache", cache, "--json").stdout)
+        check(said["passed"], said)
+        for step in said["steps"]:
+            check(not step["name"].endswith(" cache") or step["what"].startswith("NOT coherent: "), f"{cache}: {step}")
     with NetaModel(build, "null") as model:
         for _ in range(2):  # a port that was probed can be probed again
             check_report(probe(crema, f"user:{model.socket}", "--json"), model.socket, [])
