@@ -22,7 +22,6 @@
 #include "lib/xdp/run.h"
 
 namespace crema::redirect {
-namespace {
 
 using TargetList = std::vector<CpuTarget*>;
 
@@ -36,6 +35,8 @@ struct alignas(64) Cpu {
     alignas(64) std::uint64_t received = 0;       // from here on written by the poller
     xdp::VerdictCounters verdicts;
 };
+
+namespace {
 
 std::mutex g_control;  // lists and pollers
 
@@ -95,7 +96,7 @@ void change_list(Cpu& cpu, Change change) {
 }  // namespace
 
 std::uint32_t send_to_cpu(const CpuTarget& target, const Parcel* parcels, std::uint32_t n) {
-    Cpu& cpu = cpus()[target.cpu];
+    Cpu& cpu = *target.cpu;
     std::uint32_t taken = 0;
     if (cpu.has_poller.load(std::memory_order_acquire)) [[likely]] {
         std::array<void*, xdp::kBurstMax> pages;
@@ -128,7 +129,7 @@ int acquire_cpu(const ebpf::maps::CpuSlot& slot, void** target) {
     }
     made->kind = Target::Kind::cpu;
     made->program = slot.program;
-    made->cpu = slot.cpu;
+    made->cpu = &cpus()[slot.cpu];
     made->ring = make_ring(slot.queue_size);
     if (made->ring == nullptr) {
         return -ENOMEM;
@@ -136,7 +137,7 @@ int acquire_cpu(const ebpf::maps::CpuSlot& slot, void** target) {
     CpuTarget* const raw = made.release();
     {
         const std::scoped_lock guard(g_control);
-        change_list(cpus()[slot.cpu], [raw](TargetList& list) { list.push_back(raw); });
+        change_list(*raw->cpu, [raw](TargetList& list) { list.push_back(raw); });
     }
     *target = static_cast<Target*>(raw);
     return 0;
@@ -144,7 +145,7 @@ int acquire_cpu(const ebpf::maps::CpuSlot& slot, void** target) {
 
 void release_cpu(void* target) {
     auto* const cpu_target = static_cast<CpuTarget*>(static_cast<Target*>(target));
-    Cpu& cpu = cpus()[cpu_target->cpu];
+    Cpu& cpu = *cpu_target->cpu;
     // First the senders: the slot does not show this target any more.
     xdp::synchronize();
     {

@@ -99,6 +99,9 @@ std::uint32_t drop_too_long(xdp::Frame* frames, std::uint32_t n, std::uint32_t b
     return kept;
 }
 
+/// Never freed: senders may outlive static objects.
+std::atomic<const std::array<DeviceTarget, xdp::kPortsMax>*> g_direct{nullptr};
+
 }  // namespace
 
 Gate gate_of(std::uint32_t ifindex) {
@@ -191,16 +194,23 @@ void release_device(void* target) {
     delete static_cast<DeviceTarget*>(static_cast<Target*>(target));
 }
 
-const DeviceTarget* direct_target(std::uint32_t ifindex) {
-    static const auto& targets = *[] {
+void make_direct_targets() {
+    static const bool made = [] {
         auto* all = new std::array<DeviceTarget, xdp::kPortsMax>;
         for (std::uint16_t i = 0; i < xdp::kPortsMax; ++i) {
             (*all)[i].kind = Target::Kind::device;
             (*all)[i].ifindex = xdp::ifindex_of(i);
         }
-        return all;
+        g_direct.store(all, std::memory_order_release);
+        return true;
     }();
-    return is_ifindex(ifindex) ? &targets[xdp::port_id_of(ifindex)] : nullptr;
+    (void)made;
+}
+
+const DeviceTarget* direct_target(std::uint32_t ifindex) {
+    return is_ifindex(ifindex)
+               ? &(*g_direct.load(std::memory_order_acquire))[xdp::port_id_of(ifindex)]
+               : nullptr;
 }
 
 }  // namespace crema::redirect

@@ -212,6 +212,7 @@ bool broadcast(Outbound& outbound, const ebpf::XdpBuff& buff, const Frame& frame
 }
 
 Outbound* create() {
+    make_direct_targets();
     return new (std::nothrow) Outbound;
 }
 

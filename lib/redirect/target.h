@@ -28,9 +28,11 @@ struct DeviceTarget : Target {
     std::uint32_t ifindex = 0;
 };
 
+struct Cpu;  // cpu.cpp
+
 /// A cpumap slot: frames wait in `ring` as pages, each with a FrameHeader in its headroom.
 struct CpuTarget : Target {
-    std::uint32_t cpu = 0;
+    Cpu* cpu = nullptr;
     rte_ring* ring = nullptr;  // any sender, one receiver
 };
 
@@ -67,6 +69,9 @@ int acquire_device(const ebpf::maps::DeviceSlot& slot, void** target);
 void release_device(void* target);
 int acquire_cpu(const ebpf::maps::CpuSlot& slot, void** target);
 void release_cpu(void* target);
+
+/// Makes the targets of bpf_redirect(), once; before anybody sends.
+void make_direct_targets();
 
 /// The target of bpf_redirect(ifindex), or null when no port can have that ifindex.
 [[nodiscard]] const DeviceTarget* direct_target(std::uint32_t ifindex);

@@ -109,6 +109,9 @@ class Testpmd:
             self._process.kill()
         self._process.wait()
 
+    def pid(self):
+        return self._process.pid
+
     def kill(self, number):
         self._process.send_signal(number)
         self._process.wait()
