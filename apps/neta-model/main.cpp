@@ -45,7 +45,8 @@ int main(int argc, char** argv) {
                                                     .wire = options->wire,
                                                     .engine = "",
                                                     .variant = options->variant,
-                                                    .clock = options->clock});
+                                                    .clock = options->clock,
+                                                    .faults = options->faults});
     if (!server) {
         (void)std::fprintf(stderr, "crema-neta-model: %s\n", server.error().message.c_str());
         return app::kFailed;

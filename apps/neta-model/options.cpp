@@ -32,6 +32,11 @@ tl::expected<Options, Early> parse_options(const std::vector<std::string>& words
         ->capture_default_str();
     app.add_option("--variant", options.variant, "which SoC: 3700 (default), 38x, xp or 370");
     app.add_option("--clock", options.clock, "core clock in Hz, that times are counted in");
+    app.add_option(
+           "--faults", options.faults,
+           "KIND[=ONE_IN][:...][:seed=N]: faults to commit by chance: late, interrupt, status, "
+           "link, dma or all")
+        ->capture_default_str();
     app.add_option("--name", options.name, "in messages; the address at power-on follows from it")
         ->capture_default_str();
     app.add_flag("--pci", options.pci, "as a PCI function (BAR 0, INTx), which QEMU wants");

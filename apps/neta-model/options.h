@@ -14,6 +14,7 @@ struct Options {
     std::string wire = "null";
     std::string variant{};
     std::string clock{};
+    std::string faults{};
     std::string name = "neta-model";  // the address at power-on follows from it
     bool pci = false;
 };

@@ -60,7 +60,7 @@ Model& place_of(Models& registered, const char* chip) {
 /// Something is given that only a model in this process can have.
 bool speaks_of_model(const ModelArgs& args) {
     return !args.wire.empty() || !args.engine.empty() || !args.variant.empty() ||
-           !args.clock.empty() || !args.cache.empty();
+           !args.clock.empty() || !args.cache.empty() || !args.faults.empty();
 }
 
 }  // namespace
@@ -113,17 +113,18 @@ Result<std::unique_ptr<Device>> open(const std::string& spec,
             return fail(EINVAL, "device={}: want user:SOCKET", spec);
         }
         if (speaks_of_model(args)) {
-            return fail(EINVAL,
-                        "device={}: wire=, engine=, cache=, variant= and clock= belong to the "
-                        "model: give them to crema-neta-model, behind the socket",
-                        spec);
+            return fail(
+                EINVAL,
+                "device={}: wire=, engine=, cache=, faults=, variant= and clock= belong to the "
+                "model: give them to crema-neta-model, behind the socket",
+                spec);
         }
         return user::connect(name, process_dma_space());
     }
     if (colon != std::string::npos && (transport == "platform" || transport == "pci")) {
         if (speaks_of_model(args)) {
             return fail(EINVAL,
-                        "device={}: wire=, engine=, cache=, variant= and clock= are for "
+                        "device={}: wire=, engine=, cache=, faults=, variant= and clock= are for "
                         "device=model",
                         spec);
         }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "lib/base/result.h"
 #include "lib/vfio/dma_space.h"
@@ -37,6 +38,9 @@ class Device {
     /// no DMA happens. It said so in one error line.
     [[nodiscard]] virtual bool alive() const { return true; }
 
+    /// How often a model committed the fault of this name on purpose; 0 for what commits none.
+    [[nodiscard]] virtual std::uint64_t injected(std::string_view /*what*/) const { return 0; }
+
     /// Finds a vanished device again: as after power-on, with the memory of dma() and the interrupt
     /// that it had. No other call at the same time. Errors: it is not back; it stays dead.
     [[nodiscard]] virtual Status reattach();
@@ -64,6 +68,7 @@ struct ModelArgs {
     std::string engine{};    // "inline" (default): runs inside register accesses; "thread[:CPU]"
     std::string variant{};   // which SoC, of those that the model knows; empty: its default
     std::string clock{};     // Hz of the clock that times are counted in; empty: its default
+    std::string faults{};    // that the model commits on purpose, in its words; empty: none
     std::string cache{};     // "coherent", "noncoherent", "evicting[:SEED]": see cache_model.h;
                              // empty: what CREMA_MODEL_CACHE says, else coherent
 };
@@ -109,6 +114,9 @@ class Servable {
 
     /// Faults of the driver so far, as the model counts them.
     [[nodiscard]] virtual std::uint64_t driver_faults() const = 0;
+
+    /// What the model did wrong on purpose so far, for people; empty when it was not told to.
+    [[nodiscard]] virtual std::string injected_faults() const { return {}; }
 };
 
 /// `reach` outlives the model.

@@ -16,6 +16,7 @@
 #include <string>
 
 #include "drivers/model/neta/diagnostics.h"
+#include "drivers/model/neta/faults.h"
 #include "drivers/model/neta/mib.h"
 #include "drivers/model/neta/phy.h"
 #include "drivers/model/neta/variant.h"
@@ -126,6 +127,7 @@ struct Chip {
     std::array<std::atomic<std::uint32_t>, kRegionBytes / 4> regs{};
     Mib mib;
     Diagnostics diagnostics;
+    Faults faults;
     Phy phy;                                    // behind the SMI register
     std::atomic<std::uint32_t> link_status{0};  // GMAC_STATUS, kept by gmac.h
     // See flow_control.h; 0: nobody asked.

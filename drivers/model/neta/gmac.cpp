@@ -48,7 +48,7 @@ std::uint32_t gmac_status(const Chip& chip, bool carrier) {
     const std::uint32_t autoneg = chip.reg(kGmacAutoneg);
     const PhyLink found = negotiated_link(chip, carrier);
     const bool pass = (autoneg & kGmacAutonegForceLinkPass) != 0 || loops_back(chip);
-    const bool up = pass || (!forced(chip) && found.up);
+    const bool up = (pass || (!forced(chip) && found.up)) && !chip.faults.link_is_down();
     std::uint32_t status = (up ? kGmacStatusLinkUp : 0) | speed_bits(chip, found);
     if (in_band(chip)) {
         status |= found.negotiated ? kGmacStatusAnComplete | kGmacStatusSync : 0;

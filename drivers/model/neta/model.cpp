@@ -142,6 +142,10 @@ Result<std::unique_ptr<NetaModel>> NetaModel::make(const vfio::DmaReach& reach,
     if (!core_hz) {
         return forward_error(core_hz);
     }
+    const auto faults = Faults::parse(args.faults);
+    if (!faults) {
+        return forward_error(faults);
+    }
     const MacAddress mac = power_on_address(args.instance);
     auto wire = open_wire(args.wire, mac);
     if (!wire) {
@@ -156,6 +160,7 @@ Result<std::unique_ptr<NetaModel>> NetaModel::make(const vfio::DmaReach& reach,
     model->wire_ = std::move(*wire);
     model->loopback_ = std::move(*loopback);
     model->power_on_mac_ = mac;
+    model->chip_.faults.plan(*faults);
     power_on(model->chip_, mac);
     if (engine->threaded) {
         const auto started = model->start_thread();
@@ -235,6 +240,7 @@ void NetaModel::run_thread() {
         Wire& wire = active_wire();
         std::uint32_t moved = tx_.run(wire, kThreadBurst);
         moved += rx_.run(wire, kThreadBurst);
+        rx_.settle(false);
         lock_.unlock();
         tick_cache();
         idle_rounds = moved != 0 ? 0 : idle_rounds + 1;
@@ -247,12 +253,13 @@ void NetaModel::run_thread() {
 
 void NetaModel::power_cycle() {
     lock_.lock();
+    rx_.forget_late();  // its memory is gone
     power_on(chip_, power_on_mac_);
     lock_.unlock();
 }
 
 bool NetaModel::interrupt_level() {
-    return model::interrupt_level(chip_);
+    return chip_.faults.line_told(model::interrupt_level(chip_));
 }
 
 // Somebody sleeps until there is an interrupt, and there is none yet.
@@ -296,6 +303,7 @@ Wire& NetaModel::active_wire() {
 }
 
 void NetaModel::follow_link() {
+    chip_.faults.link_step();
     update_link(chip_, wire_->link());
 }
 

@@ -56,6 +56,12 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
 
     [[nodiscard]] std::uint64_t driver_faults() const override { return chip_.diagnostics.total(); }
 
+    [[nodiscard]] std::uint64_t injected(std::string_view what) const override {
+        return chip_.faults.count_of(what);
+    }
+
+    [[nodiscard]] std::string injected_faults() const override { return chip_.faults.describe(); }
+
     /// Variants with banked interrupt registers: which CPU's copy the calling thread reads and
     /// writes from now on. Threads that never say are CPU 0, and so are other processes.
     static void act_as_cpu(unsigned cpu);

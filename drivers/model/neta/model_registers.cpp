@@ -250,12 +250,13 @@ void NetaModel::poll_rx(unsigned queue) {
         return;
     }
     const std::uint32_t occupied = chip_.rx[queue].counters.load().low;
-    if (occupied >= kInlineBurst || !lock_.try_lock()) {
+    if ((occupied >= kInlineBurst && !chip_.faults.active()) || !lock_.try_lock()) {
         return;
     }
+    rx_.settle(false);
     follow_link();
     tick_cache();
-    rx_.run(active_wire(), kInlineBurst - occupied);
+    rx_.run(active_wire(), kInlineBurst - std::min(occupied, kInlineBurst));
     tick_cache();
     if (tx_.held_until_ns() != 0) {
         lock_.kick();
@@ -271,6 +272,7 @@ void NetaModel::write_control(std::uint32_t offset, std::uint32_t value) {
             break;
         case RegisterKind::interrupt:
             write_interrupt_register(chip_, caller_cpu(), offset, value);
+            chip_.faults.line_armed();
             break;
         case RegisterKind::special:
             write_special(offset, value);
@@ -296,6 +298,7 @@ void NetaModel::write_special(std::uint32_t offset, std::uint32_t value) {
         case kTxReset:
             chip_.set_reg(offset, value & kResetHold);
             if ((value & kResetHold) != 0) {
+                rx_.settle(true);
                 chip_.set_reg(offset == kRxReset ? kRxqCmd : kTxqCmd, 0);
                 for (QueueState& state : offset == kRxReset ? chip_.rx : chip_.tx) {
                     state.counters.reset();
@@ -338,6 +341,9 @@ void NetaModel::write_queue_command(std::uint32_t offset, std::uint32_t value) {
         }
     }
     chip_.set_reg(offset, state);
+    if (offset == kRxqCmd && disable != 0) {
+        rx_.settle(true);  // idle means that all of it is in memory
+    }
 }
 
 void NetaModel::write_gmac(std::uint32_t offset, std::uint32_t value) {

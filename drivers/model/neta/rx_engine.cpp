@@ -20,6 +20,9 @@ constexpr std::uint16_t kOpcodePause = 1;
 constexpr MacAddress kPauseAddress{0x01, 0x80, 0xc2, 0, 0, 0x01};
 constexpr std::uint32_t kBufferSlack = 66;  // header, smallest frame, FCS
 constexpr std::uint32_t kMinFramePlain = 0x28;
+constexpr std::uint32_t kRxFaultWays = 6;          // those of Spoilt that a descriptor shows
+constexpr std::uint32_t kSizesBeyondAll = 0x4400;  // of no frame that the MAC lets in
+constexpr std::uint32_t kLateLooks = 4;
 
 // 10.11: small values are an offset to 40, others plain bytes.
 std::uint32_t min_frame_of(std::uint32_t reg) {
@@ -78,6 +81,9 @@ std::uint32_t RxEngine::run(Wire& wire, std::uint32_t budget) {
     }
     const std::uint32_t count = wire.receive(std::span(frames_).first(std::min(budget, kBurst)));
     if (!receiving) {
+        if (chip_.faults.link_is_down()) {
+            chip_.faults.count(Spoilt::unheard, count);
+        }
         return count;  // a port that is down hears nothing
     }
     if (count == 0) {
@@ -202,8 +208,9 @@ RxEngine::Ring& RxEngine::ring(std::uint32_t queue) {
         chip_.diagnostics.report(Diagnostic::ring_misaligned, base);
     }
     const auto bytes = static_cast<std::uint32_t>(ring.size * kDescriptorBytes);
-    ring.descriptors = reinterpret_cast<RxDescriptor*>(
-        ring_dma_.at(base & ~(kRingAlign - 1), bytes, DmaRights::both));
+    ring.base = base & ~(kRingAlign - 1);
+    ring.descriptors =
+        reinterpret_cast<RxDescriptor*>(ring_dma_.at(ring.base, bytes, DmaRights::both));
     return ring;
 }
 
@@ -228,18 +235,84 @@ void RxEngine::deliver(std::uint32_t queue, std::uint32_t status, const Stored& 
         scatter(to, status, stored);
         return;
     }
-    RxDescriptor& descriptor = to.take();
-    std::uint8_t* at = data_dma_.at(descriptor.buf_addr + to.offset, total, DmaRights::write);
+    const std::uint32_t slot = to.index;
+    const RxDescriptor& descriptor = to.take();
+    std::uint8_t* at = buffer_at(descriptor.buf_addr + to.offset, total);
     status |= kRxFirst | kRxLast;
     if (at == nullptr) {
         delta_.add(drop_rx_discard);
-        write_back(descriptor, status | kRxError | kRxErrorCode.of(kRxErrorResource), total);
+        status = kRxErrorCode.set(status | kRxError, kRxErrorResource);
+        complete(to, slot, status, total, lateness());
         return;
     }
     std::memset(at, 0, kMarvellHeader);
     std::memcpy(at + kMarvellHeader, stored.data, stored.data_bytes);
     std::memcpy(at + kMarvellHeader + stored.data_bytes, stored.fcs.data(), stored.fcs_bytes);
-    write_back(descriptor, status, total);
+    std::uint32_t data_size = total;
+    spoil(status, data_size);
+    complete(to, slot, status, data_size, lateness());
+}
+
+std::uint8_t* RxEngine::buffer_at(std::uint32_t iova, std::uint32_t bytes) {
+    if (chip_.faults.strikes(Fault::dma)) {
+        chip_.latch(kUnitCause, kUnitCauseAddrViolation);
+        chip_.set_reg(kUnitErrAddr, iova);
+        return nullptr;
+    }
+    return data_dma_.at(iova, bytes, DmaRights::write);
+}
+
+// A good frame gets one of the faults that a driver can see, and by whose name it counts it.
+void RxEngine::spoil(std::uint32_t& status, std::uint32_t& data_size) {
+    Faults& faults = chip_.faults;
+    if (!faults.active() || (status & kRxError) != 0 || !faults.strikes(Fault::status)) {
+        return;
+    }
+    const auto way = static_cast<Spoilt>(faults.number(kRxFaultWays));
+    faults.count(way);
+    if (way == Spoilt::size) {
+        data_size = faults.number(2) == 0 ? faults.number(kMarvellHeader + kFcsBytes + kEtherHeader)
+                                          : kSizesBeyondAll + faults.number(0x400);
+    } else if (way == Spoilt::fragment) {
+        status &= faults.number(2) == 0 ? ~kRxFirst : ~kRxLast;
+    } else {
+        status = kRxErrorCode.set(status | kRxError, static_cast<std::uint32_t>(way));
+    }
+}
+
+std::uint32_t RxEngine::lateness() {
+    return chip_.faults.strikes(Fault::late) ? 1 + chip_.faults.number(kLateLooks) : 0;
+}
+
+void RxEngine::complete(const Ring& ring,
+                        std::uint32_t slot,
+                        std::uint32_t status,
+                        std::uint32_t data_size,
+                        std::uint32_t late_by) {
+    if (late_by == 0) [[likely]] {
+        write_back(ring.descriptors[slot], status, data_size);
+        return;
+    }
+    const auto at = static_cast<std::uint32_t>(ring.base + slot * kDescriptorBytes);
+    late_.push_back({at, status, data_size, late_by});
+}
+
+void RxEngine::settle(bool all) {
+    if (late_.empty()) [[likely]] {
+        return;
+    }
+    ring_dma_.refresh();
+    std::erase_if(late_, [&](Late& late) {
+        if (!all && --late.looks != 0) {
+            return false;
+        }
+        auto* const descriptor = reinterpret_cast<RxDescriptor*>(
+            ring_dma_.at(late.at, kDescriptorBytes, DmaRights::both));
+        if (descriptor != nullptr) {
+            write_back(*descriptor, late.status, late.data_size);
+        }
+        return true;
+    });
 }
 
 // A frame over several buffers: filled to the end each, PKT_OFFSET and Marvell header in the first
@@ -266,7 +339,7 @@ void RxEngine::scatter(Ring& to, std::uint32_t status, const Stored& stored) {
         std::uint32_t room = std::min(to.buffer_bytes - offset, left);
         const RxDescriptor& descriptor = to.take();
         ++used;
-        std::uint8_t* at = data_dma_.at(descriptor.buf_addr + offset, room, DmaRights::write);
+        std::uint8_t* at = buffer_at(descriptor.buf_addr + offset, room);
         failed = at == nullptr || (to.free == 0 && room < left);
         left -= room;
         while (at != nullptr && room > 0) {
@@ -285,10 +358,11 @@ void RxEngine::scatter(Ring& to, std::uint32_t status, const Stored& stored) {
         status |= kRxError;
         status = kRxErrorCode.set(status, kRxErrorResource);
     }
+    const std::uint32_t late_by = lateness();
     for (std::uint32_t i = 0; i < used; ++i) {
         const std::uint32_t place = (i == 0 ? kRxFirst : 0) | (i + 1 == used ? kRxLast : 0);
-        write_back(to.descriptors[(first_index + i) % to.size], status | place,
-                   i == 0 ? stored.total() : 0);
+        complete(to, (first_index + i) % to.size, status | place, i == 0 ? stored.total() : 0,
+                 late_by);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "drivers/model/neta/chip.h"
 #include "drivers/model/neta/dma_port.h"
@@ -27,11 +28,18 @@ class RxEngine {
     /// Takes up to min(budget, kBurst) frames from the wire; returns how many it took.
     std::uint32_t run(Wire& wire, std::uint32_t budget);
 
+    /// Writes late descriptors whose time has come; all: every one of them, as when DMA ends.
+    void settle(bool all);
+
+    /// As after power-on.
+    void forget_late() { late_.clear(); }
+
   private:
     // One queue as of this burst. `free` and `index` advance with each descriptor; the counters
     // that software sees move once, at the end.
     struct Ring {
         RxDescriptor* descriptors = nullptr;  // null: queue cannot take frames
+        std::uint32_t base = 0;
         std::uint32_t size = 0;
         std::uint32_t index = 0;
         std::uint32_t free = 0;
@@ -60,6 +68,14 @@ class RxEngine {
         }
     };
 
+    /// A descriptor that is counted before it is written.
+    struct Late {
+        std::uint32_t at = 0;  // its I/O address
+        std::uint32_t status = 0;
+        std::uint32_t data_size = 0;
+        std::uint32_t looks = 0;  // that the driver takes before it is written
+    };
+
     [[nodiscard]] bool ready() const;
     [[nodiscard]] std::uint32_t room_for_patient() const;
     void one(const WireFrame& frame);
@@ -68,6 +84,14 @@ class RxEngine {
     void discard(std::uint32_t queue, bool no_descriptor);
     void deliver(std::uint32_t queue, std::uint32_t status, const Stored& stored);
     void scatter(Ring& ring, std::uint32_t status, const Stored& stored);
+    [[nodiscard]] std::uint8_t* buffer_at(std::uint32_t iova, std::uint32_t bytes);
+    void spoil(std::uint32_t& status, std::uint32_t& data_size);
+    void complete(const Ring& ring,
+                  std::uint32_t slot,
+                  std::uint32_t status,
+                  std::uint32_t data_size,
+                  std::uint32_t late_by);
+    [[nodiscard]] std::uint32_t lateness();
     void publish();
 
     Chip& chip_;
@@ -81,6 +105,7 @@ class RxEngine {
     std::uint32_t loaded_ = 0;  // queues of rings_ that belong to this burst
     std::uint32_t wire_max_ = 0;
     std::uint32_t wire_min_ = 0;
+    std::vector<Late> late_;
 };
 
 }  // namespace crema::neta::model

@@ -189,6 +189,12 @@ bool TxEngine::stage(unsigned queue, Ring& ring, const Gathered& gathered) {
         }
         data = assemble(ring, gathered, padded, sums);
     }
+    if (data != nullptr && chip_.faults.strikes(Fault::dma)) {
+        chip_.latch(kUnitCause, kUnitCauseAddrViolation);
+        chip_.set_reg(kUnitErrAddr, first.buf_addr);
+        chip_.faults.count(Spoilt::unsent);
+        data = nullptr;
+    }
     if (data == nullptr) {
         dma_failed(queue, ring);
     } else {

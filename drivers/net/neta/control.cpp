@@ -246,6 +246,7 @@ Status open_device(Port& port) {
                               .engine = port.args.engine,
                               .variant = port.args.variant,
                               .clock = port.args.clock,
+                              .faults = port.args.faults,
                               .cache = port.args.cache});
     if (!device) {
         return fail(device.error().code, "{}: {}", name_of(port), device.error().message);

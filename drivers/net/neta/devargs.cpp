@@ -21,8 +21,8 @@ struct Context {
     std::uint32_t seen = 0;  // one bit per key
 };
 
-constexpr std::array kKeys = {"device", "wire",          "engine",  "xdp",   "pool",
-                              "mac",    "tx-csum-limit", "variant", "clock", "cache"};
+constexpr std::array kKeys = {"device",        "wire",    "engine", "xdp",   "pool",  "mac",
+                              "tx-csum-limit", "variant", "clock",  "cache", "faults"};
 
 std::optional<std::uint32_t> number_of(std::string_view text) {
     std::uint32_t number = 0;
@@ -94,8 +94,11 @@ Status set_value(Context& context, std::size_t key, const char* value) {
         case 8:
             context.args.clock = value;
             return {};
-        default:
+        case 9:
             context.args.cache = value;
+            return {};
+        default:
+            context.args.faults = value;
             return {};
     }
 }

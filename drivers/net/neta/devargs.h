@@ -22,6 +22,7 @@ struct Devargs {
     std::string wire{};            // of the model; empty: null
     std::string engine{};          // of the model: "inline" or "thread[:CPU]"
     std::string cache{};           // of the model: "coherent", "noncoherent", "evicting[:SEED]"
+    std::string faults{};          // of the model: KIND[=ONE_IN]:...
     std::string variant{};         // of the model: "3700", "38x", "xp", "370"
     std::string clock{};           // of the model: Hz
     std::string xdp{};             // OBJECT[:PROGRAM] to attach when the port exists
@@ -33,7 +34,7 @@ struct Devargs {
 /// The keys, for RTE_PMD_REGISTER_PARAM_STRING and messages.
 #define CREMA_NETA_DEVARGS                                                                 \
     "device=model|user:SOCKET|platform:NAME|pci:BDF wire=WIRE engine=inline|thread[:CPU] " \
-    "cache=coherent|noncoherent|evicting[:SEED] "                                          \
+    "cache=coherent|noncoherent|evicting[:SEED] faults=KIND[=ONE_IN]:... "                 \
     "variant=3700|38x|xp|370 clock=HZ pool=PAGES mac=XX:XX:XX:XX:XX:XX "                   \
     "xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES"
 

@@ -58,6 +58,7 @@ std::uint32_t take_frames(RxQueue& queue,
         const std::uint32_t size = __atomic_load_n(&descriptor.data_size, __ATOMIC_RELAXED);
         if (size == kPoisonSize) [[unlikely]] {
             queue.counters->late.add(1);
+            queue.ready = taken;  // reading the count again lets writes on their way arrive
             break;
         }
         rte_mbuf* page = queue.pages[slot];

@@ -188,6 +188,7 @@ std::uint32_t take_frames(RxQueue& queue,
                 continue;
             }
             queue.counters->late.add(1);
+            queue.ready = 0;  // reading the count again lets writes on their way arrive
             break;
         }
         if (found.kind == Found::Kind::frame) [[likely]] {

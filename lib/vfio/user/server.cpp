@@ -141,6 +141,9 @@ void Server::serve(UniqueFd client, const std::atomic<bool>& stop) {
         "refused, {} driver faults",
         path_, clients(), why_, counts.register_reads, counts.register_writes, counts.interrupts,
         counts.refused, model_->driver_faults() - faults);
+    if (const std::string injected = model_->injected_faults(); !injected.empty()) {
+        log::notice("{}: injected so far: {}", path_, injected);
+    }
 }
 
 // False: the connection is over.
