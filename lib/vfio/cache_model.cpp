@@ -172,9 +172,8 @@ Result<std::shared_ptr<CacheModel>> CacheModel::before(DmaSpace& space, Behaviou
         current.store(model.get(), std::memory_order_release);
     }
     if (behaviour.evicting) {
-        rte_spinlock_lock(&model->evict_lock_);
+        const std::scoped_lock dice(model->evict_lock_);
         model->dice_ = behaviour.seed * 2 + 1;
-        rte_spinlock_unlock(&model->evict_lock_);
         model->evicting_.store(true, std::memory_order_relaxed);
     }
     return model;
@@ -280,7 +279,7 @@ void CacheModel::note(std::uint64_t iova, std::size_t bytes) {
 }
 
 void CacheModel::evict() {
-    rte_spinlock_lock(&evict_lock_);
+    const std::scoped_lock lock(evict_lock_);
     const std::uint32_t known = std::min(noted_.load(std::memory_order_relaxed), kRecent);
     for (unsigned i = 0; i < kEvictedAtOnce && known != 0; ++i) {
         dice_ = dice_ * 6364136223846793005U + 1442695040888963407U;
@@ -292,13 +291,11 @@ void CacheModel::evict() {
             evicted.fetch_add(1, std::memory_order_relaxed);
         }
     }
-    rte_spinlock_unlock(&evict_lock_);
 }
 
 void CacheModel::forget() {
-    rte_spinlock_lock(&evict_lock_);
+    const std::scoped_lock lock(evict_lock_);
     noted_.store(0, std::memory_order_relaxed);
-    rte_spinlock_unlock(&evict_lock_);
 }
 
 std::uint64_t CacheModel::lost_lines() {

@@ -34,11 +34,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <utility>
-
-#include <rte_spinlock.h>
 
 #include "lib/vfio/dma_space.h"
 
@@ -130,7 +129,7 @@ class CacheModel final : public DmaReach, private DmaListener {
     std::atomic<std::uint32_t> noted_{0};  // lines in recent_ since forget(), free-running
     static constexpr std::uint32_t kRecent = 4096;
     std::array<std::atomic<std::uint32_t>, kRecent> recent_{};  // I/O addresses of lines
-    rte_spinlock_t evict_lock_ = RTE_SPINLOCK_INITIALIZER;  // dice_, and evict() against forget()
+    std::mutex evict_lock_;  // dice_, and evict() against forget()
     std::uint64_t dice_ = 1;
 };
 

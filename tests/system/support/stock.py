@@ -60,6 +60,9 @@ class StockTestpmd:
             self._process.kill()
         self._process.wait()
 
+    def pid(self):
+        return self._process.pid
+
     def output(self):
         with self._lock:
             return self._output
