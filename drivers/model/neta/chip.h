@@ -24,6 +24,8 @@
 
 namespace crema::neta::model {
 
+class BufferManager;
+
 /// Two 14-bit counters in one word: RX (OCCUPIED low, NON_OCCUPIED high), TX (PENDING low, SENT
 /// high). A store to it publishes the descriptors before it (release), a load sees them (acquire).
 class CounterPair {
@@ -128,11 +130,21 @@ struct Chip {
     Mib mib;
     Diagnostics diagnostics;
     Faults faults;
+    BufferManager* buffers = nullptr;           // of variants that have one
     Phy phy;                                    // behind the SMI register
     std::atomic<std::uint32_t> link_status{0};  // GMAC_STATUS, kept by gmac.h
     // See flow_control.h; 0: nobody asked.
     std::atomic<std::int64_t> paused_until_ns{0};   // the partner wants silence
     std::atomic<std::int64_t> pausing_until_ns{0};  // the partner was asked for silence
+
+    /// Descriptors with buffers of software's or of the buffer manager, in little-endian order, and
+    /// no switch tags.
+    [[nodiscard]] bool mode_is_modelled() const {
+        const std::uint32_t mode = kAccModeMode.get(reg(kAccMode));
+        return (mode == kAccModeEnhanced || (mode == kAccModeEnhancedBm && buffers != nullptr)) &&
+               (reg(kSdmaConfig) & kSdmaConfigDescSwap) == 0 &&
+               kMarvellHeaderDsa.get(reg(kMarvellHeaderReg)) == 0;
+    }
 
     [[nodiscard]] bool link_up() const {
         return (link_status.load(std::memory_order_relaxed) & kGmacStatusLinkUp) != 0;

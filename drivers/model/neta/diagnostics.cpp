@@ -51,7 +51,8 @@ const char* text_of(Diagnostic kind) {
         case Diagnostic::mode_with_link:
             return "interface mode changed while the link was not forced down, offset";
         case Diagnostic::unsupported_mode:
-            return "mode that is not modelled (ACC_MODE, swapping, BM, Marvell header), value";
+            return "mode that is not modelled (ACC_MODE, swapping, switch tags, buffer manager), "
+                   "value";
         case Diagnostic::unknown_register:
             return "access to an offset without a register, offset";
         case Diagnostic::kinds:

@@ -33,7 +33,7 @@ enum class Diagnostic : std::uint8_t {
     running_reconfigured,  // ring registers of an enabled queue written
     write_in_reset,        // ring registers written while the DMA engine was held in reset
     mode_with_link,        // a mode bit changed while the link was not forced down
-    unsupported_mode,      // ACC_MODE, byte swapping, buffer manager, Marvell header
+    unsupported_mode,  // ACC_MODE, byte swapping, switch tags, a buffer manager that is not there
     unknown_register,
     kinds
 };

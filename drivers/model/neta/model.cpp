@@ -93,6 +93,39 @@ NetaModel::NetaModel(const vfio::DmaReach& reach,
     registers_.device = this;
     registers_.read_fn = read_fn;
     registers_.write_fn = write_fn;
+    if (variant.buffer_manager) {
+        attach_buffer_manager(reach);
+    }
+}
+
+void NetaModel::attach_buffer_manager(const vfio::DmaReach& reach) {
+    buffer_manager_ = std::make_unique<BufferManager>(reach, chip_.diagnostics);
+    chip_.buffers = buffer_manager_.get();
+    // Accesses stop the engines: they use the pools without a lock of their own.
+    bm_registers_ = {.mapped = nullptr,
+                     .device = this,
+                     .read_fn =
+                         [](void* self, std::uint32_t offset) {
+                             return static_cast<NetaModel*>(self)->alone(
+                                 [&](BufferManager& unit) { return unit.read(offset); });
+                         },
+                     .write_fn =
+                         [](void* self, std::uint32_t offset, std::uint32_t value) {
+                             static_cast<NetaModel*>(self)->alone(
+                                 [&](BufferManager& unit) { unit.write(offset, value); });
+                         }};
+    bm_pointers_ = {.mapped = nullptr,
+                    .device = this,
+                    .read_fn =
+                        [](void* self, std::uint32_t offset) {
+                            return static_cast<NetaModel*>(self)->alone(
+                                [&](BufferManager& unit) { return unit.read_pointer(offset); });
+                        },
+                    .write_fn =
+                        [](void* self, std::uint32_t offset, std::uint32_t value) {
+                            static_cast<NetaModel*>(self)->alone(
+                                [&](BufferManager& unit) { unit.write_pointer(offset, value); });
+                        }};
 }
 
 Result<std::unique_ptr<vfio::Device>> NetaModel::create_device(vfio::DmaSpace& dma,
@@ -255,6 +288,9 @@ void NetaModel::power_cycle() {
     lock_.lock();
     rx_.forget_late();  // its memory is gone
     power_on(chip_, power_on_mac_);
+    if (buffer_manager_ != nullptr) {
+        buffer_manager_->power_on();
+    }
     lock_.unlock();
 }
 

@@ -9,7 +9,7 @@
 // may be used by any number of threads; two may use different queues at once.
 // Served to another process (vfio::Servable) the inline engine also takes frames from the wire when
 // interrupts are enabled and none is raised; a driver that polls is served by its own reads.
-// Does not: model the buffer manager, big-endian mode, or the time of a bus.
+// Does not: model big-endian mode, or the time of a bus.
 #pragma once
 
 #include <atomic>
@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <string>
 
+#include "drivers/model/neta/buffer_manager.h"
 #include "drivers/model/neta/chip.h"
 #include "drivers/model/neta/engine_lock.h"
 #include "drivers/model/neta/rx_engine.h"
@@ -61,6 +62,14 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
     }
 
     [[nodiscard]] std::string injected_faults() const override { return chip_.faults.describe(); }
+
+    /// The buffer manager as CPUs reach it: its registers, and the window of pointers. Only
+    /// variants that have one; in this process only.
+    [[nodiscard]] const vfio::Registers& buffer_manager_registers() const { return bm_registers_; }
+
+    [[nodiscard]] const vfio::Registers& buffer_pointers() const { return bm_pointers_; }
+
+    [[nodiscard]] const BufferManager* buffer_manager() const { return buffer_manager_.get(); }
 
     /// Variants with banked interrupt registers: which CPU's copy the calling thread reads and
     /// writes from now on. Threads that never say are CPU 0, and so are other processes.
@@ -115,6 +124,26 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
     void resume_tx();
     [[nodiscard]] bool awaits_frames() const;
     void release();
+    void attach_buffer_manager(const vfio::DmaReach& reach);
+
+    /// An access of a CPU to the buffer manager. Doorbells that find the lock taken are served
+    /// after.
+    template <typename Access>
+    auto alone(Access&& access) {
+        struct Guard {
+            explicit Guard(NetaModel& owner) : model(owner) { model.lock_.lock(); }
+
+            ~Guard() { model.release(); }
+
+            Guard(const Guard&) = delete;
+            Guard& operator=(const Guard&) = delete;
+
+            NetaModel& model;
+        };
+
+        const Guard guard(*this);
+        return access(*buffer_manager_);
+    }
 
     /// Time passes for the cache before the memory, if there is one.
     void tick_cache() const {
@@ -125,6 +154,9 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
 
     std::shared_ptr<vfio::CacheModel> cache_;  // null: the device sees what the CPU sees
     Chip chip_;
+    std::unique_ptr<BufferManager> buffer_manager_;
+    vfio::Registers bm_registers_;
+    vfio::Registers bm_pointers_;
     MacAddress power_on_mac_{};
     EngineLock lock_;
     EngineChoice engine_;

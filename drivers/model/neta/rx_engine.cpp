@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstring>
 
+#include "drivers/model/neta/checksum.h"
 #include "lib/neta/crc8.h"
 
 namespace crema::neta::model {
@@ -30,6 +31,8 @@ std::uint32_t min_frame_of(std::uint32_t reg) {
     return value >= kMinFramePlain ? value : 40 + value;
 }
 
+}  // namespace
+
 void write_back(RxDescriptor& descriptor, std::uint32_t status, std::uint32_t data_size) {
     descriptor.pnc_flow = 0;
     descriptor.prefetch = 0;
@@ -41,7 +44,19 @@ void write_back(RxDescriptor& descriptor, std::uint32_t status, std::uint32_t da
     descriptor.status = status;
 }
 
-}  // namespace
+void RxEngine::Stored::copy(std::uint8_t* to, std::uint32_t from, std::uint32_t bytes) const {
+    const std::array pieces{std::span(header.data(), header.size()), std::span(data, data_bytes),
+                            std::span(fcs.data(), fcs_bytes)};
+    for (const auto& piece : pieces) {
+        const auto size = static_cast<std::uint32_t>(piece.size());
+        const std::uint32_t skipped = std::min(from, size);
+        const std::uint32_t part = std::min(size - skipped, bytes);
+        std::memcpy(to, piece.data() + skipped, part);
+        to += part;
+        bytes -= part;
+        from -= skipped;
+    }
+}
 
 RxEngine::RxEngine(Chip& chip, const vfio::DmaReach& reach)
     : chip_(chip), ring_dma_(chip, reach), data_dma_(chip, reach), filter_(chip), pause_(chip) {}
@@ -52,9 +67,8 @@ bool RxEngine::ready() const {
         (chip_.reg(kRxReset) & kResetHold) != 0 || !chip_.link_up()) {
         return false;
     }
-    const std::uint32_t mode = kAccModeMode.get(chip_.reg(kAccMode));
-    if (mode != kAccModeEnhanced || (chip_.reg(kSdmaConfig) & kSdmaConfigDescSwap) != 0) {
-        chip_.diagnostics.report(Diagnostic::unsupported_mode, mode);
+    if (!chip_.mode_is_modelled()) {
+        chip_.diagnostics.report(Diagnostic::unsupported_mode, chip_.reg(kAccMode));
         return false;
     }
     return true;
@@ -98,6 +112,7 @@ std::uint32_t RxEngine::run(Wire& wire, std::uint32_t budget) {
     loaded_ = 0;
     wire_max_ = 2 * kGmacCtrl0MaxRxSize.get(chip_.reg(kGmacCtrl0));
     wire_min_ = min_frame_of(chip_.reg(kRxMinFrame));
+    with_header_ = (chip_.reg(kMarvellHeaderReg) & kMarvellHeaderEn) != 0;
     for (std::uint32_t i = 0; i < count; ++i) {
         one(frames_[i]);
     }
@@ -125,12 +140,35 @@ bool RxEngine::is_pause(const WireFrame& frame, const FrameFacts& facts, bool go
 }
 
 void RxEngine::one(const WireFrame& frame) {
+    if (with_header_) [[unlikely]] {
+        one_with_header(frame);
+        return;
+    }
     FrameFacts own_facts;
     FrameFacts& facts = frame.facts != nullptr ? *frame.facts : own_facts;
     if (facts.vlan_type != filter_.vlan_type() || facts.vlan_type == 0) {
         facts = parse_frame(frame.data, frame.bytes, filter_.vlan_type());
     }
-    Stored stored{frame.data, frame.bytes, {}, kFcsBytes};
+    judge(frame, facts, {});
+}
+
+// Two bytes from a switch lie in front of the frame and under the FCS; sizes leave them out.
+void RxEngine::one_with_header(const WireFrame& frame) {
+    WireFrame rest = frame;
+    rest.facts = nullptr;
+    HeaderBytes header{};
+    if (frame.bytes >= kMarvellHeader) {
+        std::memcpy(header.data(), frame.data, header.size());
+        rest.data += kMarvellHeader;
+        rest.bytes -= kMarvellHeader;
+    }
+    FrameFacts facts = parse_frame(rest.data, rest.bytes, filter_.vlan_type());
+    facts.fcs = fcs_of(frame.data, frame.bytes);
+    judge(rest, facts, header);
+}
+
+void RxEngine::judge(const WireFrame& frame, const FrameFacts& facts, const HeaderBytes& header) {
+    Stored stored{header, frame.data, frame.bytes, {}, kFcsBytes};
     std::memcpy(stored.fcs.data(), &facts.fcs, kFcsBytes);
     bool fcs_ok = true;
     if (frame.has_fcs) {
@@ -193,8 +231,11 @@ RxEngine::Ring& RxEngine::ring(std::uint32_t queue) {
         return ring;
     }
     if ((config & kRxqConfigHwBufAlloc) != 0) {
-        chip_.diagnostics.report(Diagnostic::unsupported_mode, config);
-        return ring;
+        if (!reaches_buffer_manager()) {
+            chip_.diagnostics.report(Diagnostic::unsupported_mode, config);
+            return ring;
+        }
+        set_up_pools(ring, queue, config);
     }
     if (ring.buffer_bytes < ring.offset + kBufferSlack) {
         chip_.diagnostics.report(Diagnostic::rx_buffer_too_small, queue);
@@ -227,6 +268,10 @@ void RxEngine::deliver(std::uint32_t queue, std::uint32_t status, const Stored& 
         discard(queue, to.descriptors != nullptr);
         return;
     }
+    if (to.pooled) [[unlikely]] {
+        deliver_pooled(queue, status, stored);
+        return;
+    }
     const std::uint32_t total = stored.total();
     if (to.offset + total > to.buffer_bytes) {
         if (to.offset + total > to.buffer_bytes * std::uint64_t{to.free}) {
@@ -245,7 +290,7 @@ void RxEngine::deliver(std::uint32_t queue, std::uint32_t status, const Stored& 
         complete(to, slot, status, total, lateness());
         return;
     }
-    std::memset(at, 0, kMarvellHeader);
+    std::memcpy(at, stored.header.data(), kMarvellHeader);
     std::memcpy(at + kMarvellHeader, stored.data, stored.data_bytes);
     std::memcpy(at + kMarvellHeader + stored.data_bytes, stored.fcs.data(), stored.fcs_bytes);
     std::uint32_t data_size = total;
@@ -319,40 +364,21 @@ void RxEngine::settle(bool all) {
 // only, the whole length in the first descriptor. Out of descriptors or memory on the way: what
 // was used is closed with "resource error".
 void RxEngine::scatter(Ring& to, std::uint32_t status, const Stored& stored) {
-    static constexpr std::uint8_t kHeader[kMarvellHeader] = {};
-
-    const struct {
-        const std::uint8_t* data;
-        std::uint32_t bytes;
-    } pieces[] = {{kHeader, kMarvellHeader},
-                  {stored.data, stored.data_bytes},
-                  {stored.fcs.data(), stored.fcs_bytes}};
-
     const std::uint32_t first_index = to.index;
     std::uint32_t left = stored.total();
-    std::uint32_t piece = 0;
-    std::uint32_t piece_at = 0;
     std::uint32_t used = 0;
     bool failed = false;
     while (left > 0 && !failed) {
         const std::uint32_t offset = used == 0 ? to.offset : 0;
-        std::uint32_t room = std::min(to.buffer_bytes - offset, left);
+        const std::uint32_t room = std::min(to.buffer_bytes - offset, left);
         const RxDescriptor& descriptor = to.take();
         ++used;
         std::uint8_t* at = buffer_at(descriptor.buf_addr + offset, room);
         failed = at == nullptr || (to.free == 0 && room < left);
-        left -= room;
-        while (at != nullptr && room > 0) {
-            const std::uint32_t part = std::min(room, pieces[piece].bytes - piece_at);
-            std::memcpy(at, pieces[piece].data + piece_at, part);
-            at += part;
-            room -= part;
-            piece_at += part;
-            if (piece_at == pieces[piece].bytes) {
-                ++piece;
-                piece_at = 0;
-            }
+        if (at != nullptr) {
+            stored.copy(at, stored.total() - left, room);
         }
+        left -= room;
     }
     if (failed) {
         status |= kRxError;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "drivers/model/neta/buffer_manager.h"
 #include "drivers/model/neta/flow_control.h"
 #include "drivers/model/neta/tx_checksum.h"
 
@@ -35,8 +36,7 @@ bool TxEngine::ready() const {
         (chip_.reg(kTxReset) & kResetHold) != 0) {
         return false;
     }
-    const std::uint32_t mode = kAccModeMode.get(chip_.reg(kAccMode));
-    return mode == kAccModeEnhanced && (chip_.reg(kSdmaConfig) & kSdmaConfigDescSwap) == 0;
+    return chip_.mode_is_modelled();
 }
 
 void TxEngine::load_ring(unsigned queue) {
@@ -107,11 +107,12 @@ TxEngine::Gathered TxEngine::gather(unsigned queue, Ring& ring) {
         ++found.descriptors;
         found.bytes += descriptor.data_size;
         found.zero_pad = found.zero_pad || (descriptor.command & kTxZeroPad) != 0;
+        found.releases = found.releases || (descriptor.command & kTxBmRelease) != 0;
         found.complete = (descriptor.command & kTxLast) != 0;
     }
     if (found.complete) {
         const bool own_fcs = (chip_.reg(kPortConfigExt) & kPortConfigExtTxCrcDisable) != 0;
-        const std::uint32_t least = kEtherHeader + (own_fcs ? kFcsBytes : 0);
+        const std::uint32_t least = kEtherHeader + header_bytes() + (own_fcs ? kFcsBytes : 0);
         found.usable = found.bytes >= least && found.bytes <= kWireFrameMax;
         if (!found.usable) {
             chip_.diagnostics.report(Diagnostic::tx_frame_unusable, queue);
@@ -146,16 +147,42 @@ const std::uint8_t* TxEngine::assemble(Ring& ring,
         at += bytes;
     }
     std::memset(frame + at, 0, padded - at);
+    const std::uint32_t header = header_bytes();
+    const std::uint32_t selected = kTxHwMarvellHeader.get(ring.at(0).hw_command);
+    if (selected != 0 && header != 0) {
+        const std::uint32_t value = chip_.reg(tx_marvell_header(selected - 1));
+        frame[0] = static_cast<std::uint8_t>(value >> 8U);
+        frame[1] = static_cast<std::uint8_t>(value);
+    }
     if (sums) {
         const TxDescriptor& first = ring.at(0);
         if (gathered.bytes > chip_.variant.tx_checksum_limit) {
             chip_.diagnostics.report(Diagnostic::tx_checksum_limit, gathered.bytes);
-        } else if (!insert_checksums(first.command, first.csum_l4, frame, gathered.bytes)) {
+        } else if (!insert_checksums(first.command, first.csum_l4, frame + header,
+                                     gathered.bytes - header)) {
             chip_.diagnostics.report(Diagnostic::tx_frame_unusable, first.command);
         }
     }
     scratch_used_ += (padded + 63) & ~63U;
     return frame;
+}
+
+std::uint32_t TxEngine::header_bytes() const {
+    return (chip_.reg(kMarvellHeaderReg) & kMarvellHeaderEn) != 0 ? kMarvellHeader : 0;
+}
+
+void TxEngine::release_buffers(Ring& ring, std::uint32_t descriptors) {
+    for (std::uint32_t i = 0; i < descriptors; ++i) {
+        const TxDescriptor& descriptor = ring.at(i);
+        if ((descriptor.command & kTxBmRelease) == 0) {
+            continue;
+        }
+        if (chip_.buffers == nullptr) {
+            chip_.diagnostics.report(Diagnostic::unsupported_mode, descriptor.command);
+            return;
+        }
+        chip_.buffers->put(kTxBmPool.get(descriptor.command), descriptor.buf_addr);
+    }
 }
 
 void TxEngine::dma_failed(unsigned queue, const Ring& ring) {
@@ -178,9 +205,14 @@ bool TxEngine::stage(unsigned queue, Ring& ring, const Gathered& gathered) {
     const TxDescriptor& first = ring.at(0);
     const bool sums = wants_checksums(first.command);
     const bool pads = gathered.zero_pad || (chip_.reg(kGmacCtrl2) & kGmacCtrl2PaddingDis) == 0;
-    const std::uint32_t padded = pads ? std::max(gathered.bytes, kMinFrame) : gathered.bytes;
+    const std::uint32_t least = pads ? kMinFrame + header_bytes() : 0;
+    const std::uint32_t padded = std::max(gathered.bytes, least);
+    const bool selects = kTxHwMarvellHeader.get(first.hw_command) != 0;
+    if (selects && header_bytes() == 0) {
+        chip_.diagnostics.report(Diagnostic::unsupported_mode, first.hw_command);
+    }
     const std::uint8_t* data = nullptr;
-    if (gathered.descriptors == 1 && !sums && padded == gathered.bytes) {
+    if (gathered.descriptors == 1 && !sums && !selects && padded == gathered.bytes) {
         data = data_dma_.at(first.buf_addr + kTxPktOffset.get(first.command), gathered.bytes,
                             DmaRights::read);
     } else {
@@ -201,6 +233,9 @@ bool TxEngine::stage(unsigned queue, Ring& ring, const Gathered& gathered) {
         const bool own_fcs = (chip_.reg(kPortConfigExt) & kPortConfigExtTxCrcDisable) != 0;
         batch_[batched_++] = {data, own_fcs ? padded - kFcsBytes : padded, own_fcs, nullptr};
     }
+    if (gathered.releases) {
+        release_buffers(ring, gathered.descriptors);
+    }
     ring.advance(gathered.descriptors);
     wrr_credit_ -= static_cast<std::int32_t>(padded);
     if (shaped_) {
@@ -211,9 +246,10 @@ bool TxEngine::stage(unsigned queue, Ring& ring, const Gathered& gathered) {
 
 // Puts the batch on the wire, then gives the descriptors back.
 void TxEngine::flush(Wire& wire) {
+    const std::uint32_t header = header_bytes();
     if (chip_.link_up()) {
         for (std::uint32_t i = 0; i < batched_; ++i) {
-            delta_.add_tx(batch_[i].data, batch_[i].bytes + kFcsBytes);
+            delta_.add_tx(batch_[i].data + header, batch_[i].bytes - header + kFcsBytes);
         }
         if (batched_ != 0) {
             wire.send(std::span(batch_).first(batched_));

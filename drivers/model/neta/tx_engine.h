@@ -60,9 +60,11 @@ class TxEngine {
         bool complete = false;  // LAST was found
         bool usable = false;
         bool zero_pad = false;
+        bool releases = false;  // buffers that go to the buffer manager
     };
 
     [[nodiscard]] bool ready() const;
+    [[nodiscard]] std::uint32_t header_bytes() const;
     [[nodiscard]] std::uint32_t load_rings();
     [[nodiscard]] std::uint32_t with_tokens(std::uint32_t active);
     void load_ring(unsigned queue);
@@ -73,6 +75,7 @@ class TxEngine {
                                                const Gathered& gathered,
                                                std::uint32_t padded,
                                                bool sums);
+    void release_buffers(Ring& ring, std::uint32_t descriptors);
     void dma_failed(unsigned queue, const Ring& ring);
     void flush(Wire& wire);
 
