@@ -17,16 +17,6 @@ void enable_queues(const Port& port) {
     port.registers().write(neta::kRxqCmd, port.rx_running);
 }
 
-/// The chip has no hash. VLAN priority is what it steers by: priorities are spread evenly.
-void steer_by_vlan_priority(const Port& port) {
-    const unsigned queues = std::max<unsigned>(port.ethdev->data->nb_rx_queues, 1);
-    std::uint32_t map = 0;
-    for (unsigned priority = 0; priority < 8; ++priority) {
-        map |= (priority * queues / 8) << (3 * priority);
-    }
-    port.registers().write(neta::kVlanPrioToRxq, map);
-}
-
 }  // namespace
 
 void chip_init(Port& port) {
@@ -74,7 +64,6 @@ void chip_start(Port& port) {
     std::uint32_t control = registers.read(neta::kGmacCtrl1) & ~neta::kGmacCtrl1GmiiLoopback;
     registers.write(neta::kGmacCtrl1, control | (loopback ? neta::kGmacCtrl1GmiiLoopback : 0));
     chip_set_frame_size(port, port.frame_bytes_max.load(std::memory_order_relaxed));
-    steer_by_vlan_priority(port);
     control = registers.read(neta::kGmacCtrl0);
     registers.write(neta::kGmacCtrl0, control | neta::kGmacCtrl0PortEn);
     link_force(port, !port.link_forced_down);

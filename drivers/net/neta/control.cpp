@@ -30,6 +30,9 @@ int configure(rte_eth_dev* ethdev) {
     if (auto fits = port_check_mtu(port, ethdev->data->mtu); !fits) {
         return refuse(fits.error());
     }
+    if (auto fits = flow_check_queues(port, ethdev->data->nb_rx_queues); !fits) {
+        return refuse(fits.error());
+    }
     port.frame_bytes_max.store(ethdev->data->mtu + kFrameOverhead, std::memory_order_relaxed);
     return 0;
 }
@@ -87,7 +90,7 @@ int start(rte_eth_dev* ethdev) {
         queues_drain(port);
         return refuse(filled.error());
     }
-    filters_program(port);
+    flow_program(port);
     path_choose(port);
     chip_start(port);
     port.started.store(true, std::memory_order_release);
@@ -125,8 +128,9 @@ int close(rte_eth_dev* ethdev) {
 
 int reset(rte_eth_dev* ethdev) {
     Port& port = port_of(ethdev);
+    port.flows.clear();
     chip_init(port);
-    filters_program(port);
+    flow_program(port);
     return 0;
 }
 
@@ -149,6 +153,7 @@ int info(rte_eth_dev* ethdev, rte_eth_dev_info* info) {
     }
     info->default_rxportconf = {.burst_size = 32, .ring_size = kRingDefault, .nb_queues = 1};
     info->default_txportconf = {.burst_size = 32, .ring_size = kRingDefault, .nb_queues = 1};
+    info->dev_capa = RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP;
     info->device = ethdev->device;
     return 0;
 }
@@ -273,6 +278,7 @@ const eth_dev_ops& device_ops() {
         queue_control_add_ops(ops);
         register_dump_add_ops(ops);
         rx_interrupt_add_ops(ops);
+        flow_add_ops(ops);
         return ops;
     }();
     return ops_table;
@@ -315,7 +321,7 @@ Status port_open(Port& port) {
         return made;
     }
     chip_init(port);
-    filters_program(port);
+    flow_program(port);
     return {};
 }
 

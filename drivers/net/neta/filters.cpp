@@ -4,7 +4,8 @@
 // address and a table indexed by its last four bits, so further unicast addresses must agree with
 // it in the upper 44 bits; others need promiscuous mode and are refused here. Multicast goes
 // through two tables. All three are written anew from what the application asked for on each
-// change: 132 registers, and no use counts to get wrong. Filters may change under traffic.
+// change: 132 registers, and no use counts to get wrong. Filters may change under traffic. An entry
+// also names the queue: 0, or what a flow rule says (flow.cpp).
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -33,6 +34,36 @@ void accept(Tables& tables, const rte_ether_addr& address) {
     } else {
         tables.other.at(neta::da_crc8(address.addr_bytes)) = kPass;
     }
+}
+
+/// Queues and drops of flow rules. True: unicast addresses have rules.
+bool steer(const Port& port, Tables& tables) {
+    bool by_address = false;
+    for (const auto& flow : port.flows) {
+        const FlowRule& rule = flow->rule;
+        const auto queue = static_cast<std::uint8_t>(neta::kDaEntryRxq.of(rule.queue));
+        switch (rule.use) {
+            case FlowUse::unicast:
+                // The port may have another address since.
+                if (filters_check_address(port, rule.address)) {
+                    tables.unicast.at(rule.key) |= queue;
+                    by_address = true;
+                }
+                break;
+            case FlowUse::group:
+                tables.special.at(rule.key) |= queue;
+                break;
+            case FlowUse::drop_group:
+                tables.special.at(rule.key) = 0;
+                break;
+            case FlowUse::hashed:
+                tables.other.at(rule.key) |= queue;
+                break;
+            default:
+                break;
+        }
+    }
+    return by_address;
 }
 
 template <std::size_t N>
@@ -170,13 +201,15 @@ void filters_program(Port& port) {
         tables.special.fill(kPass);
         tables.other.fill(kPass);
     }
+    const bool by_address = steer(port, tables);
     const vfio::Registers& registers = port.registers();
     write_address(registers, port.address);
     write_table(registers, neta::kDaUnicast, tables.unicast);
     write_table(registers, neta::kDaSpecialMcast, tables.special);
     write_table(registers, neta::kDaOtherMcast, tables.other);
     set_bit(registers, neta::kPortConfig, neta::kPortConfigUpm, promiscuous);
-    set_bit(registers, neta::kTypePrio, neta::kTypePrioForceUni, promiscuous);
+    // With it, foreign addresses would go where the own one with the same last bits goes.
+    set_bit(registers, neta::kTypePrio, neta::kTypePrioForceUni, promiscuous && !by_address);
 }
 
 void filters_add_ops(eth_dev_ops& ops) {

@@ -21,11 +21,17 @@
 #include <rte_spinlock.h>
 
 #include "drivers/net/neta/devargs.h"
+#include "drivers/net/neta/flow_rule.h"
 #include "drivers/net/neta/queue.h"
 #include "lib/neta/registers.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/vfio/device.h"
 #include "lib/xdp/hook.h"
+
+/// What rte_flow's handle points to.
+struct rte_flow {
+    crema::neta_pmd::FlowRule rule;
+};
 
 namespace crema::neta_pmd {
 
@@ -106,6 +112,7 @@ struct Port {  // NOLINT(clang-analyzer-optin.performance.Padding): in order of 
     rte_ether_addr address{};
     std::array<rte_ether_addr, kUnicastMax> more_addresses{};  // zero: unused
     std::vector<rte_ether_addr> multicast;
+    std::vector<std::unique_ptr<rte_flow>> flows;
 
     rte_spinlock_t counters_lock = RTE_SPINLOCK_INITIALIZER;
     HardwareCounters hardware;
@@ -148,6 +155,13 @@ void link_watch_stop(Port& port);
 [[nodiscard]] Status filters_check_address(const Port& port, const rte_ether_addr& address);
 void filters_program(Port& port);
 void filters_add_ops(eth_dev_ops& ops);
+
+// flow.cpp
+/// Address filters, too.
+void flow_program(Port& port);
+/// May the port have that few RX queues?
+[[nodiscard]] Status flow_check_queues(const Port& port, unsigned queues);
+void flow_add_ops(eth_dev_ops& ops);
 
 // queues.cpp
 void queues_add_ops(eth_dev_ops& ops);
