@@ -25,6 +25,7 @@ struct Texts {
     std::string topology = "paired";
     std::vector<std::string> programs;
     std::vector<std::string> settings;
+    std::vector<std::string> passes;
     bool no_promiscuous = false;
 };
 
@@ -60,6 +61,10 @@ void declare(CLI::App& app, Options& options, Texts& texts) {
         ->allow_extra_args(false);
     app.add_option("--map", texts.settings,
                    "MAP:KEY=VALUE: set an entry, also in objects loaded later")
+        ->allow_extra_args(false);
+    app.add_option("--pass", texts.passes,
+                   "[PORT=]tap:NAME: what is passed goes to the machine's network stack, by a TAP "
+                   "device, and what the stack sends leaves by the port")
         ->allow_extra_args(false);
     app.add_flag("--no-promiscuous", texts.no_promiscuous, "leave promiscuous mode off");
     app.add_flag("--json", options.json, "statistics as one JSON document per line on stdout");
@@ -113,6 +118,16 @@ tl::expected<Options, Early> parse_options(const std::vector<std::string>& words
             return wrong("--map " + setting.error().message);
         }
         options.settings.push_back(std::move(*setting));
+    }
+    for (const std::string& text : texts.passes) {
+        auto setting = PassSetting::parse(text);
+        if (!setting) {
+            return wrong("--pass " + setting.error().message);
+        }
+        options.passes.push_back(std::move(*setting));
+    }
+    if (!options.passes.empty() && options.mode == datapath::ForwardMode::rxonly) {
+        return wrong("--pass and --forward-mode rxonly exclude each other: nothing would be passed");
     }
     return options;
 }

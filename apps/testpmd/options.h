@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/common/programs.h"
+#include "apps/testpmd/pass_tap.h"
 #include "lib/base/result.h"
 #include "lib/datapath/forward.h"
 
@@ -38,6 +39,7 @@ struct Options {
     std::string bpf_socket;  // for crema bpf --to; empty: none
     std::vector<app::ProgramSpec> programs;
     std::vector<app::MapSetting> settings;
+    std::vector<PassSetting> passes;
 };
 
 /// What to do instead of running.

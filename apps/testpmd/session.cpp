@@ -42,8 +42,8 @@ std::size_t next_port(Topology topology, std::size_t i, std::size_t n) {
 
 Result<std::unique_ptr<Session>> Session::open(const Options& options) {
     auto session = std::unique_ptr<Session>(new Session(options));
-    for (const auto step : {&Session::choose_workers, &Session::open_ports, &Session::load_programs,
-                            &Session::make_workers}) {
+    for (const auto step : {&Session::choose_workers, &Session::open_ports, &Session::make_taps,
+                            &Session::load_programs, &Session::make_workers}) {
         if (const Status done = (session.get()->*step)(); !done) {
             return forward_error(done);
         }
@@ -87,38 +87,79 @@ Status Session::choose_workers() {
     return {};
 }
 
-Status Session::open_ports() {
+Status Session::open_port(std::uint16_t port_id, std::uint16_t rx_queues) {
     std::vector<unsigned> senders;
     senders.reserve(places_.size());
     for (const topology::Worker& place : places_) {
         senders.push_back(place.lcore);
     }
+    auto port = datapath::Port::open({.port_id = port_id,
+                                      .rx_queues = rx_queues,
+                                      .senders = senders,
+                                      .rx_descriptors = options_.rx_descriptors,
+                                      .tx_descriptors = options_.tx_descriptors,
+                                      .mbufs = options_.mbufs,
+                                      .mtu = options_.mtu,
+                                      .promiscuous = options_.promiscuous,
+                                      .rx_interrupts = options_.rx_interrupts});
+    if (!port) {
+        return forward_error(port);
+    }
+    ports_.push_back(std::move(*port));
+    return {};
+}
+
+Status Session::open_ports() {
     static_assert(xdp::kPortsMax >= RTE_MAX_ETHPORTS);
     for (std::uint16_t port_id = 0; port_id < RTE_MAX_ETHPORTS; ++port_id) {
         if (rte_eth_dev_is_valid_port(port_id) == 0) {
             continue;
         }
-        auto port = datapath::Port::open({.port_id = port_id,
-                                          .rx_queues = options_.rx_queues,
-                                          .senders = senders,
-                                          .rx_descriptors = options_.rx_descriptors,
-                                          .tx_descriptors = options_.tx_descriptors,
-                                          .mbufs = options_.mbufs,
-                                          .mtu = options_.mtu,
-                                          .promiscuous = options_.promiscuous,
-                                          .rx_interrupts = options_.rx_interrupts});
-        if (!port) {
-            return forward_error(port);
+        if (Status done = open_port(port_id, options_.rx_queues); !done) {
+            return done;
         }
-        ports_.push_back(std::move(*port));
     }
     if (ports_.empty()) {
         return fail(ENODEV,
                     "no ports: give the EAL a device, for example --vdev "
                     "net_neta0,device=model,wire=gen");
     }
+    return {};
+}
+
+Status Session::make_taps() {
+    for (const PassSetting& setting : options_.passes) {
+        std::uint16_t for_port = ports_.front()->port_id();
+        if (setting.port) {
+            const auto named = app::port_of(*setting.port);
+            if (!named) {
+                return forward_error(named);
+            }
+            for_port = *named;
+        }
+        const bool taken = is_tap(for_port) || std::ranges::any_of(taps_, [&](const auto& tap) {
+                               return tap->for_port() == for_port;
+                           });
+        if (taken) {
+            return fail(EINVAL, "--pass tap:{}: port {} has a TAP device or is one",
+                        setting.interface, for_port);
+        }
+        auto tap = PassTap::make(for_port, setting.interface);
+        if (!tap) {
+            return forward_error(tap);
+        }
+        taps_.push_back(std::move(*tap));
+        if (Status done = open_port(taps_.back()->port_id(), 1); !done) {
+            return done;
+        }
+    }
     aborted_.assign(ports_.size(), 0);
     return {};
+}
+
+bool Session::is_tap(std::uint16_t port_id) const {
+    return std::ranges::any_of(taps_,
+                               [port_id](const auto& tap) { return tap->port_id() == port_id; });
 }
 
 Status Session::load_programs() {
@@ -148,12 +189,19 @@ Status Session::attach(const app::ProgramSpec& spec) {
 void Session::fill_table() {
     table_.mode = options_.mode;
     table_.out.fill(datapath::ForwardTable::kNowhere);
-    for (std::size_t i = 0; i < ports_.size(); ++i) {
-        const datapath::Port& in = *ports_[i];
-        table_.out[in.port_id()] =
-            ports_[next_port(options_.topology, i, ports_.size())]->port_id();
-        table_.own[in.port_id()] = in.address();
-        table_.peer[in.port_id()] = peer_address(in.port_id());
+    for (const auto& port : ports_) {
+        table_.own[port->port_id()] = port->address();
+        table_.peer[port->port_id()] = peer_address(port->port_id());
+    }
+    std::vector<std::uint16_t> ids = port_ids();
+    for (const auto& tap : taps_) {  // these two belong together, whatever the mode
+        table_.out[tap->for_port()] = tap->port_id();
+        table_.out[tap->port_id()] = tap->for_port();
+        table_.as_it_is[tap->port_id()] = table_.as_it_is[tap->for_port()] = true;
+        std::erase(ids, tap->for_port());
+    }
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        table_.out[ids[i]] = ids[next_port(options_.topology, i, ids.size())];
     }
 }
 
@@ -256,7 +304,9 @@ std::vector<std::uint16_t> Session::port_ids() const {
     std::vector<std::uint16_t> ids;
     ids.reserve(ports_.size());
     for (const auto& each : ports_) {
-        ids.push_back(each->port_id());
+        if (!is_tap(each->port_id())) {
+            ids.push_back(each->port_id());
+        }
     }
     return ids;
 }

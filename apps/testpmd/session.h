@@ -14,6 +14,7 @@
 #include "apps/common/programs.h"
 #include "apps/common/snapshot.h"
 #include "apps/testpmd/options.h"
+#include "apps/testpmd/pass_tap.h"
 #include "lib/base/result.h"
 #include "lib/datapath/port.h"
 #include "lib/datapath/worker.h"
@@ -38,6 +39,7 @@ class Session {
 
     [[nodiscard]] app::Programs& programs() { return programs_; }
 
+    /// Ports that programs can be on: not the TAP devices of --pass.
     [[nodiscard]] std::vector<std::uint16_t> port_ids() const;
     [[nodiscard]] Status attach(const app::ProgramSpec& spec);
     /// Stops forwarding for the moment when the driver needs the port stopped.
@@ -66,6 +68,9 @@ class Session {
 
     [[nodiscard]] Status choose_workers();
     [[nodiscard]] Status open_ports();
+    [[nodiscard]] Status make_taps();
+    [[nodiscard]] Status open_port(std::uint16_t port_id, std::uint16_t rx_queues);
+    [[nodiscard]] bool is_tap(std::uint16_t port_id) const;
     [[nodiscard]] Status load_programs();
     [[nodiscard]] Status make_workers();
     void fill_table();
@@ -74,6 +79,7 @@ class Session {
 
     Options options_;
     std::vector<topology::Worker> places_;
+    std::vector<std::unique_ptr<PassTap>> taps_;  // after ports_ they go
     std::vector<std::unique_ptr<datapath::Port>> ports_;
     app::Programs programs_;
     datapath::ForwardTable table_;

@@ -11,7 +11,8 @@ void prepare(const ForwardTable& table,
              std::uint16_t out,
              rte_mbuf* const* mbufs,
              std::uint32_t n) {
-    if (table.mode != ForwardMode::mac && table.mode != ForwardMode::macswap) {
+    if ((table.mode != ForwardMode::mac && table.mode != ForwardMode::macswap) ||
+        table.as_it_is[out]) {
         return;
     }
     constexpr std::uint32_t kAhead = 4;

@@ -45,6 +45,7 @@ struct ForwardTable {
 
     ForwardMode mode = ForwardMode::io;
     std::array<std::uint16_t, xdp::kPortsMax> out{};    // by input port; kNowhere: freed
+    std::array<bool, xdp::kPortsMax> as_it_is{};        // by output port: io, whatever the mode
     std::array<rte_ether_addr, xdp::kPortsMax> own{};   // by output port
     std::array<rte_ether_addr, xdp::kPortsMax> peer{};  // by output port
 };

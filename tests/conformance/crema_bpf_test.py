@@ -22,7 +22,7 @@ BUILD = pathlib.Path()
 RECORDED = pathlib.Path(__file__).resolve().parent / "recorded" / "live_frames.txt"
 BPFFS = pathlib.Path("/sys/fs/bpf")
 # Of other tests: what they read from the clock or count between runs is not in their answers.
-OTHERS = ["drop", "pass", "ssh_mirror", "l2fwd", "l2fwd_drop_icmp", "cpumap_5tuple", "proto_counters", "vlan_pop"]
+OTHERS = ["drop", "pass", "ssh_mirror", "l2fwd", "l2fwd_drop_icmp", "cpumap_5tuple", "proto_counters", "vlan_pop", "blocklist"]
 ORACLES = ["verdict", "adjust_head", "redirect", "arithmetic", "loop", "globals", "context", "packet"]
 PROGRAMS_MIN = 60
 

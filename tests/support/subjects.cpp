@@ -36,6 +36,13 @@ const std::vector<MapUpdate> redirect_targets = {
     {"cpus", u32({0}), u32({64})},
 };
 
+// 192.0.2.0/24, in it the exception 192.0.2.9, and 198.51.100.0/22: prefix, address as in a packet.
+const std::vector<MapUpdate> networks = {
+    {"blocked", u32({24, 0x000200c0}), u32({1})},
+    {"blocked", u32({32, 0x090200c0}), u32({0})},
+    {"blocked", u32({22, 0x006433c6}), u32({1})},
+};
+
 }  // namespace
 
 const std::vector<Subject>& subjects() {
@@ -48,6 +55,7 @@ const std::vector<Subject>& subjects() {
         {"cpumap_5tuple", "cpumap_5tuple", true, four_targets},
         {"proto_counters", "proto_counters", true, {}},
         {"vlan_pop", "vlan_pop", true, {}},
+        {"blocklist", "blocklist", true, networks},
         {"oracle_verdict", "oracle_verdict", false, {}},
         {"oracle_adjust_head", "oracle_adjust_head", false, {}},
         {"oracle_redirect", "oracle_redirect", false, redirect_targets},

@@ -76,14 +76,14 @@ class Port:
 class Testpmd:
     """crema-testpmd, told what to do on its standard input. Use with `with`; killed on the way out."""
 
-    def __init__(self, build, wires, xdp=None, maps=(), options=(), idle_sleep_us=20, memory=None):
-        self.command_line = [application(build), *eal_words(wires, memory), "--", "--json", "-i", "-a",
+    def __init__(self, build, wires, xdp=None, maps=(), options=(), idle_sleep_us=20, memory=None, prefix=()):
+        self.command_line = [*prefix, application(build), *eal_words(wires, memory), "--", "--json", "-i", "-a",
                              "--idle-sleep-us", str(idle_sleep_us), *options]
         if xdp:
             self.command_line += ["--xdp", program_path(build, xdp)]
         for setting in maps:
             self.command_line += ["--map", setting]
-        self._wires = len(wires)
+        self._ports = len(wires) + list(options).count("--pass")
         self._said = []  # all lines of both streams, for reports
         self._lines = queue.Queue()
         self._process = subprocess.Popen(self.command_line, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -146,7 +146,7 @@ class Testpmd:
         """{port: {"program": ..., "pass": frames, "drop": ..., ...}} at this moment."""
         self.tell("show xdp")
         ports, deadline = {}, time.monotonic() + seconds
-        while len(ports) < self._wires:
+        while len(ports) < self._ports:
             line = self._line(deadline, "answer to 'show xdp'")
             found = re.match(r"port (\d+) \S+ \S+: (.*?) id (\d+) (pass .*)", line)
             if found:
