@@ -21,6 +21,9 @@ namespace crema::vfio::user {
 namespace {
 
 constexpr std::uint64_t kReach = std::uint64_t{1} << 32U;  // what 32-bit addresses cover
+// The longest that a device has in one piece is a ring of a few thousand descriptors.
+constexpr std::uint64_t kOnePiece = 256U << 10U;
+constexpr int kNobodys = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 thread_local GuestMemory* t_guarded = nullptr;
 
@@ -100,11 +103,48 @@ GuestMemory::Guard::~Guard() {
     t_guarded = nullptr;
 }
 
-GuestMemory::~GuestMemory() {
-    clear();
+GuestMemory::GuestMemory() {
+    void* const stretch = ::mmap(nullptr, kReach, PROT_NONE, kNobodys, -1, 0);
+    if (stretch != MAP_FAILED) {
+        stretch_ = static_cast<std::uint8_t*>(stretch);
+        places_ = true;
+    }
 }
 
-Status GuestMemory::map_file(Range& range, const UniqueFd& fd, std::uint64_t offset) {
+GuestMemory::~GuestMemory() {
+    clear();
+    if (places_) {
+        (void)::munmap(stretch_, kReach);
+    }
+}
+
+bool GuestMemory::is_in_place(const Range& range) const {
+    return stretch_ != nullptr && range.base >= stretch_ && range.base < stretch_ + kReach;
+}
+
+bool GuestMemory::keep_free(std::uint8_t* start, std::size_t bytes) {
+    places_ = places_ && ::mmap(start, bytes, PROT_NONE, kNobodys | MAP_FIXED, -1, 0) == start;
+    return places_;
+}
+
+std::uint8_t* GuestMemory::map_in_place(std::uint64_t address,
+                                        std::size_t bytes,
+                                        int protection,
+                                        const UniqueFd& fd,
+                                        std::uint64_t offset) {
+    std::uint8_t* const place = stretch_ + address;
+    if (::mmap(place, bytes, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd.get(),
+               static_cast<off_t>(offset)) == place) {
+        return place;
+    }
+    (void)keep_free(place, bytes);
+    return nullptr;
+}
+
+Status GuestMemory::map_file(Range& range,
+                             std::uint64_t address,
+                             const UniqueFd& fd,
+                             std::uint64_t offset) {
     struct stat file {};
 
     if (::fstat(fd.get(), &file) != 0 || !S_ISREG(file.st_mode)) {
@@ -123,6 +163,14 @@ Status GuestMemory::map_file(Range& range, const UniqueFd& fd, std::uint64_t off
     const std::uint64_t mapped = (before + range.size + *page - 1) / *page * *page;
     const int protection = (includes(range.rights, DmaRights::read) ? PROT_READ : 0) |
                            (includes(range.rights, DmaRights::write) ? PROT_WRITE : 0);
+    const bool whole_pages = before == 0 && mapped == range.size && address % *page == 0;
+    if (places_ && whole_pages && address < kReach && range.size <= kReach - address) {
+        range.va = range.base = map_in_place(address, mapped, protection, fd, offset);
+        range.mapped = mapped;
+        if (range.base != nullptr) {
+            return {};
+        }
+    }
     void* const base = ::mmap(nullptr, mapped, protection, MAP_SHARED | MAP_NORESERVE, fd.get(),
                               static_cast<off_t>(offset - before));
     if (base == MAP_FAILED) {
@@ -135,9 +183,10 @@ Status GuestMemory::map_file(Range& range, const UniqueFd& fd, std::uint64_t off
 }
 
 void GuestMemory::release(Range& range) {
-    if (range.base != nullptr) {
-        (void)::munmap(range.base, range.mapped);
+    if (range.base == nullptr || (is_in_place(range) && keep_free(range.base, range.mapped))) {
+        return;
     }
+    (void)::munmap(range.base, range.mapped);
 }
 
 Status GuestMemory::map(std::uint64_t address,
@@ -165,7 +214,7 @@ Status GuestMemory::map(std::uint64_t address,
     }
     Range range{.size = size, .rights = rights};
     if (fd.valid()) {
-        if (auto mapped = map_file(range, fd, offset); !mapped) {
+        if (auto mapped = map_file(range, address, fd, offset); !mapped) {
             return mapped;
         }
     }
@@ -223,8 +272,15 @@ DmaReach::Window GuestMemory::window_at(std::uint32_t iova) const {
     if (range.va == nullptr || iova - address >= range.size) {
         return {};
     }
-    return {range.va, static_cast<std::size_t>(std::min(range.size, kReach - address)),
-            static_cast<std::uint32_t>(address), range.rights};
+    std::uint64_t end = std::min(address + range.size, kReach);
+    for (auto next = after;
+         is_in_place(range) && next != ranges_.end() && next->first == end &&
+         end - iova < kOnePiece && is_in_place(next->second) && next->second.rights == range.rights;
+         ++next) {
+        end += next->second.size;
+    }
+    return {range.va, static_cast<std::size_t>(end - address), static_cast<std::uint32_t>(address),
+            range.rights};
 }
 
 }  // namespace crema::vfio::user

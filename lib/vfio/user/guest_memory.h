@@ -3,6 +3,10 @@
 // A client's memory in the server: each DMA_MAP is a piece of a file, mapped here with the rights
 // that the client gave. Looked up by address at each use, unmapped before the client is told so.
 //
+// Whole pages below 4 GiB lie at their address in one stretch of address space that is kept for
+// them. So neighbours of equal rights are neighbours here, too, and a device may use them as one:
+// an IOMMU tells of scattered memory page by page, and a ring or a frame is longer than a page.
+//
 // Clients may lie: a file may shrink after it was mapped. Touching what is gone raises SIGBUS;
 // while a Guard lives its thread survives that, the piece reads as zeros, and broken() says so. One
 // thread does everything, so that a range cannot go while the device uses it.
@@ -21,7 +25,7 @@ namespace crema::vfio::user {
 
 class GuestMemory final : public DmaReach {
   public:
-    GuestMemory() = default;
+    GuestMemory();
     GuestMemory(const GuestMemory&) = delete;
     GuestMemory& operator=(const GuestMemory&) = delete;
     ~GuestMemory() override;
@@ -43,6 +47,7 @@ class GuestMemory final : public DmaReach {
     /// All ranges go; returns their bytes.
     std::uint64_t clear();
 
+    /// Goes on through neighbours, as far as a device needs anything in one piece.
     [[nodiscard]] Window window_at(std::uint32_t iova) const override;
 
     [[nodiscard]] std::size_t ranges() const { return ranges_.size(); }
@@ -68,12 +73,25 @@ class GuestMemory final : public DmaReach {
         DmaRights rights = DmaRights::none;
     };
 
-    [[nodiscard]] static Status map_file(Range& range, const UniqueFd& fd, std::uint64_t offset);
-    static void release(Range& range);
+    [[nodiscard]] Status map_file(Range& range,
+                                  std::uint64_t address,
+                                  const UniqueFd& fd,
+                                  std::uint64_t offset);
+    [[nodiscard]] std::uint8_t* map_in_place(std::uint64_t address,
+                                             std::size_t bytes,
+                                             int protection,
+                                             const UniqueFd& fd,
+                                             std::uint64_t offset);
+    [[nodiscard]] bool is_in_place(const Range& range) const;
+    /// False: the stretch has a hole that may become somebody else's, and is not used any more.
+    bool keep_free(std::uint8_t* start, std::size_t bytes);
+    void release(Range& range);
 
     friend void replace_lost_page(GuestMemory& memory, const void* address, bool& replaced);
 
     std::map<std::uint64_t, Range> ranges_;  // by address
+    std::uint8_t* stretch_ = nullptr;        // of 4 GiB; null: there is none
+    bool places_ = false;                    // new ranges may lie in it
     std::atomic<bool> broken_{false};
 };
 

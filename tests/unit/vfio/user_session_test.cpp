@@ -66,6 +66,14 @@ class UserSession : public testing::Test {
         return say(Command::dma_map, DmaMap{sizeof(DmaMap), flags, 0, address, size}, fd);
     }
 
+    int map_part(std::uint64_t address,
+                 std::uint64_t size,
+                 int fd,
+                 std::uint64_t offset,
+                 std::uint32_t flags = 3) {
+        return say(Command::dma_map, DmaMap{sizeof(DmaMap), flags, offset, address, size}, fd);
+    }
+
     int set_line(std::uint32_t flags, std::uint32_t count, int fd = -1) {
         return say(Command::set_irqs, SetIrqs{sizeof(SetIrqs), flags, 0, 0, count}, fd);
     }
@@ -266,6 +274,41 @@ TEST_F(UserSession, RightsEndsAndHolesAreKept) {
     std::memcpy(file.memory + 4096, "crema", 6);
     const auto window = memory_.window_at(0x101000);
     EXPECT_STREQ(reinterpret_cast<const char*>(window.va + 4096), "crema");
+}
+
+TEST_F(UserSession, NeighboursAreOnePieceForADevice) {
+    constexpr std::uint64_t kPage = 4096;
+    const SharedFile file(kMiB);
+    // As an IOMMU tells of scattered memory: page by page, out of order.
+    for (const std::uint64_t page : {2U, 0U, 3U, 1U}) {
+        ASSERT_EQ(map_part(0x100000 + page * kPage, kPage, file.fd.get(), (7 - 2 * page) * kPage),
+                  0);
+        std::memset(file.memory + (7 - 2 * page) * kPage, static_cast<int>('a' + page), kPage);
+    }
+    ASSERT_EQ(map_part(0x100000 + 4 * kPage, kPage, file.fd.get(), 0, kMapReadable), 0);
+    const auto window = memory_.window_at(0x100000);
+    ASSERT_EQ(window.bytes, 4 * kPage) << "what may only be read is another piece";
+    for (unsigned page = 0; page < 4; ++page) {
+        EXPECT_EQ(window.va[page * kPage], 'a' + page);
+        EXPECT_EQ(window.va[page * kPage + kPage - 1], 'a' + page);
+    }
+    const auto second = memory_.window_at(0x100000 + kPage + 5);
+    EXPECT_EQ(second.iova, 0x100000 + kPage);
+    EXPECT_EQ(second.bytes, 3 * kPage);
+    EXPECT_EQ(memory_.window_at(0x100000 + 4 * kPage).bytes, kPage);
+    // Half a page, and a page at another place of it, cannot lie where they are told.
+    ASSERT_EQ(map_part(0x200000, kPage, file.fd.get(), 0), 0);
+    ASSERT_EQ(map_part(0x200000 + kPage, kPage / 2, file.fd.get(), kPage), 0);
+    ASSERT_EQ(map_part(0x200000 + 2 * kPage, kPage, file.fd.get(), 100), 0);
+    EXPECT_EQ(memory_.window_at(0x200000).bytes, kPage);
+    // A page in the middle goes, and is out of reach at once.
+    ASSERT_EQ(say(Command::dma_unmap, DmaUnmap{sizeof(DmaUnmap), 0, 0x100000 + 2 * kPage, kPage}),
+              0);
+    EXPECT_EQ(memory_.window_at(0x100000).bytes, 2 * kPage);
+    EXPECT_EQ(memory_.window_at(0x100000 + 2 * kPage).bytes, 0U);
+    EXPECT_EXIT(std::_Exit(window.va[2 * kPage]), testing::KilledBySignal(SIGSEGV), "");
+    ASSERT_EQ(map_part(0x100000 + 2 * kPage, kPage, file.fd.get(), 0), 0);
+    EXPECT_EQ(memory_.window_at(0x100000).bytes, 4 * kPage);
 }
 
 TEST_F(UserSession, UnmapTakesWholeRangesOnly) {
