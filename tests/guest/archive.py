@@ -116,9 +116,10 @@ def initramfs(modules):
     return archive, add_modules(archive, modules, "arm64")
 
 
-def add_foreign_programs(archive, programs, plugins, root):
-    """Programs of another architecture in /bin, what they need of `root` in /lib; plug-ins stay where they are in it."""
-    found = files_below(root, ("lib", "usr/lib"))
+def add_foreign_programs(archive, programs, plugins, root, build):
+    """Programs of another architecture in /bin, what they need of `build` and `root` in /lib; plug-ins stay where they are
+    in `root`."""
+    found = files_below(root, ("lib", "usr/lib")) | files_below(build, ("lib", "drivers"))
     needed = set().union(*(libraries_of(pathlib.Path(path), found) for path in (*programs, *(root / each for each in plugins))))
     for path in programs:
         archive.file(f"bin/{pathlib.Path(path).name}", pathlib.Path(path).read_bytes())

@@ -22,7 +22,7 @@ from support.processes import Failed, check  # noqa: E402  (the folder of the sy
 
 BAR = 0x10000000  # where the kernel puts BARs: the first address of the 32-bit window, then the next
 BAR_BYTES = 0x4000
-IOMMU_SLOT = 9
+IOMMU_SLOT = 8  # its interrupt is none of the first NICs'
 
 
 def interrupt_of(slot):
@@ -210,14 +210,14 @@ class BoardGuest(Guest):
 
 class VfioBoardGuest(Guest):
     """arm64 with the kernel of scripts/guest-kernel, which has all of VFIO, NICs as boards have them, and programs of an
-    arm64 build with libraries of `root`."""
+    arm64 build, with its libraries and those of `root`."""
 
     modules = ()
 
-    def __init__(self, sockets, programs, files, plugins, root, iommu, huge_pages=64):
+    def __init__(self, sockets, programs, files, plugins, root, build, iommu, huge_pages=64):
         super().__init__()
         archive = new_archive(files_below(GUESTS / "arm64")["busybox"])
-        add_foreign_programs(archive, programs, plugins, root)
+        add_foreign_programs(archive, programs, plugins, root, build)
         for path in files:
             archive.file(pathlib.Path(path).name, pathlib.Path(path).read_bytes())
         settings = ("vfio_platform.reset_required=0 vfio_iommu_type1.allow_unsafe_interrupts=1 "

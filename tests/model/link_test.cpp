@@ -150,6 +150,14 @@ TEST_F(ModelLink, PhyBehindSmi) {
     EXPECT_EQ(read_phy(1) & 0x24U, 0x24U);
 }
 
+TEST_F(ModelLink, RegistersOfClause45ReadAsNone) {
+    write_phy(13, 3);  // device 3, its registers by number:
+    write_phy(14, 22);
+    EXPECT_EQ(read_phy(14), 22U) << "the number is still there";
+    write_phy(13, 0x4003);
+    EXPECT_EQ(read_phy(14), 0U) << "EEE wake errors";
+}
+
 TEST_F(ModelLink, SmiAnswersAtOnce) {
     port_.write(kSmi, kSmiOpRead | kSmiReg.of(2) | kSmiPhy.of(0));
     const std::uint32_t value = port_.read(kSmi);

@@ -15,6 +15,8 @@ enum : std::uint32_t {
     partner = 5,
     gigabit_control = 9,
     gigabit_status = 10,
+    mmd_control = 13,
+    mmd_data = 14,
     extended_status = 15,
     copper_status = 17,
     page_number = 22,
@@ -45,6 +47,9 @@ constexpr std::uint16_t k1000Half = 0x0100;
 constexpr std::uint16_t k1000Full = 0x0200;
 constexpr std::uint16_t kGigabitPartner = 0x3c00;     // both receivers fine, 1000 half and full
 constexpr std::uint16_t kExtendedAbilities = 0x3000;  // 1000BASE-T half and full
+// Registers 13 and 14: a way to registers of clause 45, of which none are modelled (EEE and its
+// counter of errors): they read as 0.
+constexpr std::uint16_t kMmdFunction = 0xc000;  // 0: the next word is an address
 // Register 17.
 constexpr std::uint16_t kCopper1000 = 0x8000;
 constexpr std::uint16_t kCopper100 = 0x4000;
@@ -122,6 +127,8 @@ std::uint16_t Phy::read_copper(std::uint32_t reg, const PhyLink& link) const {
             return link.negotiated ? kGigabitPartner : 0;
         case extended_status:
             return kExtendedAbilities;
+        case mmd_data:
+            return (written_[0][mmd_control] & kMmdFunction) != 0 ? 0 : written_[0][mmd_data];
         case copper_status:
             return copper_status_of(link);
         default:
