@@ -97,7 +97,18 @@ Result<std::unique_ptr<Servable>> make_servable(const std::string& chip,
 
 Result<std::unique_ptr<Device>> open(const std::string& spec,
                                      const std::string& chip,
-                                     const ModelArgs& args) {
+                                     const ModelArgs& args,
+                                     const KernelArgs& kernel_args) {
+    const auto colon = spec.find(':');
+    const std::string transport = spec.substr(0, colon);
+    const std::string name = colon == std::string::npos ? "" : spec.substr(colon + 1);
+    const bool of_kernel =
+        colon != std::string::npos && (transport == "platform" || transport == "pci");
+    if (!of_kernel && (!kernel_args.interface.empty() || kernel_args.allow_noiommu)) {
+        return fail(EINVAL,
+                    "device={}: vfio= and allow-noiommu= are for device=platform:NAME and pci:BDF",
+                    spec);
+    }
     if (spec == "model") {
         const ModelFactory factory = find_model(chip).factory;
         if (factory == nullptr) {
@@ -105,9 +116,6 @@ Result<std::unique_ptr<Device>> open(const std::string& spec,
         }
         return factory(process_dma_space(), args);
     }
-    const auto colon = spec.find(':');
-    const std::string transport = spec.substr(0, colon);
-    const std::string name = colon == std::string::npos ? "" : spec.substr(colon + 1);
     if (colon != std::string::npos && transport == "user") {
         if (name.empty()) {
             return fail(EINVAL, "device={}: want user:SOCKET", spec);
@@ -121,7 +129,7 @@ Result<std::unique_ptr<Device>> open(const std::string& spec,
         }
         return user::connect(name, process_dma_space());
     }
-    if (colon != std::string::npos && (transport == "platform" || transport == "pci")) {
+    if (of_kernel) {
         if (speaks_of_model(args)) {
             return fail(EINVAL,
                         "device={}: wire=, engine=, cache=, faults=, variant= and clock= are for "
@@ -129,7 +137,7 @@ Result<std::unique_ptr<Device>> open(const std::string& spec,
                         spec);
         }
         const kernel::Bus bus = transport == "pci" ? kernel::Bus::pci : kernel::Bus::platform;
-        return kernel::open(bus, name, process_dma_space());
+        return kernel::open(bus, name, kernel_args, process_dma_space());
     }
     return fail(EINVAL, "device={}: want model, user:SOCKET, platform:NAME or pci:BDF", spec);
 }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -55,6 +56,13 @@ class Device {
 
     virtual void disable_interrupt() {}
 
+    /// What stops the device's DMA, should this process end without closing it. Only a device that
+    /// nothing else keeps from memory does something with it; memory that is mapped later is
+    /// covered less well (kernel/guardian.h). Errors: then nobody stops it.
+    [[nodiscard]] virtual Status stop_at_death(std::span<const RegisterWrite> /*writes*/) {
+        return {};
+    }
+
   protected:
     Registers registers_;
     DmaSpace* dma_ = nullptr;  // set before a driver has the device
@@ -71,6 +79,12 @@ struct ModelArgs {
     std::string faults{};    // that the model commits on purpose, in its words; empty: none
     std::string cache{};     // "coherent", "noncoherent", "evicting[:SEED]": see cache_model.h;
                              // empty: what CREMA_MODEL_CACHE says, else coherent
+};
+
+/// How a device of the kernel's VFIO is opened; from the driver's device arguments.
+struct KernelArgs {
+    std::string interface {};    // "group", "iommufd"; empty: the group where the kernel has groups
+    bool allow_noiommu = false;  // also a device that no IOMMU keeps from other memory
 };
 
 using ModelFactory = Result<std::unique_ptr<Device>> (*)(DmaSpace& dma, const ModelArgs& args);
@@ -133,9 +147,11 @@ void register_servable(const char* chip, ServableFactory factory);
 
 /// Opens a device. spec: "model" | "user:SOCKET" | "platform:NAME" | "pci:BDF".
 /// chip: which model "model" means ("neta"). Errors: EINVAL unknown form, ENOTSUP transport that
-/// this version does not serve, ENODEV no such device or model, and what the wire says.
+/// this version does not serve, ENODEV no such device or model, and what the wire says. Arguments
+/// for another kind of device are EINVAL.
 [[nodiscard]] Result<std::unique_ptr<Device>> open(const std::string& spec,
                                                    const std::string& chip,
-                                                   const ModelArgs& args);
+                                                   const ModelArgs& args,
+                                                   const KernelArgs& kernel_args = {});
 
 }  // namespace crema::vfio

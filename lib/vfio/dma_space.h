@@ -37,6 +37,12 @@ struct DmaHole {
     std::uint64_t end = 0;
 };
 
+/// A piece of memory at the address where a device sees it.
+struct DmaPiece {
+    std::uint64_t iova = 0;
+    std::size_t bytes = 0;
+};
+
 /// Passes ranges on to a device outside of this process. Calls come under the lock of the space,
 /// which an implementation must not use.
 class DmaListener {
@@ -47,7 +53,15 @@ class DmaListener {
     /// What this device cannot use, asked once by attach(); ranges are put elsewhere from then on.
     [[nodiscard]] virtual std::vector<DmaHole> holes() const { return {}; }
 
-    /// The pieces follow each other and cover the window; empty: the memory is no file.
+    /// Where this device sees [va, va+bytes) when that is nobody's choice, because no IOMMU stands
+    /// between: pieces that follow each other and cover it. Empty: wherever it is put.
+    [[nodiscard]] virtual Result<std::vector<DmaPiece>> places(void* /*va*/,
+                                                               std::size_t /*bytes*/) const {
+        return std::vector<DmaPiece>{};
+    }
+
+    /// A range is one window, or several where its addresses are given: see places().
+    /// backing: its pieces follow each other and cover the window; empty: the memory is no file.
     [[nodiscard]] virtual Status range_added(const DmaReach::Window& window,
                                              std::span<const DmaBacking> backing) = 0;
 
@@ -63,12 +77,13 @@ class DmaSpace final : public DmaReach {
   public:
     static constexpr std::uint32_t kNoIova = 0;  // never handed out
 
-    /// Makes [va, va+bytes) reachable. va and bytes: multiples of 64. Returns its IOVA, which
-    /// keeps the offset of `va` in its 4 KiB page (an IOMMU could map it), of large ranges in its
-    /// 2 MiB page.
-    /// backing: the files under it, for listeners; see DmaListener.
-    /// Errors: EINVAL (misaligned or empty), ENOSPC (4 GiB or range table full), EEXIST (overlaps
-    /// a mapped range), and what a listener says (then nobody has the range).
+    /// Makes [va, va+bytes) reachable. va and bytes: multiples of 64. Returns the IOVA of its first
+    /// byte, which keeps the offset of `va` in its 4 KiB page (an IOMMU could map it), of large
+    /// ranges in its 2 MiB page. Where a device has places() the range falls into a window for
+    /// each, and what must be in one piece for the device must lie in one window. backing: the
+    /// files under it, for listeners; see DmaListener. Errors: EINVAL (misaligned or empty), ENOSPC
+    /// (4 GiB or window table full), EEXIST (overlaps a mapped range), and what a listener says
+    /// (then nobody has the range).
     [[nodiscard]] Result<std::uint32_t> map(void* va,
                                             std::size_t bytes,
                                             std::span<const DmaBacking> backing = {});
@@ -88,7 +103,8 @@ class DmaSpace final : public DmaReach {
     [[nodiscard]] Window window_at(std::uint32_t iova) const override;
 
     /// Tells `listener` of all ranges there are and of each that comes or goes. Errors: what it
-    /// says to one of them, ENOSPC one lies in a hole of it; then it is not attached.
+    /// says to one of them, ENOSPC one lies in a hole of it or not in its places(); then it is not
+    /// attached.
     [[nodiscard]] Status attach(DmaListener& listener);
 
     /// `listener` hears nothing any more; it is not told of ranges as going.
@@ -98,7 +114,7 @@ class DmaSpace final : public DmaReach {
     [[nodiscard]] std::uint32_t ranges() const;
 
   private:
-    static constexpr std::uint32_t kRangesMax = 256;
+    static constexpr std::uint32_t kWindowsMax = 1024;
 
     // Slots are reused while other ports look up their own ranges, so each has a sequence number
     // (odd = being written) that a reader compares before and after. Readers scan up to `used_`.
@@ -109,14 +125,33 @@ class DmaSpace final : public DmaReach {
         std::atomic<std::size_t> bytes{0};  // 0 = free
     };
 
+    struct Range {
+        std::uint8_t* va = nullptr;
+        std::size_t bytes = 0;
+        std::vector<Window> windows{};
+        std::vector<DmaBacking> backing{};
+    };
+
     static Window read(const Slot& slot);
     static void write(Slot& slot, std::uint8_t* va, std::size_t bytes, std::uint32_t iova);
     [[nodiscard]] std::uint32_t free_iova(std::uint64_t va, std::size_t bytes) const;
+    /// Where the range is to lie: one window, or what a listener says.
+    [[nodiscard]] Result<std::vector<Window>> windows_for(std::uint8_t* va,
+                                                          std::size_t bytes) const;
+    [[nodiscard]] Result<std::vector<Window>> windows_at(std::uint8_t* va,
+                                                         std::span<const DmaPiece> places) const;
+    [[nodiscard]] Status check_free(const Window& window) const;
+    /// All windows of the range or none.
+    [[nodiscard]] static Status tell(DmaListener& listener, const Range& range);
+    static void untell(DmaListener& listener, const Range& range);
+    [[nodiscard]] static Status check_places(const DmaListener& listener, const Range& range);
+    void show(const Window& window);
+    void hide(const Window& window);
 
-    std::array<Slot, kRangesMax> slots_;
+    std::array<Slot, kWindowsMax> slots_;
     std::atomic<std::uint32_t> used_{0};
-    std::mutex control_;  // and all below
-    std::array<std::vector<DmaBacking>, kRangesMax> backings_;
+    mutable std::mutex control_;  // and all below
+    std::vector<Range> ranges_;
     std::vector<DmaListener*> listeners_;
     std::vector<DmaHole> holes_;  // of all devices that were ever attached
 };

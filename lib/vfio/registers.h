@@ -9,6 +9,12 @@
 
 namespace crema::vfio {
 
+/// One word for one register.
+struct RegisterWrite {
+    std::uint32_t offset = 0;
+    std::uint32_t value = 0;
+};
+
 struct Registers {
     volatile std::uint32_t* mapped = nullptr;  // region base, or null
     void* device = nullptr;

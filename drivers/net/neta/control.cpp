@@ -4,6 +4,7 @@
 // shows to XDP programs. Pages in = pages out is checked at close: what an application still holds
 // is named in one error line and its memory stays.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -238,6 +239,15 @@ rte_ether_addr first_address(const Port& port) {
     return address;
 }
 
+/// Both directions: no new descriptor is taken, and what is under way is cut off.
+constexpr std::array<vfio::RegisterWrite, 5> kStopDma = {{
+    {.offset = neta::kRxqCmd, .value = neta::kQueueCmdDisable.of(0xff)},
+    {.offset = neta::kTxqCmd, .value = neta::kQueueCmdDisable.of(0xff)},
+    {.offset = neta::kIntrNewMask, .value = 0},
+    {.offset = neta::kRxReset, .value = neta::kResetHold},
+    {.offset = neta::kTxReset, .value = neta::kResetHold},
+}};
+
 Status open_device(Port& port) {
     if (port.args.pool && *port.args.pool < kRingMin + kPoolSlack) {
         return fail(EINVAL,
@@ -252,7 +262,8 @@ Status open_device(Port& port) {
                               .variant = port.args.variant,
                               .clock = port.args.clock,
                               .faults = port.args.faults,
-                              .cache = port.args.cache});
+                              .cache = port.args.cache},
+                             port.args.kernel);
     if (!device) {
         return fail(device.error().code, "{}: {}", name_of(port), device.error().message);
     }
@@ -262,6 +273,9 @@ Status open_device(Port& port) {
                     name_of(port), mapped.error().message);
     }
     port.memory_mapped = true;
+    if (auto guarded = port.device->stop_at_death(kStopDma); !guarded) {
+        return fail(guarded.error().code, "{}: {}", name_of(port), guarded.error().message);
+    }
     return {};
 }
 

@@ -21,8 +21,9 @@ struct Context {
     std::uint32_t seen = 0;  // one bit per key
 };
 
-constexpr std::array kKeys = {"device",        "wire",    "engine", "xdp",   "pool",  "mac",
-                              "tx-csum-limit", "variant", "clock",  "cache", "faults"};
+constexpr std::array kKeys = {"device", "wire",          "engine",       "xdp",   "pool",
+                              "mac",    "tx-csum-limit", "variant",      "clock", "cache",
+                              "faults", "vfio",          "allow-noiommu"};
 
 std::optional<std::uint32_t> number_of(std::string_view text) {
     std::uint32_t number = 0;
@@ -58,6 +59,14 @@ Status set_mac(Context& context, const char* value) {
                     context.port_name, value);
     }
     context.args.mac = address;
+    return {};
+}
+
+Status set_allow_noiommu(Context& context, std::string_view value) {
+    if (value != "0" && value != "1") {
+        return fail(EINVAL, "{}: allow-noiommu={}: want 0 or 1", context.port_name, value);
+    }
+    context.args.kernel.allow_noiommu = value == "1";
     return {};
 }
 
@@ -97,9 +106,14 @@ Status set_value(Context& context, std::size_t key, const char* value) {
         case 9:
             context.args.cache = value;
             return {};
-        default:
+        case 10:
             context.args.faults = value;
             return {};
+        case 11:
+            context.args.kernel.interface = value;
+            return {};
+        default:
+            return set_allow_noiommu(context, value);
     }
 }
 

@@ -11,6 +11,7 @@
 #include <rte_ether.h>
 
 #include "lib/base/result.h"
+#include "lib/vfio/device.h"
 
 namespace crema::neta_pmd {
 
@@ -25,6 +26,7 @@ struct Devargs {
     std::string faults{};          // of the model: KIND[=ONE_IN]:...
     std::string variant{};         // of the model: "3700", "38x", "xp", "370"
     std::string clock{};           // of the model: Hz
+    vfio::KernelArgs kernel{};     // of the kernel's VFIO
     std::string xdp{};             // OBJECT[:PROGRAM] to attach when the port exists
     std::optional<std::uint32_t> pool{};  // pages per RX queue
     std::optional<rte_ether_addr> mac{};
@@ -35,8 +37,8 @@ struct Devargs {
 #define CREMA_NETA_DEVARGS                                                                 \
     "device=model|user:SOCKET|platform:NAME|pci:BDF wire=WIRE engine=inline|thread[:CPU] " \
     "cache=coherent|noncoherent|evicting[:SEED] faults=KIND[=ONE_IN]:... "                 \
-    "variant=3700|38x|xp|370 clock=HZ pool=PAGES mac=XX:XX:XX:XX:XX:XX "                   \
-    "xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES"
+    "variant=3700|38x|xp|370 clock=HZ vfio=group|iommufd allow-noiommu=1 pool=PAGES "      \
+    "mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES"
 
 /// text: what follows the vdev's name; may be null. Errors: EINVAL.
 [[nodiscard]] Result<Devargs> parse_devargs(const char* port_name, const char* text);

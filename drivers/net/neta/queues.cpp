@@ -5,6 +5,7 @@
 // EAL and so is mapped for the device already; that every page of a pool has an address is
 // checked once here and never on the path.
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <mutex>
 #include <new>
@@ -40,11 +41,22 @@ int refuse(const Error& error) {
 template <typename T>
 Result<T*> ring_memory(const Port& port, const char* what, std::uint32_t n, unsigned node) {
     constexpr std::size_t kBytes = sizeof(T);  // NOLINT(bugprone-sizeof-expression): also pointers
-    void* memory =
-        rte_zmalloc_socket("neta_ring", n * kBytes, neta::kRingAlign * 2, static_cast<int>(node));
+    // At a multiple of its own size it never lies across two huge pages, which a device without
+    // IOMMU would not see as neighbours.
+    const std::size_t align =
+        std::max<std::size_t>(std::bit_ceil(n * kBytes), neta::kRingAlign * 2);
+    void* memory = rte_zmalloc_socket("neta_ring", n * kBytes, static_cast<unsigned>(align),
+                                      static_cast<int>(node));
     if (memory == nullptr) {
         return fail(ENOMEM,
                     "{}: no DPDK memory for {} of {} descriptors: give the EAL more with -m",
+                    name_of(port), what, n);
+    }
+    Translator translator;
+    translator.attach(port.device->dma());
+    if (translator.iova_of(memory, n * kBytes) == vfio::DmaSpace::kNoIova) {
+        rte_free(memory);
+        return fail(ENOSPC, "{}: the device cannot reach {} of {} descriptors in one piece",
                     name_of(port), what, n);
     }
     return static_cast<T*>(memory);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lib/vfio/kernel/device.h"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -15,6 +15,8 @@
 
 #include "lib/base/log.h"
 #include "lib/vfio/kernel/container.h"
+#include "lib/vfio/kernel/guardian.h"
+#include "lib/vfio/kernel/iommufd.h"
 
 namespace crema::vfio::kernel {
 namespace {
@@ -25,8 +27,10 @@ constexpr std::uint64_t kRegisterBytesMin = 0x4000;  // a NETA port's
 
 class KernelDevice final : public Device, public DmaListener {
   public:
-    KernelDevice(Place place, Container container, UniqueFd device)
-        : place_(std::move(place)), container_(std::move(container)), device_(std::move(device)) {
+    KernelDevice(Place place, Opened opened)
+        : place_(std::move(place)),
+          mapper_(std::move(opened.mapper)),
+          device_(std::move(opened.device)) {
         coherent_ = place_.coherent;
         registers_ = registers_by_calls(*this);
     }
@@ -36,6 +40,7 @@ class KernelDevice final : public Device, public DmaListener {
             dma_->detach(*this);
         }
         disable_interrupt();
+        guardian_.reset();
         reset();
         if (registers_.mapped != nullptr) {
             ::munmap(const_cast<std::uint32_t*>(registers_.mapped), region_bytes_);
@@ -58,15 +63,20 @@ class KernelDevice final : public Device, public DmaListener {
     }
 
     [[nodiscard]] std::string describe() const override {
-        return "kernel VFIO " + place_.spec() +
+        return "kernel VFIO " + place_.spec() + ", " + mapper_->name() +
                (registers_.mapped != nullptr ? "" : ", registers by system calls");
     }
 
     [[nodiscard]] Result<int> enable_interrupt() override;
     void rearm_interrupt() override;
     void disable_interrupt() override;
+    [[nodiscard]] Status stop_at_death(std::span<const RegisterWrite> writes) override;
 
-    [[nodiscard]] std::vector<DmaHole> holes() const override;
+    [[nodiscard]] std::vector<DmaHole> holes() const override {
+        return holes_between(mapper_->usable());
+    }
+
+    [[nodiscard]] Result<std::vector<DmaPiece>> places(void* va, std::size_t bytes) const override;
     [[nodiscard]] Status range_added(const DmaReach::Window& window,
                                      std::span<const DmaBacking> backing) override;
     void range_removed(const DmaReach::Window& window) override;
@@ -97,12 +107,13 @@ class KernelDevice final : public Device, public DmaListener {
     }
 
     Place place_;
-    Container container_;
+    std::unique_ptr<Mapper> mapper_;
     UniqueFd device_;
     std::uint32_t flags_ = 0;
     std::uint64_t region_offset_ = 0;
     std::uint64_t region_bytes_ = 0;
     UniqueFd interrupt_;
+    std::optional<Guardian> guardian_;
 };
 
 Status KernelDevice::ask_region(std::uint32_t index, vfio_region_info& region) const {
@@ -225,54 +236,57 @@ void KernelDevice::disable_interrupt() {
     }
 }
 
-std::vector<DmaHole> KernelDevice::holes() const {
-    constexpr std::uint64_t kEnd = std::uint64_t{1} << 32U;
-    std::vector<DmaHole> all;
-    std::uint64_t at = 0;
-    for (const IovaRange& range : container_.usable()) {
-        const std::uint64_t first = std::min(range.first, kEnd);
-        if (first > at) {
-            all.push_back({.start = at, .end = first});
-        }
-        at = range.last >= kEnd ? kEnd : std::max(at, range.last + 1);
+Status KernelDevice::stop_at_death(std::span<const RegisterWrite> writes) {
+    if (mapper_->protects()) {
+        return {};
     }
-    if (!container_.usable().empty() && at < kEnd) {
-        all.push_back({.start = at, .end = kEnd});
+    guardian_.reset();
+    auto guardian = Guardian::start(device_.get(), region_offset_, writes);
+    if (!guardian) {
+        return fail(guardian.error().code, "device={}: {}", place_.spec(),
+                    guardian.error().message);
     }
-    return all;
+    guardian_.emplace(std::move(*guardian));
+    return {};
+}
+
+Result<std::vector<DmaPiece>> KernelDevice::places(void* va, std::size_t bytes) const {
+    auto pieces = mapper_->places(va, bytes);
+    if (!pieces) {
+        return fail(pieces.error().code, "device={}: {}", place_.spec(), pieces.error().message);
+    }
+    return pieces;
 }
 
 Status KernelDevice::range_added(const DmaReach::Window& window,
                                  std::span<const DmaBacking> /*backing*/) {
-    if (auto mapped = container_.map(window.va, window.iova, window.bytes); !mapped) {
+    if (auto mapped = mapper_->map(window.va, window.iova, window.bytes); !mapped) {
         return fail(mapped.error().code, "device={}: {}", place_.spec(), mapped.error().message);
     }
     return {};
 }
 
 void KernelDevice::range_removed(const DmaReach::Window& window) {
-    if (auto gone = container_.unmap(window.iova, window.bytes); !gone) {
+    if (auto gone = mapper_->unmap(window.iova, window.bytes); !gone) {
         log::error("device={}: {}", place_.spec(), gone.error().message);
     }
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Device>> open(Bus bus, const std::string& name, DmaSpace& space) {
-    auto place = find_device(bus, name);
+Result<std::unique_ptr<Device>> open(Bus bus,
+                                     const std::string& name,
+                                     const KernelArgs& args,
+                                     DmaSpace& space) {
+    auto place = find_device(bus, name, args);
     if (!place) {
         return forward_error(place);
     }
-    auto container = Container::open(*place);
-    if (!container) {
-        return forward_error(container);
+    auto opened = place->iommufd ? open_by_iommufd(*place) : open_in_group(*place);
+    if (!opened) {
+        return forward_error(opened);
     }
-    auto fd = container->device(*place);
-    if (!fd) {
-        return forward_error(fd);
-    }
-    auto device =
-        std::make_unique<KernelDevice>(std::move(*place), std::move(*container), std::move(*fd));
+    auto device = std::make_unique<KernelDevice>(std::move(*place), std::move(*opened));
     if (auto met = device->introduce(); !met) {
         return forward_error(met);
     }

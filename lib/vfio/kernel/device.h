@@ -16,11 +16,13 @@
 
 namespace crema::vfio::kernel {
 
-/// Opens it, and lets it reach the memory of `space` from now on. Errors: those of find_device()
-/// and Container; ENOTSUP a device without registers to be read and written; ENOSPC memory that is
-/// mapped already where this device's IOMMU cannot have any.
+/// Opens it, and lets it reach the memory of `space` from now on. Errors: those of find_device(),
+/// open_in_group() and open_by_iommufd(); ENOTSUP a device without registers to be read and
+/// written; ENOSPC memory that is mapped already where this device's IOMMU cannot have any, or at
+/// other than physical addresses for a device that sees those.
 [[nodiscard]] Result<std::unique_ptr<Device>> open(Bus bus,
                                                    const std::string& name,
+                                                   const KernelArgs& args,
                                                    DmaSpace& space);
 
 }  // namespace crema::vfio::kernel

@@ -106,6 +106,115 @@ TEST(DmaSpace, MemoryThatLiesInAHoleKeepsADeviceOut) {
     EXPECT_EQ(*next, *iova + 8192) << "holes of a device that was refused do not count";
 }
 
+/// A device that sees memory where it physically is.
+struct Unprotected final : DmaListener {
+    [[nodiscard]] Result<std::vector<DmaPiece>> places(void* va, std::size_t bytes) const override {
+        if (refuses) {
+            return fail(EPERM, "not told");
+        }
+        std::vector<DmaPiece> pieces;
+        const auto page = static_cast<std::size_t>(static_cast<std::uint8_t*>(va) - memory) / 4096;
+        for (std::size_t i = 0; i < bytes / 4096; ++i) {
+            pieces.push_back({.iova = frames.at(page + i) * 4096, .bytes = 4096});
+        }
+        return pieces;
+    }
+
+    [[nodiscard]] Status range_added(const DmaReach::Window& window,
+                                     std::span<const DmaBacking> backing) override {
+        if (known.size() == most) {
+            return fail(ENOMEM, "enough");
+        }
+        known.push_back(window);
+        files.insert(files.end(), backing.begin(), backing.end());
+        return {};
+    }
+
+    void range_removed(const DmaReach::Window& window) override {
+        std::erase_if(known, [&](const auto& each) { return each.va == window.va; });
+    }
+
+    std::vector<std::uint64_t> frames{};
+    bool refuses = false;
+    std::size_t most = 100;
+    std::vector<DmaReach::Window> known{};
+    std::vector<DmaBacking> files{};
+};
+
+TEST(DmaSpace, PhysicalMemoryIsWhereItIs) {
+    DmaSpace space;
+    Unprotected device;
+    Picky other;
+    device.frames = {100, 7, 8, 50};
+    ASSERT_TRUE(space.attach(other));
+    ASSERT_TRUE(space.attach(device));
+    const std::vector<DmaBacking> files = {{.fd = 3, .offset = 0, .bytes = 6144},
+                                           {.fd = 4, .offset = 4096, .bytes = 6144}};
+    const auto iova = space.map(memory, std::size_t{3} * 4096, files);
+    ASSERT_TRUE(iova) << iova.error().message;
+    EXPECT_EQ(*iova, 100U * 4096);
+    EXPECT_EQ(space.ranges(), 1U);
+    EXPECT_EQ(device.known.size(), 3U);
+    EXPECT_EQ(other.known.size(), 3U) << "all devices have the same addresses";
+    EXPECT_EQ(space.iova_of(memory + 4095), 100U * 4096 + 4095);
+    EXPECT_EQ(space.iova_of(memory + 4096), 7U * 4096);
+    EXPECT_EQ(space.iova_of(memory + 2 * 4096 + 5), 8U * 4096 + 5);
+    EXPECT_EQ(space.window_of(memory + 4096).bytes, 4096U) << "windows end where pieces do";
+    EXPECT_EQ(space.va_of(7 * 4096 + 1, 4095), memory + 4097);
+    EXPECT_EQ(space.va_of(7 * 4096 + 1, 4096), nullptr);
+    ASSERT_EQ(device.files.size(), 4U);  // the second page lies in both files
+    EXPECT_EQ(device.files[1].offset, 4096U);
+    EXPECT_EQ(device.files[1].bytes, 2048U);
+    EXPECT_EQ(device.files[2].fd, 4);
+    EXPECT_EQ(device.files[2].bytes, 2048U);
+    EXPECT_EQ(device.files[3].offset, 6144U);
+    ASSERT_TRUE(space.unmap(memory));
+    EXPECT_TRUE(device.known.empty());
+    EXPECT_EQ(space.iova_of(memory + 4096), DmaSpace::kNoIova);
+    EXPECT_EQ(space.ranges(), 0U);
+}
+
+TEST(DmaSpace, PhysicalMemoryOutOfReachIsRefusedAsAWhole) {
+    DmaSpace space;
+    Unprotected device;
+    ASSERT_TRUE(space.attach(device));
+    device.frames = {100, std::uint64_t{1} << 20U, 0, 7, 7};
+    EXPECT_EQ(space.map(memory, 8192).error().code, ENOSPC) << "at 4 GiB";
+    EXPECT_EQ(space.map(memory + 8192, 4096).error().code, ENOSPC) << "at 0";
+    device.refuses = true;
+    EXPECT_EQ(space.map(memory, 4096).error().code, EPERM);
+    device.refuses = false;
+    ASSERT_TRUE(space.map(memory + std::size_t{3} * 4096, 4096));
+    EXPECT_EQ(space.map(memory + std::size_t{4} * 4096, 4096).error().code, EEXIST);
+    device.most = 2;
+    device.frames = {100, 101};
+    EXPECT_EQ(space.map(memory, 8192).error().code, ENOMEM);
+    EXPECT_EQ(device.known.size(), 1U) << "the piece before is taken back";
+    EXPECT_EQ(space.ranges(), 1U);
+    EXPECT_EQ(space.iova_of(memory), DmaSpace::kNoIova);
+}
+
+TEST(DmaSpace, ADeviceThatSeesPhysicalMemoryComesBeforeOthers) {
+    DmaSpace space;
+    Unprotected device;
+    device.frames = {100};
+    ASSERT_TRUE(space.map(memory, 4096));
+    const auto attached = space.attach(device);
+    ASSERT_FALSE(attached);
+    EXPECT_EQ(attached.error().code, ENOSPC);
+    EXPECT_NE(attached.error().message.find("before others"), std::string::npos);
+    ASSERT_TRUE(space.unmap(memory));
+    ASSERT_TRUE(space.attach(device));
+    ASSERT_TRUE(space.map(memory, 4096));
+    Unprotected second;
+    second.frames = {100};
+    ASSERT_TRUE(space.attach(second)) << "the same addresses";
+    EXPECT_EQ(second.known.size(), 1U);
+    Picky hole;
+    hole.unusable = {{.start = 100 * 4096 + 100, .end = 100 * 4096 + 200}};
+    EXPECT_EQ(space.attach(hole).error().code, ENOSPC);
+}
+
 TEST(DmaSpace, RefusesWhatItCannotServe) {
     DmaSpace space;
     EXPECT_EQ(space.map(memory + 1, 64).error().code, EINVAL);
@@ -127,7 +236,7 @@ TEST(DmaSpace, RefusesWhatItCannotServe) {
 TEST(DmaSpace, FillsTheTableAndReusesIt) {
     DmaSpace space;
     std::vector<std::uint32_t> iovas;
-    for (unsigned i = 0; i < 256; ++i) {
+    for (unsigned i = 0; i < 1024; ++i) {
         const auto iova = space.map(memory + std::size_t{i} * 128, 64);
         ASSERT_TRUE(iova.has_value()) << i << ": " << iova.error().message;
         iovas.push_back(*iova);
@@ -135,7 +244,7 @@ TEST(DmaSpace, FillsTheTableAndReusesIt) {
     EXPECT_EQ(space.map(memory + 60 * 4096, 64).error().code, ENOSPC);
     ASSERT_TRUE(space.unmap(memory + 128));
     EXPECT_EQ(space.va_of(iovas[1], 1), nullptr);
-    EXPECT_EQ(space.ranges(), 255U);
+    EXPECT_EQ(space.ranges(), 1023U);
     const auto again = space.map(memory + 60 * 4096, 64);
     ASSERT_TRUE(again.has_value());
     EXPECT_EQ(space.va_of(*again, 64), memory + 60 * 4096);

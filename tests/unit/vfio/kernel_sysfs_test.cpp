@@ -40,7 +40,15 @@ class KernelSysfs : public testing::Test {
     }
 
     [[nodiscard]] Result<Place> find(const std::string& name = "d0030000.ethernet") const {
-        return find_device(Bus::platform, name, roots_);
+        return find_device(Bus::platform, name, args_, roots_);
+    }
+
+    /// What a kernel with nodes of devices has.
+    void give_node() const {
+        fs::create_directories(device() / "vfio-dev" / "vfio3");
+        fs::create_directories(fs::path(roots_.dev) / "vfio" / "devices");
+        node("devices/vfio3");
+        std::ofstream(roots_.dev + "/iommu") << "";
     }
 
     void expect_error(int code, const std::string& words) const {
@@ -51,13 +59,16 @@ class KernelSysfs : public testing::Test {
     }
 
     fs::path root_ = fs::temp_directory_path() / ("crema-sysfs-" + std::to_string(::getpid()));
+    KernelArgs args_;
     Roots roots_{.sys = (root_ / "sys").string(), .dev = (root_ / "dev").string()};
 };
 
 TEST_F(KernelSysfs, FindsTheGroupOfADevice) {
     const auto place = find();
     ASSERT_TRUE(place) << place.error().message;
-    EXPECT_EQ(place->group_node, roots_.dev + "/vfio/7");
+    EXPECT_EQ(place->node, roots_.dev + "/vfio/7");
+    EXPECT_TRUE(place->iommu);
+    EXPECT_FALSE(place->iommufd);
     EXPECT_EQ(place->spec(), "platform:d0030000.ethernet");
 }
 
@@ -87,14 +98,46 @@ TEST_F(KernelSysfs, SaysWhichDriverHasTheDeviceAndWhatToDo) {
 TEST_F(KernelSysfs, SaysWhatIsMissing) {
     fs::remove(fs::path(roots_.dev) / "vfio/7");
     expect_error(ENODEV, "vfio/7 does not exist");
-    node("noiommu-7");
-    expect_error(ENOTSUP, "has no IOMMU");
     fs::remove(device() / "iommu_group");
     expect_error(ENODEV, "no IOMMU group");
     fs::remove(fs::path(roots_.dev) / "vfio/vfio");
     expect_error(ENODEV, "this kernel has no VFIO");
     fs::remove_all(device());
     expect_error(ENODEV, "no such device");
+}
+
+TEST_F(KernelSysfs, AGroupWithoutIommuMustBeAllowed) {
+    fs::remove(fs::path(roots_.dev) / "vfio/7");
+    node("noiommu-7");
+    expect_error(ENOTSUP, "allow-noiommu=1");
+    args_.allow_noiommu = true;
+    const auto place = find();
+    ASSERT_TRUE(place) << place.error().message;
+    EXPECT_EQ(place->node, roots_.dev + "/vfio/noiommu-7");
+    EXPECT_FALSE(place->iommu);
+}
+
+TEST_F(KernelSysfs, TheNodeOfTheDeviceIsTakenWithoutGroupsOrOnDemand) {
+    args_.interface = "iommufd";
+    expect_error(ENODEV, "vfio=iommufd");
+    give_node();
+    const auto asked = find();
+    ASSERT_TRUE(asked) << asked.error().message;
+    EXPECT_TRUE(asked->iommufd);
+    EXPECT_EQ(asked->node, roots_.dev + "/vfio/devices/vfio3");
+    args_.interface = "";
+    EXPECT_FALSE(find()->iommufd) << "groups come first";
+    fs::remove(fs::path(roots_.dev) / "vfio/7");
+    EXPECT_TRUE(find()->iommufd);
+    fs::remove(fs::path(roots_.dev) / "vfio/vfio");
+    EXPECT_TRUE(find()->iommufd) << "a kernel without groups has no containers";
+    args_.interface = "group";
+    expect_error(ENODEV, "vfio/7 does not exist");
+    args_.interface = "rings";
+    expect_error(EINVAL, "want group or iommufd");
+    args_.interface = "iommufd";
+    fs::remove(roots_.dev + "/iommu");
+    expect_error(ENODEV, "has no");
 }
 
 }  // namespace
