@@ -147,7 +147,7 @@ class Platform(Way):
 
     def guest(self, sockets):
         return VfioBoardGuest(sockets, [application(ARM64)], [program_path(self.build, PROGRAM)],
-                              [f"usr/lib/aarch64-linux-gnu/{MEMPOOL}"], SYSROOT, self.iommu)
+                              [f"usr/lib/aarch64-linux-gnu/{MEMPOOL}"], SYSROOT, ARM64, self.iommu)
 
     def name(self, number):
         return f"{BAR + number * BAR_BYTES:x}.ethernet"
