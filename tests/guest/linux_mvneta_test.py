@@ -67,7 +67,7 @@ def tcp(guest, host, megabytes):
     listener = host.python(SUPPORT / "tcp.py", "receive", "5001", stdout=subprocess.PIPE)
     listener.stdout.readline()
     guest.start(f"nc {HERE} 5001 < /tmp/data; rm /tmp/data")
-    received = listener.communicate(timeout=60)[0].split()
+    received = listener.communicate(timeout=240)[0].split()
     guest.finish("nc", 60)
     check(received == sent and int(received[0]) == size, f"TCP: sent {sent}, received {received}")
     say(f"TCP: {megabytes} MB each way, SHA-256 as sent")

@@ -20,7 +20,7 @@ def receive(port):
         peer, _ = server.accept()
         digest, total = hashlib.sha256(), 0
         with peer:
-            peer.settimeout(60)
+            peer.settimeout(240)
             while chunk := peer.recv(CHUNK):
                 digest.update(chunk)
                 total += len(chunk)
@@ -30,7 +30,7 @@ def receive(port):
 def send(address, port, size):
     source, digest, left = random.Random(size), hashlib.sha256(), size
     with socket.create_connection((address, port), timeout=30) as peer:
-        peer.settimeout(60)
+        peer.settimeout(240)
         while left > 0:
             chunk = source.randbytes(min(CHUNK, left))
             digest.update(chunk)
