@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's own dpdk-testpmd, a program that we did not write, drives ports of net_neta. No root, no hugepages.
 
-  stock_testpmd_test.py BUILD_DIR plain|features|modes|control
+  stock_testpmd_test.py BUILD_DIR plain|features|modes|control|flows
 """
 import os
 import pathlib
@@ -194,8 +194,39 @@ def control(build):
         testpmd.quit(allowed=["doorbell for a disabled TX queue"])
 
 
+def flows(build):
+    """Rules at testpmd's prompt steer what comes to queues. (dpdk-test-flow-perf asks every NIC for a hash and refuses to start without.)"""
+    with StockTestpmd(build, ["device=model,wire=gen:rate=20000;flows=2;proto=udp+arp"], (*MBUFS, "--rxq=3", "--txq=3")) as testpmd:
+        def shares():
+            """Frames per queue within a moment."""
+            testpmd.tell("clear port xstats 0")
+            testpmd.wait_for_statistics(0, lambda now: now["RX-packets"] > 500)
+            text = testpmd.tell("show port xstats 0")
+            return [int(re.search(rf"^rx_q{queue}_packets: (\d+)", text, re.MULTILINE).group(1)) for queue in range(3)]
+
+        testpmd.tell("set fwd rxonly", "start")
+        before = shares()
+        check(before[1] == before[2] == 0, f"without rules all goes to queue 0: {before}")
+        for rule in ("0 ingress pattern eth type is 0x0806 / end actions queue index 1 / end",
+                     "0 ingress pattern eth / ipv4 / udp / end actions queue index 2 / end"):
+            expect(testpmd.tell(f"flow validate {rule}"), rule, "Flow rule validated")
+            expect(testpmd.tell(f"flow create {rule}"), rule, r"Flow rule #\d created")
+        steered = shares()
+        check(steered[0] < 100 < min(steered[1:]), f"ARP to queue 1 and UDP to queue 2: {steered}")
+        for rule, says in (("0 ingress pattern eth / ipv4 src is 10.0.0.1 / end actions queue index 1 / end", "Caught PMD error"),
+                           ("0 ingress pattern eth / ipv4 / udp / end actions queue index 7 / end", "Caught PMD error"),
+                           ("0 egress pattern eth type is 0x0806 / end actions queue index 1 / end", "Caught PMD error")):
+            expect(testpmd.tell(f"flow create {rule}"), rule, says)
+        expect(testpmd.tell("flow list 0"), "the rules", "ETH.*QUEUE")
+        expect(testpmd.tell("flow destroy 0 rule 0"), "one rule less", "Flow rule #0 destroyed")
+        testpmd.tell("flow flush 0")
+        after = shares()
+        check(after[1] < 100 and after[2] < 100 < after[0], f"all rules are gone: {after}")
+        testpmd.quit()
+
+
 def main():
-    {"plain": plain, "features": features, "modes": modes, "control": control}[sys.argv[2]](sys.argv[1])
+    {"plain": plain, "features": features, "modes": modes, "control": control, "flows": flows}[sys.argv[2]](sys.argv[1])
 
 
 if __name__ == "__main__":
