@@ -43,7 +43,8 @@ nlohmann::json to_json(const std::string& device, const std::vector<Step>& steps
 int run_verb(const ProbeOptions& options) {
     const auto device = vfio::open(
         options.device, kChip,
-        {.instance = "probe", .wire = options.wire, .engine = {}, .cache = options.cache});
+        {.instance = "probe", .wire = options.wire, .engine = {}, .cache = options.cache},
+        {.interface = {}, .allow_noiommu = options.allow_noiommu});
     if (!device) {
         say_error(device.error().message);
         return app::kFailed;

@@ -146,6 +146,8 @@ void declare_probe(CLI::App& app, ProbeOptions& options) {
     verb->add_option("--rounds", options.rounds, "rounds of each question about caches")
         ->check(CLI::Range(1U, 1'000'000U))
         ->capture_default_str();
+    verb->add_flag("--allow-noiommu", options.allow_noiommu,
+                   "also a device that no IOMMU keeps from memory: wants huge pages");
     verb->add_flag("--json", options.json, "one JSON document on stdout");
 }
 

@@ -64,6 +64,7 @@ struct ProbeOptions {
     std::string cache;       // of the model in this process
     unsigned frames = 1024;  // through loopback
     unsigned rounds = 256;   // of each question about caches
+    bool allow_noiommu = false;
     bool json = false;
 };
 
