@@ -44,7 +44,7 @@ int run_verb(const ProbeOptions& options) {
     const auto device = vfio::open(
         options.device, kChip,
         {.instance = "probe", .wire = options.wire, .engine = {}, .cache = options.cache},
-        {.interface = {}, .allow_noiommu = options.allow_noiommu});
+        {.interface = options.vfio, .allow_noiommu = options.allow_noiommu});
     if (!device) {
         say_error(device.error().message);
         return app::kFailed;

@@ -140,6 +140,8 @@ void declare_probe(CLI::App& app, ProbeOptions& options) {
     verb->add_option("--wire", options.wire, "of the model in this process");
     verb->add_option("--cache", options.cache,
                      "of the model in this process: coherent, noncoherent or evicting[:SEED]");
+    verb->add_option("--vfio", options.vfio, "which interface of the kernel's VFIO")
+        ->check(CLI::IsMember({"group", "iommufd"}));
     verb->add_option("--frames", options.frames, "frames through loopback, in batches of 32")
         ->check(CLI::Range(1U, 100'000'000U))
         ->capture_default_str();

@@ -11,8 +11,8 @@ iommufd    arm64, kernel of our own           vfio-platform, the device's own no
 noiommu    arm64, kernel of our own           vfio-platform, group without IOMMU, physical addresses
 
 FRAMES frames of a capture go through an XDP program and out again; what comes out must be, byte for byte, what the
-same driver sends with the model in its own process. On a second port the driver sleeps until frames come. Then it is
-killed under load, and the next one finds everything as new. Skips without what is fetched and built for guests.
+same driver sends with the model in its own process. Before that, `crema neta probe` finds the port in order; on arm64 config/boards/neta-bind has
+bound it. On a second port the driver sleeps until frames come. Then it is killed under load, and the next one finds everything as new. Skips without what is fetched and built for guests.
 """
 import json
 import os
@@ -37,7 +37,12 @@ MEMPOOL = "dpdk/pmds-23.0/librte_mempool_ring.so.23.0"
 MODULES = ["vfio-pci", "vfio_iommu_type1"]
 ARM64 = pathlib.Path(os.environ.get("CREMA_ARM64_BUILD", ROOT / "build-arm64"))
 SYSROOT = pathlib.Path(os.environ.get("CREMA_ARM64", ROOT / ".deps" / "arm64")) / "sysroot"
+BIND = ROOT / "config" / "boards" / "neta-bind"
 STARTED = time.monotonic()
+
+
+def command(build):
+    return str(pathlib.Path(build).resolve() / "apps" / "crema" / "crema")
 
 
 def say(text):
@@ -114,10 +119,13 @@ class Way:
     def check_killed(self, guest):
         """After it was killed."""
 
+    def check_released(self, guest):
+        """At the end, when nobody has the ports."""
+
 
 class Pci(Way):
     def guest(self, sockets):
-        return PcGuest(sockets, MODULES, [application(self.build)], [program_path(self.build, PROGRAM)],
+        return PcGuest(sockets, MODULES, [application(self.build), command(self.build)], [program_path(self.build, PROGRAM)],
                        [f"/usr/lib/x86_64-linux-gnu/{MEMPOOL}"])
 
     def device(self, number):
@@ -146,7 +154,7 @@ class Platform(Way):
         return super().why_not()
 
     def guest(self, sockets):
-        return VfioBoardGuest(sockets, [application(ARM64)], [program_path(self.build, PROGRAM)],
+        return VfioBoardGuest(sockets, [application(ARM64), command(ARM64)], [program_path(self.build, PROGRAM), BIND],
                               [f"usr/lib/aarch64-linux-gnu/{MEMPOOL}"], SYSROOT, ARM64, self.iommu)
 
     def name(self, number):
@@ -161,8 +169,16 @@ class Platform(Way):
         guest.run(f"echo 1 > {function}/enable")
         guest.run(r"printf '\006\000' | dd of=" + f"{function}/config bs=2 seek=2 conv=notrunc 2>/dev/null")
         device = f"/sys/bus/platform/devices/{self.name(number)}"
-        guest.run(f"echo vfio-platform > {device}/driver_override && echo {self.name(number)} > /sys/bus/platform/drivers_probe")
+        if not self.iommu and number == 0:
+            code, said = guest.attempt(f"sh /neta-bind bind {self.name(number)}")
+            check(code == 1 and "--no-iommu allows that" in said, f"taken without being asked for: {said}")
+        words = "" if self.iommu else " --no-iommu"
+        check("ready for" in guest.run(f"sh /neta-bind bind {self.name(number)}{words}"), "neta-bind did not bind it")
         check("vfio-platform" in guest.run(f"readlink {device}/driver"), "not bound to vfio-platform")
+        check(f"{self.name(number)}: driver vfio-platform" in guest.run("sh /neta-bind status"), "neta-bind does not see it")
+
+    def check_released(self, guest):
+        check("driver none" in guest.run(f"sh /neta-bind unbind {self.name(1)}"), "neta-bind did not give it back")
 
 
 class Type1(Platform):
@@ -253,6 +269,16 @@ def check_interrupts(guest, way):
     say(f"{worker['interrupts']} interrupts for {port['ipackets']} frames of {RATE} a second")
 
 
+def check_probe(guest, way):
+    """The self-test of a port that nobody drives, by this way to it; a driver finds the port in order afterwards."""
+    words = way.arguments.replace(",allow-noiommu=1", " --allow-noiommu")
+    report = json.loads(guest.run(f"LD_LIBRARY_PATH=/lib crema neta probe {way.device(0)} --rounds 8 --json{words}"))
+    steps = {step["name"]: step for step in report["steps"]}
+    check(report["passed"] and all(step["result"] == "ok" for step in steps.values()), f"the self-test: {report}")
+    check("huge pages" in steps["loopback"]["what"], f"not in huge pages: {steps['loopback']}")
+    say(f"self-test: {', '.join(steps)}")
+
+
 def check_kill(guest, way):
     """What a killed process leaves is cleaned up: the next one finds the port as new, under the same load."""
     start(guest, way.command(1, f"--xdp /{PROGRAM}.bpf.o --idle-sleep-us 20"), RATE)
@@ -281,9 +307,11 @@ def main():
             with way.guest([model.socket, generator.socket]) as guest:
                 say("guest booted: Linux " + guest.run("uname -r"))
                 way.prepare(guest)
+                check_probe(guest, way)
                 check_frames(guest, way)
                 check_interrupts(guest, way)
                 check_kill(guest, way)
+                way.check_released(guest)
                 guest.power_off()
             for each in (model, generator):
                 each.process.send_signal(signal.SIGTERM)

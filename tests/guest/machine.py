@@ -221,7 +221,7 @@ class VfioBoardGuest(Guest):
         for path in files:
             archive.file(pathlib.Path(path).name, pathlib.Path(path).read_bytes())
         settings = ("vfio_platform.reset_required=0 vfio_iommu_type1.allow_unsafe_interrupts=1 "
-                    f"iommufd.allow_unsafe_interrupts=1 vfio.enable_unsafe_noiommu_mode={0 if iommu else 1}")
+                    "iommufd.allow_unsafe_interrupts=1")
         self._boot(archive, GUESTS / "vfio-arm64" / "vmlinuz",
                    [*board(len(sockets), pathlib.Path(self._folder.name), iommu=iommu, memory_mb=768, cpus=2), "-append",
                     f"console=ttyAMA0 panic=-1 quiet hugepages={huge_pages} {settings}", *nics_at(sockets)])
