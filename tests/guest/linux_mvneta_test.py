@@ -6,8 +6,8 @@
 
 A guest with Debian's arm64 kernel has the model as its NIC, and its wire leads to a host of its own. fixed: the
 link is said to be there; all that ethtool and ip can ask. phy: the link is what a PHY behind the SMI register
-says, and a cable is pulled. iommu: all of both, and every buffer is mapped for the device when it is used, in its
-direction only.
+says, and a cable is pulled; behind an IOMMU. iommu: all of fixed, and every buffer is mapped for the device when it is
+used, in its direction only.
 Whatever Linux does must not be a fault to the model. Skips without scripts/guests, and without root (TAP).
 """
 import pathlib
@@ -186,7 +186,7 @@ def check_jumbo(guest, host, outer):
 
 
 def check_down_up(guest, host, times):
-    guest.run(f"for n in $(seq {times}); do ip link set eth0 down; ip link set eth0 up; {WAIT_FOR_CARRIER} || exit 1; done", 60)
+    guest.run(f"for n in $(seq {times}); do ip link set eth0 down; ip link set eth0 up; {WAIT_FOR_CARRIER} || exit 1; done", 120)
     ping_both(guest, host)
     say(f"{times} times down and up")
 
@@ -218,13 +218,17 @@ def unload(guest, model):
     say(said.strip().splitlines()[-1])
 
 
-def run_fixed(guest, host, outer):
+def run_but_down_up(guest, host, outer):
     tcp(guest, host, 20)
     check_statistics(guest, host)
     check_registers(guest)
     check_filters(guest, host)
     check_coalescing(guest, host)
     check_jumbo(guest, host, outer)
+
+
+def run_fixed(guest, host, outer):
+    run_but_down_up(guest, host, outer)
     check_down_up(guest, host, 20)
 
 
@@ -234,14 +238,17 @@ def run_phy(guest, host, outer):
 
 
 def run_iommu(guest, host, outer):
-    # Each opening maps four thousand buffers, one message each, and each frame one more.
-    run_phy(guest, host, outer)
-    run_fixed(guest, host, outer)
+    # Each opening maps all buffers of eight rings, one message each, each closing unmaps them, and each frame sent is
+    # two messages. So the rings are short when the port goes down and up twenty times; all others were with long ones.
+    run_but_down_up(guest, host, outer)
+    guest.run("ethtool -G eth0 rx 64")
+    up(guest)
+    check_down_up(guest, host, 20)
 
 
 WITH_PHY = ["mvmdio", "marvell", "mvneta"]
-VARIANTS = {"fixed": (run_fixed, ["mvneta"], {}), "phy": (run_phy, WITH_PHY, {"phy": True}),
-            "iommu": (run_iommu, WITH_PHY, {"phy": True, "iommu": True})}
+VARIANTS = {"fixed": (run_fixed, ["mvneta"], {}), "phy": (run_phy, WITH_PHY, {"phy": True, "iommu": True}),
+            "iommu": (run_iommu, ["mvneta"], {"iommu": True})}
 
 
 def main():
