@@ -117,11 +117,13 @@ void open_shaper(const vfio::Registers& registers, std::uint32_t frame_bytes) {
     }
 }
 
-void force_link(const vfio::Registers& registers, bool up, bool pause) {
+void force_link(
+    const vfio::Registers& registers, bool up, bool pause, std::uint32_t mbps, bool full_duplex) {
     std::uint32_t control = registers.read(kGmacAutoneg);
     if (up) {
         control &= ~kGmacAutonegForceClear;
-        control |= kGmacAutonegForce1000Full;
+        control |= kGmacAutonegForceLinkPass | (full_duplex ? kGmacAutonegFullDuplex : 0);
+        control |= mbps == 1000 ? kGmacAutonegGmiiSpeed : mbps == 100 ? kGmacAutonegMiiSpeed : 0;
         control |= pause ? kGmacAutonegFlowCtrl : 0;
     } else {
         control &= ~kGmacAutonegForceLinkPass;

@@ -34,8 +34,12 @@ void silence_interrupts(const vfio::Registers& registers);
 /// Tokens for frames of this size, so that nothing is shaped.
 void open_shaper(const vfio::Registers& registers, std::uint32_t frame_bytes);
 
-/// Link forced up, 1000 full, with or without pause frames; or down.
-void force_link(const vfio::Registers& registers, bool up, bool pause);
+/// Link forced up, with or without pause frames, at 10, 100 or 1000 Mb/s; or down.
+void force_link(const vfio::Registers& registers,
+                bool up,
+                bool pause,
+                std::uint32_t mbps = 1000,
+                bool full_duplex = true);
 
 /// All of memory reachable, everything that drivers before may have set as at power-on, link forced
 /// down, MAC out of reset, queues off. Counters that reading clears are left.

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <gtest/gtest.h>
 #include <vector>
 
@@ -194,6 +195,51 @@ TEST_F(DeviceQueues, LinkChangesAreTold) {
         EXPECT_EQ(rte_eth_link_get_nowait(port_.id, &link), 0);
         EXPECT_EQ(link.link_status, wanted);
     }
+}
+
+// Many times faster than the looks that go on beside.
+TEST_F(DeviceQueues, LinkChangesAreToldByInterrupt) {
+    constexpr int kChanges = 20;
+    static std::atomic<int> told{0};
+    told = 0;
+    ScriptedDevice::interrupts = true;
+    port_.conf.intr_conf.lsc = 1;
+    up();
+    EXPECT_EQ(device().at(neta::kIntrNewMask), neta::kIntrMiscSummary);
+    EXPECT_NE(device().at(neta::kIntrMiscMask) & neta::kIntrMiscLinkChange, 0U);
+    ASSERT_EQ(rte_eth_dev_callback_register(
+                  port_.id, RTE_ETH_EVENT_INTR_LSC,
+                  [](std::uint16_t, rte_eth_event_type, void*, void*) {
+                      ++told;
+                      return 0;
+                  },
+                  nullptr),
+              0);
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kChanges; ++i) {
+        device().at(neta::kGmacAutoneg) ^= neta::kGmacAutonegForceLinkPass;
+        device().at(neta::kIntrMiscCause) = neta::kIntrMiscLinkChange;
+        device().at(neta::kIntrNewCause) = neta::kIntrMiscSummary;
+        ASSERT_EQ(::eventfd_write(device().event.get(), 1), 0);
+        while (told != i + 1) {
+            ASSERT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+        }
+    }
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(100 * kChanges));
+    EXPECT_EQ(device().at(neta::kIntrMiscCause), ~neta::kIntrMiscLinkChange) << "acknowledged";
+    ASSERT_EQ(rte_eth_dev_stop(port_.id), 0);
+    EXPECT_GE(device().rearmed, static_cast<std::uint32_t>(kChanges));
+    EXPECT_EQ(device().at(neta::kIntrNewMask), 0U);
+}
+
+TEST_F(DeviceQueues, DevicesWithoutInterruptsSaySo) {
+    port_.conf.intr_conf.rxq = 1;
+    ASSERT_EQ(port_.plug("net_neta0", "device=model,mac=02:00:00:00:00:10"), 0);
+    ASSERT_EQ(port_.configure(), 0);
+    EXPECT_EQ(port_.start(), -ENOTSUP);
+    port_.conf.intr_conf.rxq = 0;
+    ASSERT_EQ(port_.configure(), 0);
+    EXPECT_EQ(port_.start(), 0);
 }
 
 TEST_F(DeviceQueues, TransmitterThatHangsIsToldAndResetCuresIt) {

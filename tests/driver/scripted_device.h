@@ -11,8 +11,10 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <sys/eventfd.h>
 #include <vector>
 
+#include "lib/base/unique_fd.h"
 #include "lib/neta/descriptors.h"
 #include "lib/vfio/device.h"
 
@@ -73,6 +75,16 @@ class ScriptedDevice : public vfio::Device {
         return *reinterpret_cast<neta::RxDescriptor*>(dma_->va_of(iova, 32));
     }
 
+    [[nodiscard]] Result<int> enable_interrupt() override {
+        if (!interrupts) {
+            return vfio::Device::enable_interrupt();
+        }
+        event = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+        return event.get();
+    }
+
+    void rearm_interrupt() override { ++rearmed; }
+
     std::uint32_t& at(std::uint32_t offset) { return words_.at(offset / 4); }
 
     std::uint32_t free_rx = 0;
@@ -88,6 +100,9 @@ class ScriptedDevice : public vfio::Device {
     std::vector<std::uint32_t> commands;            // of each descriptor sent
     std::vector<std::uint32_t> oversized_updates;   // reserved bits set in update registers
     std::array<std::atomic<bool>, neta::kRegionBytes / 4> was_read{};  // by word
+    static inline bool interrupts = false;                             // of the next device
+    UniqueFd event;  // write to it to raise the line
+    std::atomic<std::uint32_t> rearmed{0};
     bool stuck = false;          // true: queues stay enabled whatever is written
     std::uint32_t odd_news = 0;  // NEW counts that split a descriptor pair
 

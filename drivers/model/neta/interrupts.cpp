@@ -142,6 +142,17 @@ bool interrupts_wanted(const Chip& chip) {
     return false;
 }
 
+bool rx_interrupts_wanted(const Chip& chip) {
+    // OLD says of its own frames through its summary.
+    constexpr std::uint32_t kFrames = kIntrRxq.mask() | kIntrRxqFree.mask() | kIntrOtherSummary;
+    for (unsigned cpu = 0; cpu < chip.variant.cpus; ++cpu) {
+        if ((mask_of(chip, cpu, kIntrNewMask) & kFrames) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 std::int64_t coalescing_left(const Chip& chip) {
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
     std::uint32_t watched = 0;

@@ -26,6 +26,9 @@ void write_interrupt_register(Chip& chip, unsigned cpu, std::uint32_t offset, st
 /// A CPU lets some cause through.
 [[nodiscard]] bool interrupts_wanted(const Chip& chip);
 
+/// Among them frames that were received.
+[[nodiscard]] bool rx_interrupts_wanted(const Chip& chip);
+
 /// Nanoseconds until a queue's coalescing time runs out and lets its frames show, INT64_MAX when no
 /// queue waits for that.
 [[nodiscard]] std::int64_t coalescing_left(const Chip& chip);

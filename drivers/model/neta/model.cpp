@@ -23,6 +23,7 @@ constexpr std::uint32_t kThreadBurst = 64;
 constexpr unsigned kIdleRoundsMax = 4096;  // then the thread naps
 constexpr long kNapNs = 20'000;
 constexpr std::int64_t kAskWireNs = 100'000;
+constexpr std::int64_t kAskCarrierNs = 10'000'000;
 
 thread_local unsigned acting_cpu = 0;
 
@@ -196,15 +197,17 @@ Result<std::unique_ptr<NetaModel>> NetaModel::make(const vfio::DmaReach& reach,
     model->chip_.faults.plan(*faults);
     power_on(model->chip_, mac);
     if (engine->threaded) {
-        const auto started = model->start_thread();
+        const auto started = model->start_thread(model->thread_, thread_main);
         if (!started) {
             return forward_error(started);
         }
+        model->thread_started_ = true;
     }
     return model;
 }
 
 NetaModel::~NetaModel() {
+    NetaModel::disable_interrupt();
     if (thread_started_) {
         stop_.store(true, std::memory_order_release);
         CREMA_CHECK(::pthread_join(thread_, nullptr) == 0);
@@ -230,7 +233,7 @@ unsigned NetaModel::caller_cpu() const {
     return acting_cpu < chip_.variant.cpus ? acting_cpu : 0;
 }
 
-Status NetaModel::start_thread() {
+Status NetaModel::start_thread(pthread_t& thread, void* (*body)(void*)) {
     pthread_attr_t attributes;
     if (const int error = ::pthread_attr_init(&attributes); error != 0) {
         return fail(error, "engine=thread: {}", std::strerror(error));
@@ -245,7 +248,7 @@ Status NetaModel::start_thread() {
     }
     int error = ::pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
     if (error == 0) {
-        error = ::pthread_create(&thread_, &attributes, thread_main, this);
+        error = ::pthread_create(&thread, &attributes, body, this);
     }
     (void)::pthread_attr_destroy(&attributes);
     if (error != 0) {
@@ -253,7 +256,6 @@ Status NetaModel::start_thread() {
                     engine_.cpu < 0 ? "" : fmt::format(":{}", engine_.cpu), std::strerror(error),
                     error == EINVAL ? "; is that CPU online and allowed?" : "");
     }
-    thread_started_ = true;
     return {};
 }
 
@@ -274,6 +276,7 @@ void NetaModel::run_thread() {
         std::uint32_t moved = tx_.run(wire, kThreadBurst);
         moved += rx_.run(wire, kThreadBurst);
         rx_.settle(false);
+        show_line();
         lock_.unlock();
         tick_cache();
         idle_rounds = moved != 0 ? 0 : idle_rounds + 1;
@@ -311,7 +314,9 @@ bool NetaModel::advance() {
     lock_.lock();
     follow_link();
     Wire& wire = active_wire();
-    const std::uint32_t moved = awaits_frames() ? rx_.run(wire, RxEngine::kBurst) : 0;
+    // Who only wants to hear of the link polls for frames.
+    const bool sleeps = awaits_frames() && rx_interrupts_wanted(chip_);
+    const std::uint32_t moved = sleeps ? rx_.run(wire, RxEngine::kBurst) : 0;
     if (tx_.held_until_ns() != 0) {
         lock_.kick();
     }
@@ -321,7 +326,9 @@ bool NetaModel::advance() {
 
 vfio::Servable::Idle NetaModel::idle() {
     Idle idle;
-    if (!engine_.threaded && awaits_frames()) {
+    if (!engine_.threaded && awaits_frames() && !rx_interrupts_wanted(chip_)) {
+        idle.ns = kAskCarrierNs;
+    } else if (!engine_.threaded && awaits_frames()) {
         idle.ns = coalescing_left(chip_);
         idle.fd = active_wire().wait_fd();
         if (idle.fd < 0) {

@@ -20,6 +20,7 @@
 #include "drivers/model/neta/buffer_manager.h"
 #include "drivers/model/neta/chip.h"
 #include "drivers/model/neta/engine_lock.h"
+#include "drivers/model/neta/interrupt_line.h"
 #include "drivers/model/neta/rx_engine.h"
 #include "drivers/model/neta/tx_engine.h"
 #include "drivers/model/neta/wires/wire.h"
@@ -43,6 +44,11 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
     NetaModel& operator=(const NetaModel&) = delete;
 
     [[nodiscard]] std::string describe() const override;
+
+    // interrupt_watch.cpp
+    [[nodiscard]] Result<int> enable_interrupt() override;
+    void rearm_interrupt() override;
+    void disable_interrupt() override;
 
     [[nodiscard]] const vfio::Registers& register_block() const override { return registers_; }
 
@@ -100,7 +106,10 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
                                                    std::shared_ptr<vfio::CacheModel> cache);
     static Result<EngineChoice> parse_engine(const std::string& text);
     [[nodiscard]] unsigned caller_cpu() const;
-    [[nodiscard]] Status start_thread();
+    [[nodiscard]] Status start_thread(pthread_t& thread, void* (*body)(void*));
+    static void* watch_main(void* self);
+    void watch();
+    void wake_watcher() const;
     static void* thread_main(void* self);
     void run_thread();
 
@@ -123,6 +132,14 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
     void poll_rx(unsigned queue);
     void resume_tx();
     [[nodiscard]] bool awaits_frames() const;
+
+    /// Engine lock held.
+    void show_line() {
+        if (line_.armed()) {
+            line_.show(interrupt_level());
+        }
+    }
+
     void release();
     void attach_buffer_manager(const vfio::DmaReach& reach);
 
@@ -167,6 +184,12 @@ class NetaModel final : public vfio::Device, public vfio::Servable {
     pthread_t thread_{};
     bool thread_started_ = false;
     std::atomic<bool> stop_{false};
+    // Of a driver in this process.
+    InterruptLine line_;
+    UniqueFd watch_wake_;
+    pthread_t watcher_{};
+    std::atomic<bool> watching_{false};
+    std::atomic<bool> watch_stop_{false};
 };
 
 }  // namespace crema::neta::model

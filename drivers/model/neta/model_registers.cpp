@@ -230,6 +230,7 @@ void NetaModel::release() {
             follow_link();
             tx_.run(active_wire(), kNoLimit);
         }
+        show_line();
         lock_.unlock();
         if (engine_.threaded || !lock_.kicked() || !lock_.try_lock()) {
             return;
@@ -273,6 +274,9 @@ void NetaModel::write_control(std::uint32_t offset, std::uint32_t value) {
         case RegisterKind::interrupt:
             write_interrupt_register(chip_, caller_cpu(), offset, value);
             chip_.faults.line_armed();
+            if (watching_.load(std::memory_order_relaxed)) {
+                wake_watcher();
+            }
             break;
         case RegisterKind::special:
             write_special(offset, value);

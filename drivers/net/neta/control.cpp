@@ -31,6 +31,9 @@ int configure(rte_eth_dev* ethdev) {
     if (auto fits = port_check_mtu(port, ethdev->data->mtu); !fits) {
         return refuse(fits.error());
     }
+    if (auto fits = link_check_speeds(port, ethdev->data->dev_conf.link_speeds); !fits) {
+        return refuse(fits.error());
+    }
     if (auto fits = flow_check_queues(port, ethdev->data->nb_rx_queues); !fits) {
         return refuse(fits.error());
     }
@@ -81,19 +84,21 @@ int start(rte_eth_dev* ethdev) {
     if (auto found = find_again(port); !found) {
         return refuse(found.error());
     }
-    if (auto armed = rx_interrupt_start(port); !armed) {
+    if (auto armed = interrupts_start(port); !armed) {
         return refuse(armed.error());
     }
     choose_running_queues(port);
     if (auto filled = queues_fill(port); !filled) {
-        rx_interrupt_stop(port);
+        interrupts_stop(port);
         chip_stop(port);
         queues_drain(port);
         return refuse(filled.error());
     }
     flow_program(port);
     path_choose(port);
+    link_set_up_phy(port);
     chip_start(port);
+    interrupts_show(port);
     port.started.store(true, std::memory_order_release);
     show_queue_states(port);
     link_update(ethdev, 0);
@@ -109,10 +114,10 @@ int stop(rte_eth_dev* ethdev) {
         rte_spinlock_lock(&queue->lock);
         rte_spinlock_unlock(&queue->lock);
     }
+    interrupts_stop(port);
     if (!chip_stop(port)) {
         log::warning("{}: a queue did not come to rest; its DMA was reset", name_of(port));
     }
-    rx_interrupt_stop(port);
     queues_drain(port);
     port.rx_running = port.tx_running = 0;
     show_queue_states(port);
@@ -144,7 +149,7 @@ int info(rte_eth_dev* ethdev, rte_eth_dev_info* info) {
     info->max_rx_queues = kRxQueuesMax;
     info->max_tx_queues = kAppTxQueues;
     info->max_mac_addrs = kUnicastMax;
-    info->speed_capa = RTE_ETH_LINK_SPEED_FIXED | RTE_ETH_LINK_SPEED_1G;
+    info->speed_capa = link_speeds(port_of(ethdev));
     info->rx_offload_capa = kRxSumOffloads | RTE_ETH_RX_OFFLOAD_SCATTER;
     info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | kTxSumOffloads;
     for (rte_eth_desc_lim* limits : {&info->rx_desc_lim, &info->tx_desc_lim}) {
@@ -291,7 +296,7 @@ const eth_dev_ops& device_ops() {
         path_add_ops(ops);
         queue_control_add_ops(ops);
         register_dump_add_ops(ops);
-        rx_interrupt_add_ops(ops);
+        interrupts_add_ops(ops);
         flow_add_ops(ops);
         return ops;
     }();
@@ -336,7 +341,7 @@ Status port_open(Port& port) {
     }
     chip_init(port);
     flow_program(port);
-    return {};
+    return link_find_phy(port);
 }
 
 void port_close(Port& port) {

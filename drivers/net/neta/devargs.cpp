@@ -21,9 +21,9 @@ struct Context {
     std::uint32_t seen = 0;  // one bit per key
 };
 
-constexpr std::array kKeys = {"device", "wire",          "engine",       "xdp",   "pool",
-                              "mac",    "tx-csum-limit", "variant",      "clock", "cache",
-                              "faults", "vfio",          "allow-noiommu"};
+constexpr std::array kKeys = {"device", "wire",          "engine",        "xdp",   "pool",
+                              "mac",    "tx-csum-limit", "variant",       "clock", "cache",
+                              "faults", "vfio",          "allow-noiommu", "phy"};
 
 std::optional<std::uint32_t> number_of(std::string_view text) {
     std::uint32_t number = 0;
@@ -47,6 +47,15 @@ Status set_tx_csum_limit(Context& context, std::string_view value) {
     if (context.args.tx_csum_limit.value_or(UINT32_MAX) > kTxCsumLimitMax) {
         return fail(EINVAL, "{}: tx-csum-limit={}: want a number of bytes, at most {}",
                     context.port_name, value, kTxCsumLimitMax);
+    }
+    return {};
+}
+
+Status set_phy(Context& context, std::string_view value) {
+    context.args.phy = number_of(value);
+    if (context.args.phy.value_or(UINT32_MAX) > kPhyAddressMax) {
+        return fail(EINVAL, "{}: phy={}: want an address, at most {}", context.port_name, value,
+                    kPhyAddressMax);
     }
     return {};
 }
@@ -112,8 +121,10 @@ Status set_value(Context& context, std::size_t key, const char* value) {
         case 11:
             context.args.kernel.interface = value;
             return {};
-        default:
+        case 12:
             return set_allow_noiommu(context, value);
+        default:
+            return set_phy(context, value);
     }
 }
 

@@ -18,6 +18,8 @@ namespace crema::neta_pmd {
 /// The largest limit that the device tree's property may name.
 inline constexpr std::uint32_t kTxCsumLimitMax = 9800;
 
+inline constexpr std::uint32_t kPhyAddressMax = 31;
+
 struct Devargs {
     std::string device = "model";  // as vfio::open() takes it
     std::string wire{};            // of the model; empty: null
@@ -28,6 +30,7 @@ struct Devargs {
     std::string clock{};           // of the model: Hz
     vfio::KernelArgs kernel{};     // of the kernel's VFIO
     std::string xdp{};             // OBJECT[:PROGRAM] to attach when the port exists
+    std::optional<std::uint32_t> phy{};   // address of a PHY at the port's SMI register
     std::optional<std::uint32_t> pool{};  // pages per RX queue
     std::optional<rte_ether_addr> mac{};
     std::optional<std::uint32_t> tx_csum_limit{};  // bytes, as the device tree's property
@@ -38,7 +41,7 @@ struct Devargs {
     "device=model|user:SOCKET|platform:NAME|pci:BDF wire=WIRE engine=inline|thread[:CPU] " \
     "cache=coherent|noncoherent|evicting[:SEED] faults=KIND[=ONE_IN]:... "                 \
     "variant=3700|38x|xp|370 clock=HZ vfio=group|iommufd allow-noiommu=1 pool=PAGES "      \
-    "mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES"
+    "mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES phy=ADDRESS"
 
 /// text: what follows the vdev's name; may be null. Errors: EINVAL.
 [[nodiscard]] Result<Devargs> parse_devargs(const char* port_name, const char* text);

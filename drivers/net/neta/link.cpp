@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Link state. The link is forced by software, 1000 full, as a switch port or a fixed link wants it
-// (hardware page 5.6); what is reported is what the MAC says. No interrupt reaches user space
-// through every transport, so an application that asks for link interrupts gets them from a poll.
+// Link state. The MAC's link is always forced by software (hardware page 5.6): to what the
+// application wants where a switch port or a fixed link is at the other end, or, with phy=, to what
+// a PHY says that is asked over SMI every 100 ms. What is reported is what the MAC says. Changes
+// that the MAC notices itself come by interrupt where the device has one; the looks go on beside,
+// because a PHY says nothing by itself and a transmitter that hangs neither (health.cpp).
+#include <bit>
 #include <cerrno>
 
 #include <rte_alarm.h>
@@ -16,13 +19,15 @@ namespace crema::neta_pmd {
 namespace {
 
 constexpr std::uint64_t kWatchUs = 100000;
+constexpr std::uint32_t kSlowSpeeds = RTE_ETH_LINK_SPEED_10M_HD | RTE_ETH_LINK_SPEED_10M |
+                                      RTE_ETH_LINK_SPEED_100M_HD | RTE_ETH_LINK_SPEED_100M;
 
 void watch(void* arg) {
-    rte_eth_dev* ethdev = static_cast<Port*>(arg)->ethdev;
-    if (link_update(ethdev, 0) == 0) {
-        rte_eth_dev_callback_process(ethdev, RTE_ETH_EVENT_INTR_LSC, nullptr);
+    Port& port = *static_cast<Port*>(arg);
+    link_look(port);
+    if (port.ethdev->data->dev_conf.intr_conf.lsc != 0) {
+        health_look(port);
     }
-    health_look(*static_cast<Port*>(arg));
     rte_eal_alarm_set(kWatchUs, watch, arg);
 }
 
@@ -33,14 +38,48 @@ std::uint32_t speed_of(std::uint32_t status) {
     return (status & neta::kGmacStatus100) != 0 ? RTE_ETH_SPEED_NUM_100M : RTE_ETH_SPEED_NUM_10M;
 }
 
+bool is_base_x(const Port& port) {
+    return (port.registers().read(neta::kGmacCtrl0) & neta::kGmacCtrl0PortType) != 0;
+}
+
+/// The link that is wanted, were it not down.
+LinkMode mode_of_speeds(std::uint32_t speeds, bool pause) {
+    LinkMode mode{.up = true, .mbps = 1000, .full = true, .pause = pause};
+    if ((speeds & RTE_ETH_LINK_SPEED_FIXED) != 0 && (speeds & kSlowSpeeds) != 0) {
+        constexpr std::uint32_t kFast = RTE_ETH_LINK_SPEED_100M | RTE_ETH_LINK_SPEED_100M_HD;
+        constexpr std::uint32_t kHalf = RTE_ETH_LINK_SPEED_10M_HD | RTE_ETH_LINK_SPEED_100M_HD;
+        mode.mbps = (speeds & kFast) != 0 ? 100 : 10;
+        mode.full = (speeds & kHalf) == 0;
+        mode.pause = pause && mode.full;
+    }
+    return mode;
+}
+
+/// With the lock held.
+void force(Port& port, const LinkMode& mode) {
+    port.link_mode = mode;
+    neta::force_link(port.registers(), mode.up, mode.pause, mode.mbps, mode.full);
+}
+
+/// The MAC follows the PHY.
+void follow_phy(Port& port) {
+    const std::scoped_lock lock(port.link_lock);
+    const Phy phy(port.registers(), *port.args.phy);
+    if (const LinkMode found = phy.look(); found != port.link_mode) {
+        force(port, found);
+    }
+}
+
 int flow_control_get(rte_eth_dev* ethdev, rte_eth_fc_conf* conf) {
+    const Port& port = port_of(ethdev);
     *conf = {};
-    conf->mode = port_of(ethdev).pause ? RTE_ETH_FC_FULL : RTE_ETH_FC_NONE;
+    conf->autoneg = port.args.phy.has_value() ? 1 : 0;
+    conf->mode = port.pause ? RTE_ETH_FC_FULL : RTE_ETH_FC_NONE;
     return 0;
 }
 
 /// One bit of the MAC: pause frames are obeyed and sent, or neither. When they are sent and for how
-/// long they hold is the chip's own; they never reach the application.
+/// long they hold is the chip's own; they never reach the application. With a PHY it is negotiated.
 int flow_control_set(rte_eth_dev* ethdev, rte_eth_fc_conf* conf) {
     Port& port = port_of(ethdev);
     const bool full = conf->mode == RTE_ETH_FC_FULL;
@@ -48,15 +87,19 @@ int flow_control_set(rte_eth_dev* ethdev, rte_eth_fc_conf* conf) {
         log::error("{}: the chip obeys and sends pause frames, or neither", name_of(port));
         return -ENOTSUP;
     }
+    const bool negotiates = conf->autoneg != 0 && !port.args.phy;
     if ((conf->high_water | conf->low_water | conf->pause_time | conf->send_xon |
-         conf->mac_ctrl_frame_fwd | conf->autoneg) != 0) {
+         conf->mac_ctrl_frame_fwd) != 0 ||
+        negotiates) {
         log::error(
-            "{}: water marks, times, negotiation and forwarding of pause frames cannot be set",
+            "{}: water marks, times and forwarding of pause frames cannot be set, negotiation only "
+            "with phy=",
             name_of(port));
         return -ENOTSUP;
     }
     port.pause = full;
     if (port.started.load(std::memory_order_relaxed) && !port.link_forced_down) {
+        link_set_up_phy(port);
         link_force(port, true);
     }
     return 0;
@@ -84,15 +127,75 @@ int link_set_down(rte_eth_dev* ethdev) {
 
 }  // namespace
 
+void link_set_up_phy(Port& port) {
+    if (port.args.phy) {
+        const std::scoped_lock lock(port.link_lock);
+        Phy(port.registers(), *port.args.phy)
+            .set_up(port.ethdev->data->dev_conf.link_speeds, port.pause);
+    }
+}
+
 void link_force(Port& port, bool up) {
-    neta::force_link(port.registers(), up, port.pause);
+    const std::scoped_lock lock(port.link_lock);
+    if (up && port.args.phy) {
+        force(port, Phy(port.registers(), *port.args.phy).look());
+        return;
+    }
+    LinkMode mode = mode_of_speeds(port.ethdev->data->dev_conf.link_speeds, port.pause);
+    mode.up = up;
+    force(port, mode);
+}
+
+Status link_find_phy(const Port& port) {
+    if (!port.args.phy) {
+        return {};
+    }
+    if (auto found = Phy(port.registers(), *port.args.phy).find(); !found) {
+        return fail(found.error().code, "{}: {}", name_of(port), found.error().message);
+    }
+    return {};
+}
+
+void link_look(Port& port) {
+    if (link_update(port.ethdev, 0) == 0) {
+        rte_eth_dev_callback_process(port.ethdev, RTE_ETH_EVENT_INTR_LSC, nullptr);
+    }
+}
+
+std::uint32_t link_speeds(const Port& port) {
+    if (is_base_x(port)) {
+        return RTE_ETH_LINK_SPEED_FIXED | RTE_ETH_LINK_SPEED_1G;
+    }
+    return (port.args.phy ? 0 : RTE_ETH_LINK_SPEED_FIXED) | kSlowSpeeds | RTE_ETH_LINK_SPEED_1G;
+}
+
+Status link_check_speeds(const Port& port, std::uint32_t speeds) {
+    if (speeds == RTE_ETH_LINK_SPEED_AUTONEG) {
+        return {};
+    }
+    const std::uint32_t wanted = speeds & ~RTE_ETH_LINK_SPEED_FIXED;
+    if ((wanted & ~link_speeds(port)) != 0) {
+        return fail(EINVAL, "{}: link_speeds={:#x}: want 10, 100 or 1000 Mb/s{}", name_of(port),
+                    speeds, is_base_x(port) ? ", and in 1000BASE-X only the last" : "");
+    }
+    const bool fixed = (speeds & RTE_ETH_LINK_SPEED_FIXED) != 0;
+    if (fixed ? std::popcount(wanted) != 1 : !port.args.phy) {
+        return fail(EINVAL, "{}: link_speeds={:#x}: {}", name_of(port), speeds,
+                    fixed ? "a fixed link has one speed"
+                          : "without phy= nothing is negotiated: say RTE_ETH_LINK_SPEED_FIXED");
+    }
+    return {};
 }
 
 int link_update(rte_eth_dev* ethdev, int /*wait*/) {
-    const Port& port = port_of(ethdev);
+    Port& port = port_of(ethdev);
     rte_eth_link link{};
-    link.link_autoneg = RTE_ETH_LINK_FIXED;
+    const bool fixed = (ethdev->data->dev_conf.link_speeds & RTE_ETH_LINK_SPEED_FIXED) != 0;
+    link.link_autoneg = port.args.phy && !fixed ? RTE_ETH_LINK_AUTONEG : RTE_ETH_LINK_FIXED;
     if (port.started.load(std::memory_order_relaxed)) {
+        if (port.args.phy && !port.link_forced_down) {
+            follow_phy(port);
+        }
         const std::uint32_t status = port.registers().read(neta::kGmacStatus);
         link.link_status =
             (status & neta::kGmacStatusLinkUp) != 0 ? RTE_ETH_LINK_UP : RTE_ETH_LINK_DOWN;
@@ -115,8 +218,11 @@ void link_add_ops(eth_dev_ops& ops) {
 }
 
 void link_watch_start(Port& port) {
-    if (port.ethdev->data->dev_conf.intr_conf.lsc != 0) {
+    const bool told = port.ethdev->data->dev_conf.intr_conf.lsc != 0;
+    if (told) {
         health_start(port);
+    }
+    if (told || port.args.phy) {
         rte_eal_alarm_set(kWatchUs, watch, &port);
     }
 }

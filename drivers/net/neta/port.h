@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <ethdev_driver.h>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@
 
 #include "drivers/net/neta/devargs.h"
 #include "drivers/net/neta/flow_rule.h"
+#include "drivers/net/neta/interrupts.h"
+#include "drivers/net/neta/phy.h"
 #include "drivers/net/neta/queue.h"
 #include "lib/neta/registers.h"
 #include "lib/page_pool/page_pool.h"
@@ -108,6 +111,9 @@ struct Port {  // NOLINT(clang-analyzer-optin.performance.Padding): in order of 
     std::uint32_t type_mask = ~0U;  // of packet_type, as the application wants to see it
 
     Health health;
+    Interrupts interrupts;
+    std::mutex link_lock;  // over SMI and what follows from it; the EAL's thread looks too
+    LinkMode link_mode;    // as the MAC was told
 
     rte_ether_addr address{};
     std::array<rte_ether_addr, kUnicastMax> more_addresses{};  // zero: unused
@@ -145,7 +151,15 @@ void chip_set_frame_size(Port& port, std::uint32_t frame_bytes);
 void chip_change_frame_size(Port& port, std::uint32_t frame_bytes);
 
 // link.cpp
+/// Before the port starts: what a PHY offers.
+void link_set_up_phy(Port& port);
 void link_force(Port& port, bool up);
+/// Tells the application if the link has changed.
+void link_look(Port& port);
+/// RTE_ETH_LINK_SPEED_*
+[[nodiscard]] std::uint32_t link_speeds(const Port& port);
+[[nodiscard]] Status link_check_speeds(const Port& port, std::uint32_t speeds);
+[[nodiscard]] Status link_find_phy(const Port& port);
 int link_update(rte_eth_dev* ethdev, int wait);
 void link_add_ops(eth_dev_ops& ops);
 void link_watch_start(Port& port);
@@ -177,10 +191,12 @@ void queue_control_add_ops(eth_dev_ops& ops);
 /// The operations on a queue that ethdev keeps beside its table.
 void queue_control_attach(rte_eth_dev& ethdev);
 
-// rx_interrupt.cpp
-[[nodiscard]] Status rx_interrupt_start(Port& port);
-void rx_interrupt_stop(Port& port);
-void rx_interrupt_add_ops(eth_dev_ops& ops);
+// interrupts.cpp
+[[nodiscard]] Status interrupts_start(Port& port);
+/// Lets them through, once the port runs.
+void interrupts_show(Port& port);
+void interrupts_stop(Port& port);
+void interrupts_add_ops(eth_dev_ops& ops);
 
 // health.cpp
 void health_start(Port& port);
