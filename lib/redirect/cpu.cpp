@@ -95,19 +95,20 @@ void change_list(Cpu& cpu, Change change) {
 
 }  // namespace
 
-std::uint32_t send_to_cpu(const CpuTarget& target, const Parcel* parcels, std::uint32_t n) {
+std::uint32_t send_to_cpu(const CpuTarget& target, const Parcels& parcels) {
+    const std::uint32_t n = parcels.n;
     Cpu& cpu = *target.cpu;
     std::uint32_t taken = 0;
     if (cpu.has_poller.load(std::memory_order_acquire)) [[likely]] {
         std::array<void*, xdp::kBurstMax> pages;
         for (std::uint32_t i = 0; i < n; ++i) {
-            const xdp::Frame& frame = parcels[i].frame;
+            const xdp::Frame& frame = parcels.frames[i];
             *header_of(frame.page) = {
                 .data_offset =
                     static_cast<std::uint32_t>(frame.data - page_pool::hard_start_of(frame.page)),
                 .len = frame.len,
                 .meta_len = frame.meta_len,
-                .ingress_ifindex = parcels[i].ingress_ifindex,
+                .ingress_ifindex = parcels.ingress_ifindexes[i],
             };
             pages[i] = frame.page;
         }

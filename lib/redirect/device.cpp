@@ -50,8 +50,7 @@ void add(std::atomic<std::uint64_t>& counter, std::uint32_t by) {
 /// Leaves in frames[0..return) what the program passed.
 std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
                                std::uint32_t egress_ifindex,
-                               const Parcel* parcels,
-                               std::uint32_t n,
+                               const Parcels& parcels,
                                xdp::Frame* frames) {
     ebpf::XdpBuff buff;
     xdp::set_constants(buff, 0, 0);
@@ -62,10 +61,10 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
     std::uint32_t aborted = 0;
     std::uint32_t passed = 0;
     ebpf::with_runs_of(program, [&](auto&& run) {
-        for (std::uint32_t i = 0; i < n; ++i) {
-            buff.ingress_ifindex = parcels[i].ingress_ifindex;
-            rte_mbuf* const page = parcels[i].frame.page;
-            xdp::point_at(buff, parcels[i].frame);
+        for (std::uint32_t i = 0; i < parcels.n; ++i) {
+            buff.ingress_ifindex = parcels.ingress_ifindexes[i];
+            rte_mbuf* const page = parcels.frames[i].page;
+            xdp::point_at(buff, parcels.frames[i]);
             const auto act = static_cast<std::uint32_t>(run(buff));
             if (act == static_cast<std::uint32_t>(ebpf::Verdict::pass)) [[likely]] {
                 frames[passed++] = xdp::frame_of(buff, page);
@@ -112,26 +111,21 @@ Gate gate_of(std::uint32_t ifindex) {
     return {.port = port, .frame_bytes_max = port->ops->frame_bytes_max(port->port)};
 }
 
-std::uint32_t send_to_device(const DeviceTarget& target,
-                             const Gate& gate,
-                             Parcel* parcels,
-                             std::uint32_t n) {
-    std::array<xdp::Frame, xdp::kBurstMax> frames;
-    std::uint32_t to_send = n;
+std::uint32_t send_to_device(const DeviceTarget& target, const Gate& gate, const Parcels& parcels) {
+    std::array<xdp::Frame, xdp::kBurstMax> passed_frames;
+    const xdp::Frame* frames = parcels.frames;
+    std::uint32_t to_send = parcels.n;
     std::uint32_t refused = 0;
     if (target.program != nullptr) {
         const std::uint32_t passed =
-            run_slot_program(*target.program, target.ifindex, parcels, n, frames.data());
-        to_send = drop_too_long(frames.data(), passed, gate.frame_bytes_max);
+            run_slot_program(*target.program, target.ifindex, parcels, passed_frames.data());
+        to_send = drop_too_long(passed_frames.data(), passed, gate.frame_bytes_max);
         refused = passed - to_send;
-    } else {
-        for (std::uint32_t i = 0; i < n; ++i) {
-            frames[i] = parcels[i].frame;
-        }
+        frames = passed_frames.data();
     }
     if (to_send != 0) {
-        const std::uint32_t taken = gate.port->ops->xmit(
-            gate.port->port, xdp::tx_slot_of_this_thread(), frames.data(), to_send);
+        const std::uint32_t taken =
+            gate.port->ops->xmit(gate.port->port, xdp::tx_slot_of_this_thread(), frames, to_send);
         std::array<rte_mbuf*, xdp::kBurstMax> rest;
         const std::uint32_t left = to_send - taken;
         for (std::uint32_t i = 0; i < left; ++i) {

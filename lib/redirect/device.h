@@ -20,13 +20,9 @@ struct Gate {
 /// target. Caller: inside a Reader's section.
 [[nodiscard]] Gate gate_of(std::uint32_t ifindex);
 
-/// Runs the slot's program, if any, over parcels[0..n), n <= kBurstMax, and transmits what it
-/// passes; every frame is gone afterwards. Returns how many the port refused (recycled, counted).
-/// `parcels` is scratch.
-std::uint32_t send_to_device(const DeviceTarget& target,
-                             const Gate& gate,
-                             Parcel* parcels,
-                             std::uint32_t n);
+/// Runs the slot's program, if any, over the parcels and transmits what it passes; every frame is
+/// gone afterwards. Returns how many the port refused (recycled, counted).
+std::uint32_t send_to_device(const DeviceTarget& target, const Gate& gate, const Parcels& parcels);
 
 /// Counts frames that never came as far as send_to_device. Any thread.
 void count_refused(std::uint32_t ifindex, std::uint32_t n);

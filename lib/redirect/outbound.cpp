@@ -2,7 +2,8 @@
 //
 // The bulk queues of one sender (an RX queue or a cpumap poller). A burst has at most 64 frames, so
 // they wait in one array, chained per target; a target is looked up and asked whether it is up once
-// per burst. Flush hands each target its chain in order, with one call. Nothing outlives a burst:
+// per burst. Flush hands each target its chain in order, with one call: the array itself where all
+// frames go one way, as they mostly do, else a copy of the chain's. Nothing outlives a burst:
 // what no target took is recycled and counted before flush returns.
 #include <array>
 #include <new>
@@ -19,27 +20,26 @@
 namespace crema::xdp {
 
 struct Outbound {
-    static constexpr std::uint32_t kEnd = ~0U;
-
-    struct Waiting {
-        redirect::Parcel parcel;
-        std::uint32_t next;  // of the same target, or kEnd
-    };
-
     struct Chain {
         const redirect::Target* target;
-        bool broadcast;       // its frames are one of several copies: refusals are the target's
-        redirect::Gate gate;  // device targets
+        redirect::Gate gate;            // device targets
+        std::uint32_t frame_bytes_max;  // 0: the target takes none
+        std::uint32_t n;                // frames in it
         std::uint32_t head;
         std::uint32_t tail;
+        bool broadcast;  // its frames are one of several copies: refusals are the target's
     };
 
     std::uint32_t waiting_n = 0;
     std::uint32_t chains_n = 0;
     std::uint32_t refused = 0;      // since the last flush
+    Chain* last = nullptr;          // found last, since then
     rte_mempool* copies = nullptr;  // for broadcast; null: the frame's own pool
     std::array<Chain, kBurstMax> chains;
-    std::array<Waiting, kBurstMax> waiting;
+    // What waits, in the order in which it came.
+    std::array<Frame, kBurstMax> frames;
+    std::array<std::uint32_t, kBurstMax> ingress_ifindexes;
+    std::array<std::uint32_t, kBurstMax> next;  // of the same target, if there is one
 };
 
 }  // namespace crema::xdp
@@ -55,62 +55,95 @@ using xdp::Outbound;
 constexpr std::uint64_t kBroadcast = 8;
 constexpr std::uint64_t kExcludeIngress = 16;
 
-/// The chain of `target`; opened when this is its first frame since the last flush.
-Outbound::Chain& chain_of(Outbound& outbound, const Target& target, bool broadcast) {
-    // Most bursts have one to four targets, and neighbours go the same way: search backwards.
+bool is_chain_of(const Outbound::Chain& chain, const Target& target, bool broadcast) {
+    return chain.target == &target && chain.broadcast == broadcast;
+}
+
+/// Most bursts have one to four targets: searched backwards.
+[[gnu::noinline]] Outbound::Chain& find_or_open_chain(Outbound& outbound,
+                                                      const Target& target,
+                                                      bool broadcast) {
     for (std::uint32_t i = outbound.chains_n; i > 0; --i) {
         Outbound::Chain& chain = outbound.chains[i - 1];
-        if (chain.target == &target && chain.broadcast == broadcast) {
+        if (is_chain_of(chain, target, broadcast)) {
+            outbound.last = &chain;
             return chain;
         }
     }
     Outbound::Chain& chain = outbound.chains[outbound.chains_n++];
-    chain.target = &target;
-    chain.broadcast = broadcast;
-    chain.head = Outbound::kEnd;
+    chain = {.target = &target,
+             .gate = {},
+             .frame_bytes_max = UINT32_MAX,
+             .n = 0,
+             .head = 0,
+             .tail = 0,
+             .broadcast = broadcast};
     if (target.kind == Target::Kind::device) {
         chain.gate = gate_of(static_cast<const DeviceTarget&>(target).ifindex);
+        chain.frame_bytes_max = chain.gate.port != nullptr ? chain.gate.frame_bytes_max : 0;
     }
+    outbound.last = &chain;
     return chain;
 }
 
-void recycle(const Parcel* parcels, std::uint32_t n) {
+/// The chain of `target`; opened when this is its first frame since the last flush. Neighbours
+/// mostly go the same way.
+Outbound::Chain& chain_of(Outbound& outbound, const Target& target, bool broadcast) {
+    if (outbound.last != nullptr && is_chain_of(*outbound.last, target, broadcast)) [[likely]] {
+        return *outbound.last;
+    }
+    return find_or_open_chain(outbound, target, broadcast);
+}
+
+void recycle(const Frame* frames, std::uint32_t n) {
     std::array<rte_mbuf*, kBurstMax> pages;
     for (std::uint32_t i = 0; i < n; ++i) {
-        pages[i] = parcels[i].frame.page;
+        pages[i] = frames[i].page;
     }
     page_pool::recycle_mixed(pages.data(), n);
 }
 
+/// Returns how many the target refused; they are recycled.
+std::uint32_t send(const Outbound::Chain& chain, const Parcels& parcels) {
+    if (chain.target->kind == Target::Kind::device) {
+        return send_to_device(static_cast<const DeviceTarget&>(*chain.target), chain.gate, parcels);
+    }
+    const std::uint32_t taken = send_to_cpu(static_cast<const CpuTarget&>(*chain.target), parcels);
+    if (taken != parcels.n) {
+        recycle(parcels.frames + taken, parcels.n - taken);
+    }
+    return parcels.n - taken;
+}
+
+/// send() for frames that do not stand together.
+std::uint32_t send_scattered(const Outbound& outbound, const Outbound::Chain& chain) {
+    std::array<Frame, kBurstMax> frames;
+    std::array<std::uint32_t, kBurstMax> ingress_ifindexes;
+    std::uint32_t n = 0;
+    for (std::uint32_t i = chain.head; n < chain.n; i = outbound.next[i]) {
+        frames[n] = outbound.frames[i];
+        ingress_ifindexes[n++] = outbound.ingress_ifindexes[i];
+    }
+    return send(chain, {frames.data(), ingress_ifindexes.data(), n});
+}
+
 void send_all(Outbound& outbound) {
-    std::array<Parcel, kBurstMax> parcels;
-    std::uint32_t refused = 0;
     for (std::uint32_t c = 0; c < outbound.chains_n; ++c) {
         const Outbound::Chain& chain = outbound.chains[c];
-        std::uint32_t n = 0;
-        for (std::uint32_t i = chain.head; i != Outbound::kEnd; i = outbound.waiting[i].next) {
-            parcels[n++] = outbound.waiting[i].parcel;
-        }
-        if (n == 0) {
+        if (chain.n == 0) {
             continue;  // opened for a frame that then did not fit
         }
-        if (chain.target->kind == Target::Kind::device) {
-            refused = send_to_device(static_cast<const DeviceTarget&>(*chain.target), chain.gate,
-                                     parcels.data(), n);
-        } else {
-            const std::uint32_t taken =
-                send_to_cpu(static_cast<const CpuTarget&>(*chain.target), parcels.data(), n);
-            refused = n - taken;
-            if (refused != 0) {
-                recycle(parcels.data() + taken, refused);
-            }
-        }
+        const std::uint32_t refused =
+            chain.n == outbound.waiting_n
+                ? send(chain, {outbound.frames.data(), outbound.ingress_ifindexes.data(), chain.n})
+                : send_scattered(outbound, chain);
         if (!chain.broadcast) {
             outbound.refused += refused;
         }
     }
     outbound.chains_n = 0;
     outbound.waiting_n = 0;
+    outbound.last = nullptr;
 }
 
 /// Makes room for one more frame and one more target.
@@ -121,8 +154,7 @@ void make_room(Outbound& outbound) {
 }
 
 bool may_send(const Outbound::Chain& chain, const Frame& frame) {
-    return chain.target->kind != Target::Kind::device ||
-           (chain.gate.port != nullptr && frame.len <= chain.gate.frame_bytes_max);
+    return frame.len <= chain.frame_bytes_max;
 }
 
 void append(Outbound& outbound,
@@ -130,14 +162,11 @@ void append(Outbound& outbound,
             const Frame& frame,
             std::uint32_t ingress_ifindex) {
     const std::uint32_t place = outbound.waiting_n++;
-    outbound.waiting[place] = {.parcel = {.frame = frame, .ingress_ifindex = ingress_ifindex},
-                               .next = Outbound::kEnd};
-    if (chain.head == Outbound::kEnd) {
-        chain.head = place;
-    } else {
-        outbound.waiting[chain.tail].next = place;
-    }
+    outbound.frames[place] = frame;
+    outbound.ingress_ifindexes[place] = ingress_ifindex;
+    (chain.n == 0 ? chain.head : outbound.next[chain.tail]) = place;
     chain.tail = place;
+    ++chain.n;
 }
 
 bool queue_for(Outbound& outbound,
@@ -171,7 +200,9 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
 
 /// Sends to every slot whose port can take the frame. The last one gets the frame itself, the
 /// others copies, as in the kernel; no such port is no error. False: no page for a copy.
-bool broadcast(Outbound& outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
+[[gnu::noinline]] bool broadcast(Outbound& outbound,
+                                 const ebpf::XdpBuff& buff,
+                                 const Frame& frame) {
     const std::uint32_t ingress = buff.ingress_ifindex;
     const bool skip_ingress = (buff.redirect.flags & kExcludeIngress) != 0;
     const Target* last = nullptr;
@@ -226,13 +257,20 @@ void set_copy_pool(Outbound* outbound, rte_mempool* pool) {
     }
 }
 
-bool enqueue(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
-    using Kind = ebpf::RedirectTarget::Kind;
+using Kind = ebpf::RedirectTarget::Kind;
+
+/// The frame header needs its place in the headroom (the kernel: EOVERFLOW).
+bool has_headroom(const ebpf::XdpBuff& buff, const Frame& frame) {
+    return frame.data - frame.meta_len >= buff.data_hard_start + ebpf::kFrameReserve;
+}
+
+[[gnu::noinline]] bool enqueue_any(Outbound* outbound,
+                                   const ebpf::XdpBuff& buff,
+                                   const Frame& frame) {
     if (outbound == nullptr || buff.redirect.kind == Kind::none) [[unlikely]] {
         return false;
     }
-    // The frame header needs its place in the headroom (the kernel: EOVERFLOW).
-    if (frame.data - frame.meta_len < buff.data_hard_start + ebpf::kFrameReserve) [[unlikely]] {
+    if (!has_headroom(buff, frame)) [[unlikely]] {
         return false;
     }
     if (buff.redirect.kind == Kind::map && (buff.redirect.flags & kBroadcast) != 0) [[unlikely]] {
@@ -247,6 +285,21 @@ bool enqueue(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame) 
     return queue_for(*outbound, *target, frame, buff.ingress_ifindex);
 }
 
+/// Most frames go where the one before went, and have room: a few instructions, and no call.
+bool enqueue(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
+    if (outbound != nullptr && buff.redirect.kind == Kind::map &&
+        (buff.redirect.flags & kBroadcast) == 0) [[likely]] {
+        Outbound::Chain* const last = outbound->last;
+        if (last != nullptr && last->target == buff.redirect.slot && !last->broadcast &&
+            outbound->waiting_n != kBurstMax && has_headroom(buff, frame) && may_send(*last, frame))
+            [[likely]] {
+            append(*outbound, *last, frame, buff.ingress_ifindex);
+            return true;
+        }
+    }
+    return enqueue_any(outbound, buff, frame);
+}
+
 std::uint32_t flush(Outbound* outbound) {
     if (outbound == nullptr) [[unlikely]] {
         return 0;  // there was no memory for it: enqueue took nothing
@@ -255,6 +308,7 @@ std::uint32_t flush(Outbound* outbound) {
         send_all(*outbound);
     }
     outbound->chains_n = 0;
+    outbound->last = nullptr;
     const std::uint32_t refused = outbound->refused;
     outbound->refused = 0;
     return refused;

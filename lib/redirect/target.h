@@ -36,10 +36,11 @@ struct CpuTarget : Target {
     rte_ring* ring = nullptr;  // any sender, one receiver
 };
 
-/// A frame together with the port it came from, on its way through a bulk queue.
-struct Parcel {
-    xdp::Frame frame;
-    std::uint32_t ingress_ifindex;
+/// Frames on their way through a bulk queue, n <= kBurstMax, each with the port it came from.
+struct Parcels {
+    const xdp::Frame* frames;
+    const std::uint32_t* ingress_ifindexes;
+    std::uint32_t n;
 };
 
 /// How a frame travels through a ring: stored in the first kFrameReserve bytes of its headroom,
@@ -58,11 +59,9 @@ static_assert(kFrameHeaderOffset >= page_pool::kHardStartOffset &&
               kFrameHeaderOffset + sizeof(FrameHeader) <=
                   page_pool::kHardStartOffset + ebpf::kFrameReserve);
 
-/// Hands parcels[0..n), n <= kBurstMax, to the queue of `target`; takes the first `return` of them
-/// and counts the rest, which stay with the caller. Caller: inside a Reader's section.
-[[nodiscard]] std::uint32_t send_to_cpu(const CpuTarget& target,
-                                        const Parcel* parcels,
-                                        std::uint32_t n);
+/// Hands parcels to the queue of `target`; takes the first `return` of them and counts the rest,
+/// which stay with the caller. Caller: inside a Reader's section.
+[[nodiscard]] std::uint32_t send_to_cpu(const CpuTarget& target, const Parcels& parcels);
 
 /// TargetHooks.
 int acquire_device(const ebpf::maps::DeviceSlot& slot, void** target);

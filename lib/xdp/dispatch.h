@@ -48,36 +48,27 @@ class Dispatch {
     Dispatch(Frame* frames, const Exits& exits) : frames_(frames), exits_(exits) {}
 
     /// Decides about one frame after its run. `act`: low half of r0.
-    void take(const ebpf::XdpBuff& buff, rte_mbuf* page, std::uint32_t act) {
-        const Frame frame = frame_of(buff, page);
+    [[gnu::always_inline]] void take(const ebpf::XdpBuff& buff, rte_mbuf* page, std::uint32_t act) {
         switch (static_cast<ebpf::Verdict>(act)) {
             case ebpf::Verdict::pass:
-                frames_[passed_++] = frame;
+                frames_[passed_++] = frame_of(buff, page);
                 return;
             case ebpf::Verdict::drop:
                 dropped_[drops_++] = page;
                 return;
             case ebpf::Verdict::tx:
                 if (exits_.tx != nullptr) [[likely]] {
-                    to_send_[sends_++] = frame;
+                    to_send_[sends_++] = frame_of(buff, page);
                     return;
                 }
                 break;
             case ebpf::Verdict::redirect:
-                if (redirector().enqueue(exits_.outbound, buff, frame)) [[likely]] {
-                    ++redirects_;
-                } else {
-                    ++redirect_errors_;
-                    dropped_[drops_++] = page;
-                }
+                redirect(buff, page);
                 return;
             case ebpf::Verdict::aborted:
                 break;
         }
-        ++aborted_;
-        dropped_[drops_++] = page;
-        crema_trace_xdp_exception(exits_.program_id, act, buff.ingress_ifindex,
-                                  buff.rx_queue_index);
+        abort(buff, page, act);
     }
 
     /// Brings every frame but the passed ones to its end and adds to the counters. Returns how many
@@ -105,6 +96,24 @@ class Dispatch {
     }
 
   private:
+    void redirect(const ebpf::XdpBuff& buff, rte_mbuf* page) {
+        if (redirector().enqueue(exits_.outbound, buff, frame_of(buff, page))) [[likely]] {
+            ++redirects_;
+        } else {
+            ++redirect_errors_;
+            dropped_[drops_++] = page;
+        }
+    }
+
+    [[gnu::cold, gnu::noinline]] void abort(const ebpf::XdpBuff& buff,
+                                            rte_mbuf* page,
+                                            std::uint32_t act) {
+        ++aborted_;
+        dropped_[drops_++] = page;
+        crema_trace_xdp_exception(exits_.program_id, act, buff.ingress_ifindex,
+                                  buff.rx_queue_index);
+    }
+
     static void add(std::uint64_t& counter, std::uint32_t by) {
         if (by != 0) {
             bump(counter, by);

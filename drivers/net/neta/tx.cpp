@@ -129,11 +129,11 @@ void make_room(TxQueue& queue, std::uint32_t wanted) {
 }
 
 /// Writes one descriptor; false when no mapped range covers the data.
-bool write_descriptor(TxQueue& queue,
-                      std::uint32_t slot,
-                      std::uint32_t command,
-                      const void* data,
-                      std::uint32_t len) {
+[[gnu::always_inline]] inline bool write_descriptor(TxQueue& queue,
+                                                    std::uint32_t slot,
+                                                    std::uint32_t command,
+                                                    const void* data,
+                                                    std::uint32_t len) {
     const std::uint32_t iova = queue.translator.iova_of(data, len);
     if (iova == vfio::DmaSpace::kNoIova) [[unlikely]] {
         return false;
@@ -336,17 +336,20 @@ std::uint32_t transmit_frames(void* port_pointer,
         make_room(*queue, n);
         queue->translator.begin_burst();
         const std::uint32_t room = std::min(n, queue->room());
+        TxOwner* const owners = queue->owners;
+        std::uint32_t next = queue->next;
         std::uint64_t bytes = 0;
         for (; taken < room; ++taken) {
             const xdp::Frame& frame = frames[taken];
             if (frame.len - 1 >= kFrameBytesLimit ||
-                !write_descriptor(*queue, queue->next, neta::kTxSingle, frame.data, frame.len)) {
+                !write_descriptor(*queue, next, neta::kTxSingle, frame.data, frame.len)) {
                 break;
             }
-            queue->owners[queue->next] = reinterpret_cast<TxOwner>(frame.page);
-            queue->next = queue->after(queue->next);
+            owners[next] = reinterpret_cast<TxOwner>(frame.page);
+            next = queue->after(next);
             bytes += frame.len;
         }
+        queue->next = next;
         if (taken != 0) {
             queue->in_use += taken;
             queue->counters->packets.add(taken);
