@@ -13,8 +13,11 @@
 // inside its page, or page-aligned headers would all share one L1 set.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
+#include <rte_byteorder.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
@@ -53,18 +56,22 @@ inline constexpr std::uint32_t kXdpFrameBytesMax = kBufferBytes - kDataOffset - 
 }
 
 /// Makes `page` the mbuf of a received frame; the only place that fills one (verdict PASS). In the
-/// pool refcnt is 1, nb_segs 1 and next null, and stay so.
+/// pool refcnt is 1, nb_segs 1 and next null, and stay so. `len` is below 65536.
 inline void to_mbuf(rte_mbuf* page,
                     const std::uint8_t* data,
                     std::uint32_t len,
                     std::uint16_t port_id) {
+    // Neighbouring fields are written together: packet_type and pkt_len, data_len and vlan_tci.
+    static_assert(offsetof(rte_mbuf, pkt_len) == offsetof(rte_mbuf, packet_type) + 4 &&
+                  offsetof(rte_mbuf, vlan_tci) == offsetof(rte_mbuf, data_len) + 2 &&
+                  RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN);
+    const std::uint64_t type_and_length = std::uint64_t{len} << 32U;
+    auto* const bytes = reinterpret_cast<std::uint8_t*>(page);
     page->data_off = static_cast<std::uint16_t>(data - buffer_of(page));
     page->port = port_id;
     page->ol_flags = 0;
-    page->packet_type = 0;
-    page->pkt_len = len;
-    page->data_len = static_cast<std::uint16_t>(len);
-    page->vlan_tci = 0;
+    std::memcpy(bytes + offsetof(rte_mbuf, packet_type), &type_and_length, sizeof type_and_length);
+    std::memcpy(bytes + offsetof(rte_mbuf, data_len), &len, sizeof len);
 }
 
 }  // namespace crema::page_pool

@@ -19,6 +19,9 @@
 #define CREMA_UNSEEN __attribute__((no_sanitize("thread")))
 
 namespace crema::vfio {
+
+constinit std::atomic<CacheModel*> cache_model::current{nullptr};
+
 namespace {
 
 using Word = std::uint64_t;
@@ -45,8 +48,6 @@ Installed& installed() {
     return state;
 }
 
-/// The model in use, for the sync calls.
-constinit std::atomic<CacheModel*> current{nullptr};
 constinit std::atomic<std::uint64_t> lost{0};
 constinit std::atomic<std::uint64_t> evicted{0};
 
@@ -169,7 +170,7 @@ Result<std::shared_ptr<CacheModel>> CacheModel::before(DmaSpace& space, Behaviou
             return forward_error(attached);
         }
         state.model = model;
-        current.store(model.get(), std::memory_order_release);
+        cache_model::current.store(model.get(), std::memory_order_release);
     }
     if (behaviour.evicting) {
         const std::scoped_lock dice(model->evict_lock_);
@@ -187,7 +188,7 @@ CacheModel::CacheModel(DmaSpace& space, Reserved dram, Reserved exchanged, Reser
 
 CacheModel::~CacheModel() {
     CacheModel* self = this;
-    current.compare_exchange_strong(self, nullptr);
+    cache_model::current.compare_exchange_strong(self, nullptr);
     space_.detach(*this);
 }
 
@@ -308,20 +309,12 @@ std::uint64_t CacheModel::evicted_lines() {
 
 namespace cache_model {
 
-bool sync_for_device(const void* va, std::size_t bytes) {
-    CacheModel* const model = current.load(std::memory_order_acquire);
-    if (model != nullptr) {
-        model->sync_for_device(va, bytes);
-    }
-    return model != nullptr;
+void sync_for_device(CacheModel& model, const void* va, std::size_t bytes) {
+    model.sync_for_device(va, bytes);
 }
 
-bool sync_for_cpu(const void* va, std::size_t bytes) {
-    CacheModel* const model = current.load(std::memory_order_acquire);
-    if (model != nullptr) {
-        model->sync_for_cpu(va, bytes);
-    }
-    return model != nullptr;
+void sync_for_cpu(CacheModel& model, const void* va, std::size_t bytes) {
+    model.sync_for_cpu(va, bytes);
 }
 
 }  // namespace cache_model

@@ -18,20 +18,30 @@ namespace crema::vfio {
 
 inline constexpr std::size_t kDmaLineBytes = 64;
 
+class CacheModel;
+
 namespace cache_model {
 
-/// False when this process has no cache in software.
-bool sync_for_device(const void* va, std::size_t bytes);
-bool sync_for_cpu(const void* va, std::size_t bytes);
+/// Null when this process has no cache in software.
+extern std::atomic<CacheModel*> current;
+void sync_for_device(CacheModel& model, const void* va, std::size_t bytes);
+void sync_for_cpu(CacheModel& model, const void* va, std::size_t bytes);
 
 }  // namespace cache_model
 
 /// Writes the lines of [va, va+bytes) back and drops them; done after the next dsb.
 inline void clean_and_drop([[maybe_unused]] const void* va, [[maybe_unused]] std::size_t bytes) {
 #if defined(__aarch64__)
+    constexpr std::size_t kAtOnce = 4;  // a page is dozens of lines
     const auto end = reinterpret_cast<std::uintptr_t>(va) + bytes;
-    for (auto line = reinterpret_cast<std::uintptr_t>(va) & ~(kDmaLineBytes - 1); line < end;
-         line += kDmaLineBytes) {
+    auto line = reinterpret_cast<std::uintptr_t>(va) & ~(kDmaLineBytes - 1);
+    for (; line + kAtOnce * kDmaLineBytes <= end; line += kAtOnce * kDmaLineBytes) {
+        asm volatile("dc civac, %0\n\tdc civac, %1\n\tdc civac, %2\n\tdc civac, %3" ::"r"(line),
+                     "r"(line + kDmaLineBytes), "r"(line + 2 * kDmaLineBytes),
+                     "r"(line + 3 * kDmaLineBytes)
+                     : "memory");
+    }
+    for (; line < end; line += kDmaLineBytes) {
         asm volatile("dc civac, %0" ::"r"(line) : "memory");
     }
 #endif
@@ -50,7 +60,10 @@ inline void sync_for_device(const void* va, std::size_t bytes, bool coherent) {
     if (coherent) [[likely]] {
         return;
     }
-    if (!cache_model::sync_for_device(va, bytes)) {
+    CacheModel* const model = cache_model::current.load(std::memory_order_acquire);
+    if (model != nullptr) [[unlikely]] {
+        cache_model::sync_for_device(*model, va, bytes);
+    } else {
         clean_and_drop(va, bytes);
     }
 }
@@ -60,7 +73,10 @@ inline void sync_for_cpu(const void* va, std::size_t bytes, bool coherent) {
     if (coherent) [[likely]] {
         return;
     }
-    if (!cache_model::sync_for_cpu(va, bytes)) {
+    CacheModel* const model = cache_model::current.load(std::memory_order_acquire);
+    if (model != nullptr) [[unlikely]] {
+        cache_model::sync_for_cpu(*model, va, bytes);
+    } else {
         clean_and_drop(va, bytes);
         maintenance_barrier();
     }

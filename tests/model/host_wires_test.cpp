@@ -16,6 +16,7 @@
 
 #include "lib/base/unique_fd.h"
 #include "tests/model/port.h"
+#include "tests/support/under_qemu.h"
 
 namespace crema::neta::model {
 namespace {
@@ -139,6 +140,7 @@ TEST_F(HostWires, TapSurvivesTheMoveToAnotherNamespace) {
 }
 
 TEST_F(HostWires, PacketCarriesFramesBothWays) {
+    SKIP_UNDER_QEMU("PACKET_AUXDATA");
     if (!shell("ip link add crv0 type veth peer name crv1") || !shell("ip link set crv1 up")) {
         GTEST_SKIP() << "kernel without veth";
     }
@@ -175,6 +177,7 @@ TEST_F(HostWires, PacketCarriesFramesBothWays) {
 }
 
 TEST_F(HostWires, PacketFinishesOpenChecksums) {
+    SKIP_UNDER_QEMU("PACKET_AUXDATA");
     if (!shell("ip link add crv0 type veth peer name crv1 && ip link set crv0 up && "
                "ip addr add 10.9.9.1/24 dev crv1 && ip link set crv1 up && "
                "ip neigh add 10.9.9.2 lladdr 02:00:00:00:00:02 dev crv1")) {

@@ -51,9 +51,14 @@ std::uint32_t take_frames(RxQueue& queue,
     std::uint32_t taken = 0;
     std::uint64_t bytes = 0;
     std::uint32_t slot = queue.next;
+    // Read once: the compiler must take any store below for one into the queue.
+    const neta::RxDescriptor* const ring = queue.ring;
+    rte_mbuf** const pages = queue.pages;
+    const std::uint32_t slots = queue.size;
+    const bool coherent = queue.coherent;
     sync_descriptors(queue, n);
     for (; taken < n; ++taken) {
-        const neta::RxDescriptor& descriptor = queue.ring[slot];
+        const neta::RxDescriptor& descriptor = ring[slot];
         const std::uint32_t status = __atomic_load_n(&descriptor.status, __ATOMIC_RELAXED);
         const std::uint32_t size = __atomic_load_n(&descriptor.data_size, __ATOMIC_RELAXED);
         if (size == kPoisonSize) [[unlikely]] {
@@ -61,9 +66,9 @@ std::uint32_t take_frames(RxQueue& queue,
             queue.ready = taken;  // reading the count again lets writes on their way arrive
             break;
         }
-        rte_mbuf* page = queue.pages[slot];
-        queue.pages[slot] = nullptr;
-        slot = queue.after(slot);
+        rte_mbuf* page = pages[slot];
+        pages[slot] = nullptr;
+        slot = slot + 1 == slots ? 0 : slot + 1;
         const std::uint32_t len = size - kAround;  // wraps for sizes below: too large then
         if ((status & (kSingle | neta::kRxError)) != kSingle ||
             len - RTE_ETHER_HDR_LEN > len_max - RTE_ETHER_HDR_LEN) [[unlikely]] {
@@ -72,7 +77,7 @@ std::uint32_t take_frames(RxQueue& queue,
             continue;
         }
         std::uint8_t* buffer = page_pool::buffer_of(page);
-        vfio::sync_for_cpu(buffer + kDmaOffset, size, queue.coherent);
+        vfio::sync_for_cpu(buffer + kDmaOffset, size, coherent);
         rte_prefetch0(buffer + kDataOffset);
         rte_prefetch0(page);
         bytes += len;
@@ -103,22 +108,28 @@ std::uint32_t fill_slots(RxQueue& queue) {
         }
     }
     std::uint32_t slot = queue.refill_next;
+    // As in take_frames().
+    neta::RxDescriptor* const ring = queue.ring;
+    rte_mbuf** const slot_pages = queue.pages;
+    const std::uint32_t slots = queue.size;
+    const bool coherent = queue.coherent;
+    Translator translator = queue.translator;
     for (std::uint32_t i = 0; i < got; ++i) {
         std::uint8_t* dma = page_pool::buffer_of(pages[i]) + kDmaOffset;
         // Whoever had the page may have written anywhere in it; no dirty line may be left.
-        vfio::sync_for_device(dma, page_pool::kDmaBytes, queue.coherent);
-        neta::RxDescriptor& descriptor = queue.ring[slot];
+        vfio::sync_for_device(dma, page_pool::kDmaBytes, coherent);
+        neta::RxDescriptor& descriptor = ring[slot];
         descriptor.status = 0;
         descriptor.pnc_info = kPoisonInfo;
         descriptor.data_size = kPoisonSize;
-        descriptor.buf_addr = queue.translator.iova_of(dma, page_pool::kDmaBytes);
+        descriptor.buf_addr = translator.iova_of(dma, page_pool::kDmaBytes);
         if ((slot & 1U) != 0) {
-            vfio::sync_for_device(&queue.ring[slot - 1], 2 * neta::kDescriptorBytes,
-                                  queue.coherent);
+            vfio::sync_for_device(&ring[slot - 1], 2 * neta::kDescriptorBytes, coherent);
         }
-        queue.pages[slot] = pages[i];
-        slot = queue.after(slot);
+        slot_pages[slot] = pages[i];
+        slot = slot + 1 == slots ? 0 : slot + 1;
     }
+    queue.translator = translator;
     queue.refill_next = slot;
     queue.empty -= got;
     return got;

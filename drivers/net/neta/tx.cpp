@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include <rte_branch_prediction.h>
 #include <rte_errno.h>
@@ -28,8 +27,11 @@
 namespace crema::neta_pmd {
 namespace {
 
-/// The count of sent descriptors is read (an uncached access) when this many may have been.
-constexpr std::uint32_t kReclaimAt = 32;
+/// The count of sent descriptors is read (an uncached access, which waits for the bus) when this
+/// many may have been, or a quarter of the ring: mbufs of an application, and pages of programs, of
+/// which RX rings have need soon.
+constexpr std::uint32_t kReclaimMbufsAt = 128;
+constexpr std::uint32_t kReclaimPagesAt = 32;
 constexpr std::uint32_t kHomeBatch = 64;
 
 /// Collects mbufs that go home to the same pool.
@@ -72,16 +74,18 @@ void free_mbuf(Homebound& home, TxOwner owner) {
     }
 }
 
+// Owners of free slots stay as they are: whoever fills a slot writes its owner.
 void release_mbufs(TxQueue& queue, std::uint32_t n) {
     Homebound home;
+    const TxOwner* const owners = queue.owners;
+    const std::uint32_t slots = queue.size;
     std::uint32_t slot = queue.oldest;
     for (std::uint32_t i = 0; i < n; ++i) {
-        const TxOwner owner = queue.owners[slot];
+        const TxOwner owner = owners[slot];
         if (owner != 0) [[likely]] {
             free_mbuf(home, owner);
-            queue.owners[slot] = 0;
         }
-        slot = queue.after(slot);
+        slot = slot + 1 == slots ? 0 : slot + 1;
     }
     home.flush();
     queue.oldest = slot;
@@ -91,7 +95,6 @@ void release_pages(TxQueue& queue, std::uint32_t n) {
     while (n != 0) {
         const std::uint32_t part = std::min({n, kHomeBatch, queue.size - queue.oldest});
         page_pool::recycle_mixed(reinterpret_cast<rte_mbuf**>(&queue.owners[queue.oldest]), part);
-        std::memset(&queue.owners[queue.oldest], 0, part * sizeof(TxOwner));
         queue.oldest += part;
         queue.oldest = queue.oldest == queue.size ? 0 : queue.oldest;
         n -= part;
@@ -123,7 +126,9 @@ void doorbell(TxQueue& queue, std::uint32_t added) {
 
 /// wanted 0: the caller sends nothing, he is after what was sent.
 void make_room(TxQueue& queue, std::uint32_t wanted) {
-    if (queue.in_use >= kReclaimAt || queue.room() < wanted || wanted == 0) {
+    const std::uint32_t enough =
+        std::min(queue.frames ? kReclaimPagesAt : kReclaimMbufsAt, queue.size / 4);
+    if (queue.in_use >= enough || queue.room() < wanted || wanted == 0) {
         tx_reclaim(queue);
     }
 }
@@ -200,20 +205,21 @@ std::uint32_t write_chain(TxQueue& queue, rte_mbuf* first, std::uint32_t sums) {
     return used;
 }
 
-/// As write_chain(), for the usual mbuf of one segment.
+/// As write_chain(), for the usual mbuf of one segment, and into `slot`; `next` is the caller's to
+/// move.
 [[gnu::always_inline]] inline std::uint32_t write_single(TxQueue& queue,
+                                                         std::uint32_t slot,
                                                          rte_mbuf* mbuf,
                                                          std::uint32_t sums) {
     constexpr std::uint32_t kWhole = neta::kTxFirst | neta::kTxLast | neta::kTxZeroPad;
     static_assert((kWhole | kTxNoSums) == neta::kTxSingle);
     const std::uint32_t len = mbuf->data_len;
-    if (len - 1 >= kFrameBytesLimit || !write_descriptor(queue, queue.next, kWhole | sums,
-                                                         rte_pktmbuf_mtod(mbuf, const void*), len))
+    if (len - 1 >= kFrameBytesLimit ||
+        !write_descriptor(queue, slot, kWhole | sums, rte_pktmbuf_mtod(mbuf, const void*), len))
         [[unlikely]] {
         return 0;
     }
-    queue.owners[queue.next] = reinterpret_cast<TxOwner>(mbuf);
-    queue.next = queue.after(queue.next);
+    queue.owners[slot] = reinterpret_cast<TxOwner>(mbuf);
     return 1;
 }
 
@@ -225,11 +231,15 @@ std::uint16_t transmit_burst(TxQueue& queue, rte_mbuf** mbufs, std::uint16_t n) 
     std::uint64_t packets = 0;
     std::uint64_t bytes = 0;
     std::uint16_t taken = 0;
+    // The queue's own, kept here: the compiler must take any store below for one into it.
+    const std::uint32_t slots = queue.size;
+    std::uint32_t room = queue.room();
+    std::uint32_t next = queue.next;
     for (; taken < n; ++taken) {
         rte_mbuf* mbuf = mbufs[taken];
         const std::uint32_t segments = mbuf->nb_segs;
         // A chain longer than the ring can never be sent: it is refused, not kept waiting.
-        if (segments > queue.room() && segments <= queue.size) [[unlikely]] {
+        if (segments > room && segments <= slots) [[unlikely]] {
             queue.counters->full.add(n - taken);
             break;
         }
@@ -240,18 +250,28 @@ std::uint16_t transmit_burst(TxQueue& queue, rte_mbuf** mbufs, std::uint16_t n) 
         const std::uint32_t len = mbuf->pkt_len;
         std::uint32_t used = 0;
         if (!kSums || sums != kTxRefused) [[likely]] {
-            used = segments == 1 ? write_single(queue, mbuf, sums) : write_chain(queue, mbuf, sums);
+            if (segments == 1) [[likely]] {
+                used = write_single(queue, next, mbuf, sums);
+                next = used == 0 ? next : (next + 1 == slots ? 0 : next + 1);
+            } else {
+                queue.next = next;
+                queue.in_use = slots - room;
+                used = write_chain(queue, mbuf, sums);
+                next = queue.next;
+            }
         }
         if (used == 0) [[unlikely]] {
             queue.counters->errors.add(1);
             rte_pktmbuf_free(mbuf);
             continue;
         }
-        queue.in_use += used;
+        room -= used;
         added += used;
         bytes += len;
         ++packets;
     }
+    queue.next = next;
+    queue.in_use = slots - room;
     if (added != 0) {
         queue.counters->packets.add(packets);
         queue.counters->bytes.add(bytes);
