@@ -10,6 +10,7 @@
 #include <cstring>
 #include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "lib/base/check.h"
 #include "lib/vfio/kernel/device.h"
@@ -73,10 +74,10 @@ Result<int> Device::enable_interrupt() {
     return fail(ENOTSUP, "{}: no interrupts through this transport", describe());
 }
 
-void register_model(const char* chip, ModelFactory factory) {
+ModelFactory register_model(const char* chip, ModelFactory factory) {
     Models& registered = models();
     const std::scoped_lock lock(registered.lock);
-    place_of(registered, chip).factory = factory;
+    return std::exchange(place_of(registered, chip).factory, factory);
 }
 
 void register_servable(const char* chip, ServableFactory factory) {

@@ -89,8 +89,9 @@ struct KernelArgs {
 
 using ModelFactory = Result<std::unique_ptr<Device>> (*)(DmaSpace& dma, const ModelArgs& args);
 
-/// Called by a constructor of the model; `chip` has static storage.
-void register_model(const char* chip, ModelFactory factory);
+/// Called by a constructor of the model; `chip` has static storage. Returns what was registered
+/// before, or null.
+ModelFactory register_model(const char* chip, ModelFactory factory);
 
 /// A model that another process is to drive (user/server.h). One thread does everything: register
 /// accesses, and advance() between them.
