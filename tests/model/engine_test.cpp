@@ -109,6 +109,38 @@ TEST(ModelEngine, ThreadLoopKeepsEveryFrame) {
     EXPECT_EQ(port.device->diagnostics().total(), 0U);
 }
 
+TEST(ModelEngine, ResetsInTheMiddleOfTraffic) {
+    for (const char* engine : {"inline", "thread"}) {
+        PortOptions options;
+        options.engine = engine;
+        const Port port(options);
+        port.start();
+        for (std::uint32_t round = 0; round < 200; ++round) {
+            for (std::uint32_t i = 0; i < 32; ++i) {
+                port.post(0, i, make_frame(broadcast, 0x88b5, 64));
+            }
+            port.write(txq_update(0), kTxqUpdateAddPending.of(32));
+            port.write(round % 2 == 0 ? kTxReset : kRxReset, kResetHold);
+            port.write(round % 2 == 0 ? kRxReset : kTxReset, kResetHold);
+            ASSERT_EQ(port.read(txq_status(0)), 0U);
+            ASSERT_EQ(port.read(rxq_status(0)), 0U);
+            ASSERT_EQ(port.read(rxq_index(0)), 0U);
+            ASSERT_EQ(port.read(txq_index(0)), 0U);
+            ASSERT_EQ(port.read(kRxqCmd) | port.read(kTxqCmd), 0U);
+            port.write(kTxReset, 0);
+            port.write(kRxReset, 0);
+            port.give_rx(0, 64);
+            port.write(kRxqCmd, 1);
+            port.write(kTxqCmd, 1);
+        }
+        port.write(txq_update(0), kTxqUpdateAddPending.of(1));
+        while (kTxqStatusSent.get(port.read(txq_status(0))) != 1 || port.occupied(0) == 0) {
+            std::this_thread::yield();
+        }
+        EXPECT_EQ(port.device->diagnostics().total(), 0U) << engine;
+    }
+}
+
 TEST(ModelEngine, TwoThreadsUseTwoQueuesOfOnePort) {
     for (const char* engine : {"inline", "thread"}) {
         PortOptions options;
