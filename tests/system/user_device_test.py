@@ -73,6 +73,10 @@ def check_driver_dies(build):
                 check(held_by(model.process.pid)[1] > baseline[1], "the model maps none of the driver's memory")
                 testpmd.kill(signal.SIGKILL)
                 model.wait_for(f"client {number} gone")
+                # It says so before it has closed the client's socket.
+                deadline = time.monotonic() + 10
+                while held_by(model.process.pid) != baseline and time.monotonic() < deadline:
+                    time.sleep(0.02)
                 check(held_by(model.process.pid) == baseline,
                       f"after {number} clients the model holds {held_by(model.process.pid)} descriptors and maps, "
                       f"{baseline} before the first")
