@@ -322,8 +322,13 @@ Step test_interrupt(vfio::Device& device, NetaLoopback& loopback) {
         loopback.give_back();
         device.rearm_interrupt();
     }
-    if (step.how == Step::How::passed && event(*fd)) {
-        step = failed(name, "came without a cause");
+    // A line that an emulator drives stays high until the next look at the device: once is
+    // forgiven.
+    for (unsigned extra = 0; step.how == Step::How::passed && event(*fd); ++extra) {
+        if (neta::kIntrRxq.get(registers.read(neta::kIntrNewCause)) != 0 || extra != 0) {
+            step = failed(name, "came without a cause");
+        }
+        device.rearm_interrupt();
     }
     registers.write(neta::kIntrNewMask, 0);
     device.disable_interrupt();

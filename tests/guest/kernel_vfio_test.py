@@ -11,8 +11,9 @@ iommufd    arm64, kernel of our own           vfio-platform, the device's own no
 noiommu    arm64, kernel of our own           vfio-platform, group without IOMMU, physical addresses
 
 FRAMES frames of a capture go through an XDP program and out again; what comes out must be, byte for byte, what the
-same driver sends with the model in its own process. Before that, `crema neta probe` finds the port in order; on arm64 config/boards/neta-bind has
-bound it. On a second port the driver sleeps until frames come. Then it is killed under load, and the next one finds everything as new. Skips without what is fetched and built for guests.
+same driver sends with the model in its own process. Before that, `crema neta probe` finds the port in order; on arm64
+config/boards/neta-bind has bound it. On a second port the driver sleeps until frames come. Then it is killed under
+load, and the next one finds everything as new. Skips without what is fetched and built for guests.
 """
 import json
 import os
@@ -149,7 +150,7 @@ class Platform(Way):
     def why_not(self):
         if not (GUESTS / "vfio-arm64" / "STAMP").exists():
             return "no guest kernel here: scripts/guest-kernel builds it"
-        if not pathlib.Path(application(ARM64)).exists() or not SYSROOT.exists():
+        if not all(path.exists() for path in (pathlib.Path(application(ARM64)), pathlib.Path(command(ARM64)), SYSROOT)):
             return f"no arm64 build in {ARM64}: scripts/arm64 says how"
         return super().why_not()
 
@@ -215,7 +216,8 @@ class NoIommu(Platform):
     GUARDIANS = "grep -l crema-guardian /proc/[0-9]*/comm 2>/dev/null | wc -l"
 
     def check_running(self, guest):
-        check(guest.run(self.GUARDIANS) == "1", "nobody stands by to stop the device")
+        there = guest.run(self.GUARDIANS)
+        check(there == "1", f"one process is to stand by to stop the device, not '{there}': " + guest.run("cat /proc/[0-9]*/comm"))
 
     def check_killed(self, guest):
         guest.run(f"for i in $(seq 50); do [ $({self.GUARDIANS}) = 0 ] && break; sleep 0.1; done; [ $({self.GUARDIANS}) = 0 ]")
