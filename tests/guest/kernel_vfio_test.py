@@ -233,7 +233,7 @@ def refused(guest, command, words):
 
 def start(guest, command, frames):
     """Starts a driver in the background of the guest; returns when it has sent so many frames."""
-    guest.run(f"{command} --stats-period 0.2 > /tmp/said 2>&1 & echo")
+    guest.run(f": > /tmp/said; {command} --stats-period 0.2 >> /tmp/said 2>&1 & echo")  # nothing of the one before is read
     deadline = time.monotonic() + 120
     while True:
         sent = re.findall(r'"opackets":(\d+)', guest.run("tail -n 1 /tmp/said"))
