@@ -25,6 +25,7 @@
 #include "lib/ebpf/supervise/private_commands.h"
 #include "lib/ebpf/supervise/trap.h"
 #include "lib/ebpf/syscall/object_store.h"
+#include "tests/support/under_qemu.h"
 #include "tests/unit/syscall/calls.h"
 
 namespace crema::ebpf::supervise {
@@ -86,6 +87,7 @@ int supervised(const std::function<int()>& body, bool keep_supervisor = true) {
 }
 
 TEST(Supervisor, AnotherProcessUsesItsOwnMemoryAndDescriptors) {
+    SKIP_UNDER_QEMU("notifications of seccomp");
     EXPECT_EQ(supervised([] {
                   const int map = new_map();
                   if (map < 0 || ::fcntl(map, F_GETFD) != FD_CLOEXEC) {
@@ -125,6 +127,7 @@ std::string link_of(int fd) {
 }
 
 TEST(Supervisor, EventsForProgramsAreServedHereAndOthersByTheKernel) {
+    SKIP_UNDER_QEMU("notifications of seccomp");
     EXPECT_EQ(supervised([] {
                   const int ours = open_event(PERF_COUNT_SW_BPF_OUTPUT, -1, 0);
                   if (ours < 0 || !link_of(ours).starts_with("/memfd:bpf-perf_event") ||
@@ -159,6 +162,7 @@ TEST(Supervisor, EventsForProgramsAreServedHereAndOthersByTheKernel) {
 }
 
 TEST(Supervisor, ChildrenShareWhatTheyInherit) {
+    SKIP_UNDER_QEMU("notifications of seccomp");
     EXPECT_EQ(supervised([] {
                   const int map = new_map();
                   std::array<std::uint8_t, 512> value{};
@@ -178,6 +182,7 @@ TEST(Supervisor, ChildrenShareWhatTheyInherit) {
 }
 
 TEST(Supervisor, AProcessThatEndsLeavesNothing) {
+    SKIP_UNDER_QEMU("notifications of seccomp");
     EXPECT_EQ(supervised([] {
                   for (int i = 0; i < 300; ++i) {
                       if (new_map() < 0) {
@@ -196,6 +201,7 @@ TEST(Supervisor, AProcessThatEndsLeavesNothing) {
 }
 
 TEST(Supervisor, ClosedDescriptorsDoNotPileUp) {
+    SKIP_UNDER_QEMU("notifications of seccomp");
     EXPECT_EQ(supervised([] {
                   for (int i = 0; i < 3000; ++i) {
                       const int map = new_map();
@@ -209,6 +215,7 @@ TEST(Supervisor, ClosedDescriptorsDoNotPileUp) {
 }
 
 TEST(Supervisor, BadPointersAndCommandsAreErrors) {
+    SKIP_UNDER_QEMU("notifications of seccomp");
     EXPECT_EQ(
         supervised([] {
             if (::syscall(SYS_bpf, BPF_MAP_CREATE, 4096, 64) != -1 || errno != EFAULT) {
@@ -235,6 +242,7 @@ TEST(Supervisor, BadPointersAndCommandsAreErrors) {
 }
 
 TEST(Supervisor, ACallOfAKilledProcessIsForgotten) {
+    SKIP_UNDER_QEMU("notifications of seccomp");
     EXPECT_EQ(supervised([] {
                   for (int i = 0; i < 20; ++i) {
                       const pid_t child = ::fork();
@@ -255,6 +263,7 @@ TEST(Supervisor, ACallOfAKilledProcessIsForgotten) {
 }
 
 TEST(Supervisor, ThreadsCallAtTheSameTime) {
+    SKIP_UNDER_QEMU("notifications of seccomp");
     EXPECT_EQ(supervised([] {
                   const int map = new_map();
                   std::array<int, 8> results{};
@@ -281,6 +290,7 @@ TEST(Supervisor, ThreadsCallAtTheSameTime) {
 }
 
 TEST(Supervisor, WithoutSupervisorCallsFailAndDoNotReachTheKernel) {
+    SKIP_UNDER_QEMU("notifications of seccomp");
     EXPECT_EQ(supervised(
                   [] {
                       bpf_attr attr = syscall::test::array_attr();

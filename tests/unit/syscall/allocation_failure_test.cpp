@@ -21,6 +21,7 @@
 #include "tests/support/extensions.h"
 #include "tests/support/failing_memory.h"
 #include "tests/support/open_files.h"
+#include "tests/support/under_qemu.h"
 #include "tests/unit/syscall/calls.h"
 
 namespace crema::ebpf::syscall::test {
@@ -356,6 +357,7 @@ TEST_F(AllocationFailure, Extensions) {
 }
 
 TEST_F(AllocationFailure, ObjectFiles) {
+    SKIP_UNDER_QEMU("memory map without what it maps itself");
     walk(
         "object file",
         [] {
