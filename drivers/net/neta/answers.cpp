@@ -59,6 +59,12 @@ Reply list_of(rte_eth_dev* ethdev, int (*get)(rte_eth_dev*, T*, unsigned)) {
 Reply reply_to(rte_eth_dev* ethdev, Question what) {
     const eth_dev_ops& ops = device_ops();
     switch (what) {
+        case Question::speeds: {
+            rte_eth_dev_info info{};
+            Reply reply{.result = ops.dev_infos_get(ethdev, &info)};
+            append(reply.body, std::span<const std::uint32_t>(&info.speed_capa, 1));
+            return reply;
+        }
         case Question::stats: {
             rte_eth_stats stats{};
             Reply reply{.result = ops.stats_get(ethdev, &stats)};

@@ -141,25 +141,8 @@ int reset(rte_eth_dev* ethdev) {
 }
 
 int info(rte_eth_dev* ethdev, rte_eth_dev_info* info) {
-    info->if_index = 0;
-    info->min_mtu = kMtuMin;
-    info->max_mtu = kScatteredMtuMax;
-    info->min_rx_bufsize = RTE_ETHER_MIN_LEN;  // of a mempool that is not used
-    info->max_rx_pktlen = kFrameBytesLimit + neta::kFcsBytes;
-    info->max_rx_queues = kRxQueuesMax;
-    info->max_tx_queues = kAppTxQueues;
-    info->max_mac_addrs = kUnicastMax;
+    limits_of_any_port(*info);
     info->speed_capa = link_speeds(port_of(ethdev));
-    info->rx_offload_capa = kRxSumOffloads | RTE_ETH_RX_OFFLOAD_SCATTER;
-    info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | kTxSumOffloads;
-    for (rte_eth_desc_lim* limits : {&info->rx_desc_lim, &info->tx_desc_lim}) {
-        limits->nb_max = kRingMax;
-        limits->nb_min = kRingMin;
-        limits->nb_align = 2;
-    }
-    info->default_rxportconf = {.burst_size = 32, .ring_size = kRingDefault, .nb_queues = 1};
-    info->default_txportconf = {.burst_size = 32, .ring_size = kRingDefault, .nb_queues = 1};
-    info->dev_capa = RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP;
     info->device = ethdev->device;
     return 0;
 }
@@ -301,6 +284,27 @@ const eth_dev_ops& device_ops() {
         return ops;
     }();
     return ops_table;
+}
+
+void limits_of_any_port(rte_eth_dev_info& info) {
+    info.if_index = 0;
+    info.min_mtu = kMtuMin;
+    info.max_mtu = kScatteredMtuMax;
+    info.min_rx_bufsize = RTE_ETHER_MIN_LEN;  // of a mempool that is not used
+    info.max_rx_pktlen = kFrameBytesLimit + neta::kFcsBytes;
+    info.max_rx_queues = kRxQueuesMax;
+    info.max_tx_queues = kAppTxQueues;
+    info.max_mac_addrs = kUnicastMax;
+    info.rx_offload_capa = kRxSumOffloads | RTE_ETH_RX_OFFLOAD_SCATTER;
+    info.tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | kTxSumOffloads;
+    for (rte_eth_desc_lim* limits : {&info.rx_desc_lim, &info.tx_desc_lim}) {
+        limits->nb_max = kRingMax;
+        limits->nb_min = kRingMin;
+        limits->nb_align = 2;
+    }
+    info.default_rxportconf = {.burst_size = 32, .ring_size = kRingDefault, .nb_queues = 1};
+    info.default_txportconf = {.burst_size = 32, .ring_size = kRingDefault, .nb_queues = 1};
+    info.dev_capa = RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP;
 }
 
 Status port_check_mtu(Port& port, std::uint32_t mtu) {

@@ -220,6 +220,8 @@ void path_choose(Port& port);
 
 // control.cpp
 [[nodiscard]] const eth_dev_ops& device_ops();
+/// What every port can; not its speeds.
+void limits_of_any_port(rte_eth_dev_info& info);
 [[nodiscard]] Status port_open(Port& port);
 void port_close(Port& port);
 [[nodiscard]] Status port_check_mtu(Port& port, std::uint32_t mtu);

@@ -75,6 +75,12 @@ int ask(const rte_eth_dev* ethdev, Question what, std::span<std::byte> body) {
     return result;
 }
 
+int info(rte_eth_dev* ethdev, rte_eth_dev_info* info) {
+    limits_of_any_port(*info);
+    info->device = ethdev->device;
+    return ask(ethdev, Question::speeds, std::as_writable_bytes(std::span(&info->speed_capa, 1)));
+}
+
 int stats_get(rte_eth_dev* ethdev, rte_eth_stats* stats) {
     return ask(ethdev, Question::stats, std::as_writable_bytes(std::span(stats, 1)));
 }
@@ -114,7 +120,7 @@ std::uint16_t no_frames(void* /*queue*/, rte_mbuf** /*mbufs*/, std::uint16_t /*n
 const eth_dev_ops& secondary_ops() {
     static const eth_dev_ops ops_table = [] {
         eth_dev_ops ops{};
-        ops.dev_infos_get = device_ops().dev_infos_get;
+        ops.dev_infos_get = info;
         ops.link_update = link_update;
         ops.dev_close = close;
         ops.stats_get = stats_get;

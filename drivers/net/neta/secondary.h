@@ -21,7 +21,14 @@ namespace crema::neta_pmd {
 inline constexpr const char* kAnswersName = "crema_net_neta";
 inline constexpr long kAnswerSeconds = 5;
 
-enum class Question : std::uint32_t { stats, stats_reset, xstats, xstat_names, xstats_reset };
+enum class Question : std::uint32_t {
+    speeds,
+    stats,
+    stats_reset,
+    xstats,
+    xstat_names,
+    xstats_reset
+};
 
 /// The message's parameters, both ways. The answer's body comes as a file: as large as it must be,
 /// and of one moment.
