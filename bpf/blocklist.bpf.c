@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only
 //
-// Drops IPv4 packets from blocked source networks, the longest prefix decides: `blocked` is a trie of
-// networks with 1 (dropped) or 0 (an exception inside a larger network). Everything else passes. `hits`
-// counts per CPU: 0 passed, 1 dropped.
+// Drops IPv4 packets from blocked source networks, the longest prefix decides: `blocked` is a trie
+// of networks with 1 (dropped) or 0 (an exception inside a larger network). Everything else passes.
+// `hits` counts per CPU: 0 passed, 1 dropped.
 #include "packet.h"
 
 #define NETWORKS_MAX 4096

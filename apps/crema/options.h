@@ -59,10 +59,10 @@ struct BpfOptions {
 
 /// crema neta probe
 struct ProbeOptions {
-    std::string device;      // as device= of net_neta
-    std::string wire;        // of the model in this process
-    std::string cache;       // of the model in this process
-    std::string vfio;        // "group" or "iommufd", as vfio= of net_neta
+    std::string device;  // as device= of net_neta
+    std::string wire;    // of the model in this process
+    std::string cache;   // of the model in this process
+    std::string vfio;    // "group" or "iommufd", as vfio= of net_neta
     bool allow_noiommu = false;
     unsigned frames = 1024;  // through loopback
     unsigned rounds = 256;   // of each question about caches

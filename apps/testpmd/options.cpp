@@ -127,7 +127,8 @@ tl::expected<Options, Early> parse_options(const std::vector<std::string>& words
         options.passes.push_back(std::move(*setting));
     }
     if (!options.passes.empty() && options.mode == datapath::ForwardMode::rxonly) {
-        return wrong("--pass and --forward-mode rxonly exclude each other: nothing would be passed");
+        return wrong(
+            "--pass and --forward-mode rxonly exclude each other: nothing would be passed");
     }
     return options;
 }

@@ -10,7 +10,14 @@
 #define GROWN 64
 
 // 0 and others: pass as it is.
-enum { PASS_META = 1, TX_AS_IT_IS = 2, TX_HEAD_OUT = 3, TX_HEAD_IN = 4, TX_TAIL_IN = 5, TX_TAIL_OUT = 6 };
+enum {
+    PASS_META = 1,
+    TX_AS_IT_IS = 2,
+    TX_HEAD_OUT = 3,
+    TX_HEAD_IN = 4,
+    TX_TAIL_IN = 5,
+    TX_TAIL_OUT = 6
+};
 
 static __always_inline int fill(struct xdp_md* ctx, __u32 from, __u8 with) {
     __u8 bytes[GROWN];
