@@ -14,7 +14,7 @@
 
 #include "apps/crema/neta_loopback.h"
 #include "lib/neta/registers.h"
-#include "lib/neta/sequences.h"
+#include "lib/neta/smi.h"
 #include "lib/vfio/dma_sync.h"
 
 namespace crema::command {
@@ -108,28 +108,16 @@ Step test_registers(const vfio::Registers& registers) {
     return passed("registers", fmt::format("{} registers keep what is written", kKeepers.size()));
 }
 
-/// A read through SMI; -1 when it does not end.
-int read_phy(const vfio::Registers& registers, unsigned phy, unsigned index) {
-    if (!neta::wait_for(registers, neta::kSmi, neta::kSmiBusy, 0)) {
-        return -1;
-    }
-    registers.write(neta::kSmi, neta::kSmiPhy.of(phy) | neta::kSmiReg.of(index) | neta::kSmiOpRead);
-    if (!neta::wait_for(registers, neta::kSmi, neta::kSmiReadValid, neta::kSmiReadValid)) {
-        return -1;
-    }
-    return static_cast<int>(neta::kSmiData.get(registers.read(neta::kSmi)));
-}
-
 Step test_phys(const vfio::Registers& registers) {
     std::string found;
     for (unsigned phy = 0; phy < kPhys; ++phy) {
-        const int id1 = read_phy(registers, phy, kPhyId1);
-        const int id2 = id1 < 0 ? -1 : read_phy(registers, phy, kPhyId2);
-        if (id2 < 0) {
+        const auto id1 = neta::smi_read(registers, phy, kPhyId1);
+        const auto id2 = neta::smi_read(registers, phy, kPhyId2);
+        if (!id1 || !id2) {
             return skipped("phys", "SMI does not answer; it belongs to the first port of a group");
         }
-        if (id1 != 0xffff && id1 != 0) {
-            found += fmt::format("{}{}: {:04x}:{:04x}", found.empty() ? "" : ", ", phy, id1, id2);
+        if (*id1 != 0xffff && *id1 != 0) {
+            found += fmt::format("{}{}: {:04x}:{:04x}", found.empty() ? "" : ", ", phy, *id1, *id2);
         }
     }
     return passed("phys", found.empty() ? "none at the 32 addresses of SMI" : found);

@@ -13,8 +13,8 @@ namespace crema::neta {
 namespace {
 
 constexpr auto kSettle = std::chrono::microseconds(200);
-constexpr auto kPoll = std::chrono::microseconds(10);
 constexpr auto kPatience = std::chrono::milliseconds(100);
+constexpr auto kPoll = std::chrono::microseconds(10);
 
 bool stop_queues(const vfio::Registers& registers, std::uint32_t command) {
     const std::uint32_t enabled = kQueueCmdEnable.get(registers.read(command));
@@ -58,18 +58,30 @@ void leave_mac_reset(const vfio::Registers& registers) {
 
 }  // namespace
 
+std::optional<std::uint32_t> read_until(const vfio::Registers& registers,
+                                        std::uint32_t offset,
+                                        std::uint32_t mask,
+                                        std::uint32_t want,
+                                        std::chrono::microseconds patience) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    for (;;) {
+        const bool last = std::chrono::steady_clock::now() > end;
+        const std::uint32_t value = registers.read(offset);
+        if ((value & mask) == want) {
+            return value;
+        }
+        if (last) {
+            return std::nullopt;
+        }
+        std::this_thread::sleep_for(kPoll);
+    }
+}
+
 bool wait_for(const vfio::Registers& registers,
               std::uint32_t offset,
               std::uint32_t mask,
               std::uint32_t want) {
-    const auto end = std::chrono::steady_clock::now() + kPatience;
-    while ((registers.read(offset) & mask) != want) {
-        if (std::chrono::steady_clock::now() > end) {
-            return false;
-        }
-        std::this_thread::sleep_for(kPoll);
-    }
-    return true;
+    return read_until(registers, offset, mask, want, kPatience).has_value();
 }
 
 bool quiet_queues(const vfio::Registers& registers) {

@@ -8,13 +8,23 @@
 // MAC is only taken out of reset and its link is forced.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "lib/vfio/registers.h"
 
 namespace crema::neta {
 
-/// Polls for up to 100 ms until (register & mask) == want.
+/// Polls until (register & mask) == want and returns the register; nothing when it was not, the
+/// last time after `patience`.
+std::optional<std::uint32_t> read_until(const vfio::Registers& registers,
+                                        std::uint32_t offset,
+                                        std::uint32_t mask,
+                                        std::uint32_t want,
+                                        std::chrono::microseconds patience);
+
+/// As read_until(), for 100 ms.
 bool wait_for(const vfio::Registers& registers,
               std::uint32_t offset,
               std::uint32_t mask,

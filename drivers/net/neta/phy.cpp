@@ -5,16 +5,13 @@
 
 #include <cerrno>
 
-#include <rte_cycles.h>
 #include <rte_ethdev.h>
 
-#include "lib/neta/registers.h"
+#include "lib/neta/smi.h"
 
 namespace crema::neta_pmd {
 namespace {
 
-constexpr unsigned kPollUs = 10;
-constexpr unsigned kPolls = 100;  // 1 ms
 constexpr std::uint16_t kNothing = 0xffff;
 
 enum : unsigned {
@@ -68,37 +65,12 @@ std::uint16_t told(std::uint32_t speeds) {
 
 }  // namespace
 
-bool Phy::idle() const {
-    for (unsigned i = 0; i < kPolls; ++i) {
-        if ((registers_.read(neta::kSmi) & neta::kSmiBusy) == 0) {
-            return true;
-        }
-        rte_delay_us_block(kPollUs);
-    }
-    return false;
-}
-
 std::uint16_t Phy::read(unsigned reg) const {
-    if (!idle()) {
-        return kNothing;
-    }
-    registers_.write(neta::kSmi,
-                     neta::kSmiOpRead | neta::kSmiPhy.of(address_) | neta::kSmiReg.of(reg));
-    for (unsigned i = 0; i < kPolls; ++i) {
-        const std::uint32_t answer = registers_.read(neta::kSmi);
-        if ((answer & (neta::kSmiBusy | neta::kSmiReadValid)) == neta::kSmiReadValid) {
-            return static_cast<std::uint16_t>(neta::kSmiData.get(answer));
-        }
-        rte_delay_us_block(kPollUs);
-    }
-    return kNothing;
+    return neta::smi_read(registers_, address_, reg).value_or(kNothing);
 }
 
 void Phy::write(unsigned reg, std::uint16_t value) const {
-    if (idle()) {
-        registers_.write(neta::kSmi, neta::kSmiPhy.of(address_) | neta::kSmiReg.of(reg) |
-                                         neta::kSmiData.of(value));
-    }
+    neta::smi_write(registers_, address_, reg, value);
 }
 
 Status Phy::find() const {

@@ -2,8 +2,7 @@
 //
 // A PHY behind the port's SMI register, by clause 22 of IEEE 802.3 and nothing of any maker: reset
 // is left to the board, what it offers and whether it negotiates follow the application's
-// link_speeds. Control path only: an access takes some 45 us on the chip. Source: hardware
-// page 2.3.3.
+// link_speeds. Control path only.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +43,6 @@ class Phy {
     /// 0xffff when the chip does not come to an end.
     [[nodiscard]] std::uint16_t read(unsigned reg) const;
     void write(unsigned reg, std::uint16_t value) const;
-    [[nodiscard]] bool idle() const;
 
     const vfio::Registers& registers_;
     unsigned address_;
