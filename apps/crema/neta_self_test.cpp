@@ -207,13 +207,20 @@ Step judge(const char* name, const char* side, const Result<Answers>& answers) {
                     answers->stale, answers->stale + answers->coherent));
 }
 
+constexpr std::uint32_t kAskBytes = neta::kMinFrame * 4;
+constexpr std::size_t kAskFrom = 64;  // behind the first line, which has the addresses
+constexpr std::size_t kAskTo = kAskBytes - 64;
+
 void fill(std::uint8_t* at, std::uint8_t value) {
-    std::memset(at, value, neta::kMinFrame * 4);
+    std::memset(at, value, kAskBytes);
     at[0] = 0x02;
 }
 
-constexpr std::uint32_t kAskBytes = neta::kMinFrame * 4;
-constexpr std::size_t kAskFrom = 64;  // bytes of a line that only the question is about
+/// Are all bytes that the question is about those of fill(value)?
+bool is_filled(const NetaLoopback::Frame& frame, std::uint8_t value) {
+    return std::all_of(frame.data + kAskFrom, frame.data + kAskTo,
+                       [value](std::uint8_t byte) { return byte == value; });
+}
 
 /// Two frames whose buffers were cleaned, then written again and not cleaned: what is sent?
 Result<Answers> ask_transmit(NetaLoopback& loopback, unsigned rounds) {
@@ -233,9 +240,7 @@ Result<Answers> ask_transmit(NetaLoopback& loopback, unsigned rounds) {
             return forward_error(received);
         }
         for (const NetaLoopback::Frame& frame : *received) {
-            const auto now = static_cast<std::uint8_t>(before + 1);
-            const bool fresh = std::all_of(frame.data + kAskFrom, frame.data + kAskBytes - 64,
-                                           [now](std::uint8_t byte) { return byte == now; });
+            const bool fresh = is_filled(frame, static_cast<std::uint8_t>(before + 1));
             ++(fresh ? answers.coherent : answers.stale);
         }
         loopback.give_back();
@@ -243,16 +248,20 @@ Result<Answers> ask_transmit(NetaLoopback& loopback, unsigned rounds) {
     return answers;
 }
 
+/// Brings all lines into the cache: volatile, for a compiler would read no more than is used.
+std::array<std::uint8_t, kAskBytes> read_all(const volatile std::uint8_t* at) {
+    std::array<std::uint8_t, kAskBytes> bytes{};
+    std::copy_n(at, kAskBytes, bytes.begin());
+    return bytes;
+}
+
 /// Two frames arrive in buffers that the cache holds: what is read without dropping its lines?
 Result<Answers> ask_receive(NetaLoopback& loopback, unsigned rounds) {
     Answers answers;
     for (unsigned round = 0; round < rounds; ++round) {
         const auto now = static_cast<std::uint8_t>(round + 1);
-        std::array<std::uint8_t, NetaLoopback::kBufferBytes> old{};
-        const std::uint8_t* const first = loopback.next_rx();
-        // Reading brings the lines in; the copy tells old bytes from new ones.
-        std::memcpy(old.data(), first, kAskBytes);
-        const bool differs = old[kAskFrom] != now;
+        // Bytes that happen to be the new ones already would answer nothing.
+        const bool differs = read_all(loopback.next_rx())[kAskFrom] != now;
         for (unsigned i = 0; i < 2; ++i) {
             fill(loopback.next_tx(), now);
             loopback.queue(kAskBytes);
@@ -262,11 +271,8 @@ Result<Answers> ask_receive(NetaLoopback& loopback, unsigned rounds) {
         if (!received) {
             return forward_error(received);
         }
-        const NetaLoopback::Frame& frame = received->front();
-        const bool fresh = std::all_of(frame.data + kAskFrom, frame.data + kAskBytes - 64,
-                                       [now](std::uint8_t byte) { return byte == now; });
         if (differs) {
-            ++(fresh ? answers.coherent : answers.stale);
+            ++(is_filled(received->front(), now) ? answers.coherent : answers.stale);
         }
         loopback.give_back();
     }
