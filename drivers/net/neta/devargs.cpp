@@ -6,9 +6,9 @@
 #include "drivers/net/neta/devargs.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -21,10 +21,6 @@ struct Context {
     std::uint32_t seen = 0;  // one bit per key
 };
 
-constexpr std::array kKeys = {"device", "wire",          "engine",        "xdp",   "pool",
-                              "mac",    "tx-csum-limit", "variant",       "clock", "cache",
-                              "faults", "vfio",          "allow-noiommu", "phy"};
-
 std::optional<std::uint32_t> number_of(std::string_view text) {
     std::uint32_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -34,7 +30,7 @@ std::optional<std::uint32_t> number_of(std::string_view text) {
     return number;
 }
 
-Status set_pool(Context& context, std::string_view value) {
+Status set_pool(Context& context, const char* value) {
     context.args.pool = number_of(value);
     if (context.args.pool.value_or(0) == 0) {
         return fail(EINVAL, "{}: pool={}: want a number of pages", context.port_name, value);
@@ -42,7 +38,7 @@ Status set_pool(Context& context, std::string_view value) {
     return {};
 }
 
-Status set_tx_csum_limit(Context& context, std::string_view value) {
+Status set_tx_csum_limit(Context& context, const char* value) {
     context.args.tx_csum_limit = number_of(value);
     if (context.args.tx_csum_limit.value_or(UINT32_MAX) > kTxCsumLimitMax) {
         return fail(EINVAL, "{}: tx-csum-limit={}: want a number of bytes, at most {}",
@@ -51,7 +47,7 @@ Status set_tx_csum_limit(Context& context, std::string_view value) {
     return {};
 }
 
-Status set_phy(Context& context, std::string_view value) {
+Status set_phy(Context& context, const char* value) {
     context.args.phy = number_of(value);
     if (context.args.phy.value_or(UINT32_MAX) > kPhyAddressMax) {
         return fail(EINVAL, "{}: phy={}: want an address, at most {}", context.port_name, value,
@@ -71,7 +67,8 @@ Status set_mac(Context& context, const char* value) {
     return {};
 }
 
-Status set_allow_noiommu(Context& context, std::string_view value) {
+Status set_allow_noiommu(Context& context, const char* text) {
+    const std::string_view value = text;
     if (value != "0" && value != "1") {
         return fail(EINVAL, "{}: allow-noiommu={}: want 0 or 1", context.port_name, value);
     }
@@ -79,63 +76,55 @@ Status set_allow_noiommu(Context& context, std::string_view value) {
     return {};
 }
 
-Status set_value(Context& context, std::size_t key, const char* value) {
-    if ((context.seen & (1U << key)) != 0) {
-        return fail(EINVAL, "{}: {}= is given twice", context.port_name, kKeys.at(key));
-    }
-    context.seen |= 1U << key;
-    if (value == nullptr || *value == '\0') {
-        return fail(EINVAL, "{}: {}= has no value", context.port_name, kKeys.at(key));
-    }
-    switch (key) {
-        case 0:
-            context.args.device = value;
-            return {};
-        case 1:
-            context.args.wire = value;
-            return {};
-        case 2:
-            context.args.engine = value;
-            return {};
-        case 3:
-            context.args.xdp = value;
-            return {};
-        case 4:
-            return set_pool(context, value);
-        case 5:
-            return set_mac(context, value);
-        case 6:
-            return set_tx_csum_limit(context, value);
-        case 7:
-            context.args.variant = value;
-            return {};
-        case 8:
-            context.args.clock = value;
-            return {};
-        case 9:
-            context.args.cache = value;
-            return {};
-        case 10:
-            context.args.faults = value;
-            return {};
-        case 11:
-            context.args.kernel.interface = value;
-            return {};
-        case 12:
-            return set_allow_noiommu(context, value);
-        default:
-            return set_phy(context, value);
-    }
+/// Takes the value as it is; whoever uses it knows what is right.
+template <auto kMember>
+Status set_text(Context& context, const char* value) {
+    context.args.*kMember = value;
+    return {};
 }
 
-Status take_pair(Context& context, const std::string& key, const char* value) {
-    for (std::size_t i = 0; i < kKeys.size(); ++i) {
-        if (key == kKeys.at(i)) {
-            return set_value(context, i, value);
-        }
+Status set_vfio(Context& context, const char* value) {
+    context.args.kernel.interface = value;
+    return {};
+}
+
+struct Key {
+    std::string_view name;
+    Status (*set)(Context& context, const char* value);
+};
+
+constexpr Key kKeys[] = {
+    {"device", set_text<&Devargs::device>},
+    {"wire", set_text<&Devargs::wire>},
+    {"engine", set_text<&Devargs::engine>},
+    {"variant", set_text<&Devargs::variant>},
+    {"clock", set_text<&Devargs::clock>},
+    {"cache", set_text<&Devargs::cache>},
+    {"faults", set_text<&Devargs::faults>},
+    {"xdp", set_text<&Devargs::xdp>},
+    {"vfio", set_vfio},
+    {"allow-noiommu", set_allow_noiommu},
+    {"pool", set_pool},
+    {"mac", set_mac},
+    {"phy", set_phy},
+    {"tx-csum-limit", set_tx_csum_limit},
+};
+
+Status take_pair(Context& context, std::string_view name, const char* value) {
+    const auto* const key = std::ranges::find(kKeys, name, &Key::name);
+    if (key == std::end(kKeys)) {
+        return fail(EINVAL, "{}: unknown argument '{}'; known: {}", context.port_name, name,
+                    CREMA_NETA_DEVARGS);
     }
-    return fail(EINVAL, "{}: unknown argument '{}'; known: {}", context.port_name, key,
-                CREMA_NETA_DEVARGS);
+    const std::uint32_t own = 1U << static_cast<unsigned>(key - kKeys);
+    if ((context.seen & own) != 0) {
+        return fail(EINVAL, "{}: {}= is given twice", context.port_name, name);
+    }
+    context.seen |= own;
+    if (value == nullptr || *value == '\0') {
+        return fail(EINVAL, "{}: {}= has no value", context.port_name, name);
+    }
+    return key->set(context, value);
 }
 
 }  // namespace
