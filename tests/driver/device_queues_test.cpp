@@ -176,14 +176,7 @@ TEST_F(DeviceQueues, LinkChangesAreTold) {
     told = 0;
     port_.conf.intr_conf.lsc = 1;
     up();
-    ASSERT_EQ(rte_eth_dev_callback_register(
-                  port_.id, RTE_ETH_EVENT_INTR_LSC,
-                  [](std::uint16_t, rte_eth_event_type, void*, void*) {
-                      ++told;
-                      return 0;
-                  },
-                  nullptr),
-              0);
+    port_.count_events(RTE_ETH_EVENT_INTR_LSC, told);
     rte_eth_link link{};
     for (const int wanted : {RTE_ETH_LINK_DOWN, RTE_ETH_LINK_UP}) {
         device().at(neta::kGmacAutoneg) ^= neta::kGmacAutonegForceLinkPass;
@@ -207,14 +200,7 @@ TEST_F(DeviceQueues, LinkChangesAreToldByInterrupt) {
     up();
     EXPECT_EQ(device().at(neta::kIntrNewMask), neta::kIntrMiscSummary);
     EXPECT_NE(device().at(neta::kIntrMiscMask) & neta::kIntrMiscLinkChange, 0U);
-    ASSERT_EQ(rte_eth_dev_callback_register(
-                  port_.id, RTE_ETH_EVENT_INTR_LSC,
-                  [](std::uint16_t, rte_eth_event_type, void*, void*) {
-                      ++told;
-                      return 0;
-                  },
-                  nullptr),
-              0);
+    port_.count_events(RTE_ETH_EVENT_INTR_LSC, told);
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < kChanges; ++i) {
         device().at(neta::kGmacAutoneg) ^= neta::kGmacAutonegForceLinkPass;
@@ -247,14 +233,7 @@ TEST_F(DeviceQueues, TransmitterThatHangsIsToldAndResetCuresIt) {
     told = 0;
     port_.conf.intr_conf.lsc = 1;
     up();
-    ASSERT_EQ(rte_eth_dev_callback_register(
-                  port_.id, RTE_ETH_EVENT_INTR_RESET,
-                  [](std::uint16_t, rte_eth_event_type, void*, void*) {
-                      ++told;
-                      return 0;
-                  },
-                  nullptr),
-              0);
+    port_.count_events(RTE_ETH_EVENT_INTR_RESET, told);
     post(1);
     rte_delay_us_sleep(1'000'000);  // idle is no hang
     device().send = false;

@@ -37,6 +37,23 @@ rte_mbuf* in_mbuf(const Bytes& bytes) {
     return mbuf;
 }
 
+/// In segments as long as `length` says, one after the other.
+template <typename Length>
+rte_mbuf* in_chain(const Bytes& frame, Length length) {
+    rte_mbuf* chain = nullptr;
+    for (auto at = frame.begin(); at != frame.end();) {
+        const auto end = at + std::min<std::ptrdiff_t>(length(), frame.end() - at);
+        rte_mbuf* segment = in_mbuf(Bytes(at, end));
+        at = end;
+        if (chain == nullptr) {
+            chain = segment;
+        } else {
+            EXPECT_EQ(rte_pktmbuf_chain(chain, segment), 0);
+        }
+    }
+    return chain;
+}
+
 /// As an application may: head room, frame, tail room.
 void scribble(rte_mbuf* mbuf, std::uint8_t with) {
     std::memset(mbuf->buf_addr, with, mbuf->buf_len);
@@ -129,19 +146,7 @@ TEST_P(ModelCache, ChainsLeaveWhole) {
     up("loop");
     for (unsigned round = 0; round < kRounds; ++round) {
         const Bytes frame = random_frame(dice_, 200 + dice_() % 1300);
-        rte_mbuf* chain = nullptr;
-        for (std::size_t at = 0; at < frame.size();) {
-            const std::size_t n = std::min<std::size_t>(1 + dice_() % 400, frame.size() - at);
-            rte_mbuf* segment = in_mbuf(Bytes(frame.begin() + static_cast<long>(at),
-                                              frame.begin() + static_cast<long>(at + n)));
-            at += n;
-            if (chain == nullptr) {
-                chain = segment;
-            } else {
-                ASSERT_EQ(rte_pktmbuf_chain(chain, segment), 0);
-            }
-        }
-        ASSERT_TRUE(send(port_, chain));
+        ASSERT_TRUE(send(port_, in_chain(frame, [this] { return 1 + dice_() % 400; })));
         rte_mbuf* mbuf = next(port_);
         ASSERT_NE(mbuf, nullptr);
         ASSERT_EQ(bytes_of(mbuf), frame) << round;
@@ -156,18 +161,7 @@ TEST_P(ModelCache, FramesInSeveralPagesArriveWhole) {
     up("loop");
     for (unsigned round = 0; round < kRounds; ++round) {
         const Bytes frame = random_frame(dice_, 60 + dice_() % 8900);
-        rte_mbuf* chain = nullptr;
-        for (std::size_t at = 0; at < frame.size(); at += 1900) {
-            const std::size_t n = std::min<std::size_t>(1900, frame.size() - at);
-            rte_mbuf* segment = in_mbuf(Bytes(frame.begin() + static_cast<long>(at),
-                                              frame.begin() + static_cast<long>(at + n)));
-            if (chain == nullptr) {
-                chain = segment;
-            } else {
-                ASSERT_EQ(rte_pktmbuf_chain(chain, segment), 0);
-            }
-        }
-        ASSERT_TRUE(send(port_, chain));
+        ASSERT_TRUE(send(port_, in_chain(frame, [] { return 1900U; })));
         rte_mbuf* mbuf = next(port_);
         ASSERT_NE(mbuf, nullptr);
         ASSERT_EQ(bytes_of(mbuf), frame) << round;

@@ -147,14 +147,7 @@ TEST_F(ModelLink, LinkIsThePhys) {
     const std::string cable = "pair:link" + std::to_string(::getpid());
     port_.conf.intr_conf.lsc = 1;
     up(cable, ",phy=0");
-    ASSERT_EQ(rte_eth_dev_callback_register(
-                  port_.id, RTE_ETH_EVENT_INTR_LSC,
-                  [](std::uint16_t, rte_eth_event_type, void*, void*) {
-                      ++told;
-                      return 0;
-                  },
-                  nullptr),
-              0);
+    port_.count_events(RTE_ETH_EVENT_INTR_LSC, told);
     EXPECT_EQ(link().link_status, RTE_ETH_LINK_DOWN) << "nobody at the other end";
     const auto wait_for = [&](int changes) {
         for (int i = 0; i < 500 && told < changes; ++i) {

@@ -4,6 +4,7 @@
 // and checked for leftovers when they go.
 #pragma once
 
+#include <atomic>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <string>
@@ -88,6 +89,18 @@ class EthPort {
             plugged_ = false;
             EXPECT_EQ(rte_vdev_uninit(name_.c_str()), 0);
         }
+    }
+
+    /// Counts events of this kind from now on. The counter outlives the port.
+    void count_events(rte_eth_event_type kind, std::atomic<int>& counter) const {
+        EXPECT_EQ(rte_eth_dev_callback_register(
+                      id, kind,
+                      [](std::uint16_t, rte_eth_event_type, void* counted, void*) {
+                          ++*static_cast<std::atomic<int>*>(counted);
+                          return 0;
+                      },
+                      &counter),
+                  0);
     }
 
     [[nodiscard]] std::uint64_t xstat(const std::string& wanted) const {
