@@ -32,6 +32,7 @@
 #include "lib/xdp/hook.h"
 #include "tests/fuzz/hostile_calls.h"
 #include "tests/fuzz/record.h"
+#include "tests/fuzz/request.h"
 #include "tests/fuzz/samples.h"
 #include "tests/support/open_files.h"
 
@@ -47,16 +48,6 @@ constexpr std::uint64_t kGrowthMaxKb = 1024 * 1024;
 #else
 constexpr std::uint64_t kGrowthMaxKb = 16 * 1024;
 #endif
-
-struct Request {
-    std::vector<std::string> folders;
-    std::uint64_t calls = 20'000;
-    double seconds = 0;  // 0: no limit
-    std::uint64_t seed = 1;
-    bool seed_given = false;
-    std::uint64_t chunk = 500'000;
-    std::string record, commit;
-};
 
 struct Tally {
     std::uint64_t calls = 0, succeeded = 0, files = 0, files_loaded = 0, rounds = 0;
@@ -204,50 +195,6 @@ int wrong_usage() {
     return 2;
 }
 
-/// False: there is no such option, or not with such a number.
-bool set_number(Request& request, const std::string& name, const char* text) {
-    char* end = nullptr;
-    const std::uint64_t number = std::strtoull(text, &end, 10);
-    if (end == text || *end != '\0') {
-        return false;
-    }
-    if (name == "--calls") {
-        request.calls = number;
-    } else if (name == "--seconds") {
-        request.seconds = static_cast<double>(number);
-    } else if (name == "--seed") {
-        request.seed = number;
-        request.seed_given = true;
-    } else if (name == "--chunk" && number > 0) {
-        request.chunk = number;
-    } else {
-        return false;
-    }
-    return true;
-}
-
-bool read_arguments(int argc, char** argv, Request& request) {
-    for (int i = 1; i < argc; ++i) {
-        const std::string word = argv[i];
-        if (!word.starts_with("--")) {
-            request.folders.push_back(word);
-            continue;
-        }
-        if (i + 1 == argc) {
-            return false;
-        }
-        const char* const value = argv[++i];
-        if (word == "--record") {
-            request.record = value;
-        } else if (word == "--commit") {
-            request.commit = value;
-        } else if (!set_number(request, word, value)) {
-            return false;
-        }
-    }
-    return !request.folders.empty() && request.record.empty() == request.commit.empty();
-}
-
 /// Whatever size a call asks for, the files of this process stay small.
 void bound_this_process() {
     const rlimit file_size{256U << 20, 256U << 20};
@@ -317,11 +264,11 @@ int run(const Request& request) {
         return std::chrono::duration<double>(Clock::now() - start).count();
     };
     for (std::uint64_t done = 0;
-         done < request.calls && (request.seconds == 0 || since(begin) < request.seconds);) {
+         done < request.number && (request.seconds == 0 || since(begin) < request.seconds);) {
         const Clock::time_point start = Clock::now();
         const std::uint64_t first = seed;
         const std::uint64_t kb_before = memory_kb();
-        const std::uint64_t wanted = std::min(request.chunk, request.calls - done);
+        const std::uint64_t wanted = std::min(request.chunk, request.number - done);
         Tally chunk;
         while (chunk.calls < wanted && (request.seconds == 0 || since(begin) < request.seconds)) {
             if (!campaign.round(seed++, chunk)) {
@@ -352,8 +299,8 @@ int run(const Request& request) {
 }  // namespace crema::test::fuzz
 
 int main(int argc, char** argv) {
-    crema::test::fuzz::Request request;
-    if (!crema::test::fuzz::read_arguments(argc, argv, request)) {
+    crema::test::fuzz::Request request{.unit = "--calls", .number = 20'000, .chunk = 500'000};
+    if (!request.read(argc, argv) || request.folders.empty()) {
         return crema::test::fuzz::wrong_usage();
     }
     return crema::test::fuzz::run(request);

@@ -26,48 +26,12 @@
 #include "tests/fuzz/device_rounds.h"
 #include "tests/fuzz/hostile_device.h"
 #include "tests/fuzz/record.h"
+#include "tests/fuzz/request.h"
 
 namespace crema::test::fuzz {
 namespace {
 
 constexpr std::uint64_t kValuesPerRound = 200'000;
-
-struct Request {
-    std::uint64_t values = 2'000'000;
-    double seconds = 0;  // 0: no limit
-    std::uint64_t seed = 1;
-    bool seed_given = false;
-    std::uint64_t chunk = 5'000'000;
-    std::string record, commit;
-};
-
-bool read_arguments(int argc, char** argv, Request& request) {
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const std::string name = argv[i];
-        if (name == "--record" || name == "--commit") {
-            (name == "--record" ? request.record : request.commit) = argv[i + 1];
-            continue;
-        }
-        char* end = nullptr;
-        const std::uint64_t number = std::strtoull(argv[i + 1], &end, 10);
-        if (end == argv[i + 1] || *end != '\0') {
-            return false;
-        }
-        if (name == "--values") {
-            request.values = number;
-        } else if (name == "--seconds") {
-            request.seconds = static_cast<double>(number);
-        } else if (name == "--seed") {
-            request.seed = number;
-            request.seed_given = true;
-        } else if (name == "--chunk" && number > 0) {
-            request.chunk = number;
-        } else {
-            return false;
-        }
-    }
-    return argc % 2 == 1 && request.record.empty() == request.commit.empty();
-}
 
 bool start_eal() {
     std::vector<std::string> words = {"device_fuzz",
@@ -127,10 +91,10 @@ int run(const Request& request) {
         recorded && !request.seed_given ? record.next_seed(request.seed) : request.seed;
     const Clock::time_point begin = Clock::now();
     const auto in_time = [&] { return request.seconds == 0 || since(begin) < request.seconds; };
-    while (HostileDevice::tally.all() < request.values && in_time()) {
+    while (HostileDevice::tally.all() < request.number && in_time()) {
         const Clock::time_point start = Clock::now();
         Chunk chunk{.first = seed, .next = seed, .device = HostileDevice::tally, .driver = {}};
-        const std::uint64_t end = std::min(request.values, chunk.device.all() + request.chunk);
+        const std::uint64_t end = std::min(request.number, chunk.device.all() + request.chunk);
         while (HostileDevice::tally.all() < end && in_time()) {
             const std::uint64_t values =
                 std::min(kValuesPerRound, end - HostileDevice::tally.all());
@@ -162,8 +126,8 @@ int run(const Request& request) {
 // NOLINTNEXTLINE(bugprone-exception-escape): memory that runs out ends the program
 int main(int argc, char** argv) {
     using namespace crema::test::fuzz;
-    Request request;
-    if (!read_arguments(argc, argv, request)) {
+    Request request{.unit = "--values", .number = 2'000'000, .chunk = 5'000'000};
+    if (!request.read(argc, argv) || !request.folders.empty()) {
         (void)std::fprintf(
             stderr,
             "usage: device_fuzz [--values N] [--seconds N] [--seed N] [--record FILE "

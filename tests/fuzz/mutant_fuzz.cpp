@@ -16,62 +16,18 @@
 
 #include "tests/fuzz/mutants.h"
 #include "tests/fuzz/record.h"
+#include "tests/fuzz/request.h"
 
 namespace crema::test::fuzz {
 namespace {
 
 constexpr int kSkipped = 77;
 
-struct Request {
-    std::uint64_t mutants = 0;  // 0: no limit
-    double seconds = 0;         // 0: no limit
-    std::uint64_t seed = 1;
-    bool seed_given = false;
-    std::uint64_t chunk = 20'000;
-    std::string record, commit;
-};
-
 int wrong_usage() {
     (void)std::fprintf(stderr,
                        "usage: mutant_fuzz [--mutants N] [--seconds N] [--seed N] "
                        "[--record FILE --commit ID [--chunk N]]\n");
     return 2;
-}
-
-/// False: there is no such option, or not with such a number.
-bool set_number(Request& request, const std::string& name, const char* text) {
-    char* end = nullptr;
-    const std::uint64_t number = std::strtoull(text, &end, 10);
-    if (end == text || *end != '\0') {
-        return false;
-    }
-    if (name == "--mutants") {
-        request.mutants = number;
-    } else if (name == "--seconds") {
-        request.seconds = static_cast<double>(number);
-    } else if (name == "--seed") {
-        request.seed = number;
-        request.seed_given = true;
-    } else if (name == "--chunk" && number > 0) {
-        request.chunk = number;
-    } else {
-        return false;
-    }
-    return true;
-}
-
-bool read_arguments(int argc, char** argv, Request& request) {
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const std::string name = argv[i];
-        if (name == "--record") {
-            request.record = argv[i + 1];
-        } else if (name == "--commit") {
-            request.commit = argv[i + 1];
-        } else if (!set_number(request, name, argv[i + 1])) {
-            return false;
-        }
-    }
-    return argc % 2 == 1 && request.record.empty() == request.commit.empty();
 }
 
 RecordLine line_of(const MutantTally& tally, std::uint64_t first, double seconds) {
@@ -123,7 +79,7 @@ int run(const Request& request) {
     std::uint64_t seed =
         recorded && !request.seed_given ? record.next_seed(request.seed) : request.seed;
     const std::uint64_t mutants_max =
-        request.mutants == 0 && request.seconds == 0 ? 20'000 : request.mutants;
+        request.number == 0 && request.seconds == 0 ? 20'000 : request.number;
     MutantTally all;
     double seconds = 0;
     const auto goes_on = [&](std::uint64_t more, double more_seconds) {
@@ -156,8 +112,8 @@ int run(const Request& request) {
 }  // namespace crema::test::fuzz
 
 int main(int argc, char** argv) {
-    crema::test::fuzz::Request request;
-    if (!crema::test::fuzz::read_arguments(argc, argv, request)) {
+    crema::test::fuzz::Request request{.unit = "--mutants", .number = 0, .chunk = 20'000};
+    if (!request.read(argc, argv) || !request.folders.empty()) {
         return crema::test::fuzz::wrong_usage();
     }
     return crema::test::fuzz::run(request);
