@@ -21,6 +21,7 @@
 #include "drivers/net/neta/offloads.h"
 #include "drivers/net/neta/port.h"
 #include "lib/base/check.h"
+#include "lib/base/prefetch.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/vfio/dma_sync.h"
 
@@ -133,6 +134,18 @@ void make_room(TxQueue& queue, std::uint32_t wanted) {
     }
 }
 
+/// Lines of the next n descriptors, two in each: the chip, or a model of it, read them last, and
+/// one by one each would be waited for.
+void prefetch_descriptors(const TxQueue& queue, std::uint32_t n) {
+    constexpr std::uint32_t kPerLine = vfio::kDmaLineBytes / neta::kDescriptorBytes;
+    std::uint32_t slot = queue.next;
+    for (std::uint32_t i = 0; i < n; i += kPerLine) {
+        prefetch_for_write(&queue.ring[slot]);
+        slot += kPerLine;
+        slot = slot < queue.size ? slot : slot - queue.size;
+    }
+}
+
 /// Writes one descriptor; false when no mapped range covers the data.
 [[gnu::always_inline]] inline bool write_descriptor(TxQueue& queue,
                                                     std::uint32_t slot,
@@ -226,6 +239,7 @@ std::uint32_t write_chain(TxQueue& queue, rte_mbuf* first, std::uint32_t sums) {
 template <bool kSums>
 std::uint16_t transmit_burst(TxQueue& queue, rte_mbuf** mbufs, std::uint16_t n) {
     make_room(queue, n);
+    prefetch_descriptors(queue, n);
     queue.translator.begin_burst();
     std::uint32_t added = 0;
     std::uint64_t packets = 0;
@@ -356,6 +370,7 @@ std::uint32_t transmit_frames(void* port_pointer,
         make_room(*queue, n);
         queue->translator.begin_burst();
         const std::uint32_t room = std::min(n, queue->room());
+        prefetch_descriptors(*queue, room);
         TxOwner* const owners = queue->owners;
         std::uint32_t next = queue->next;
         std::uint64_t bytes = 0;
