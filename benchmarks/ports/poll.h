@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include <rte_atomic.h>
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
@@ -63,6 +64,7 @@ template <typename Face>
         std::uint64_t start = 0;
         std::uint64_t end = 0;
         if (is_whole) {
+            rte_mb();  // what was written outside of the time has left the core
             start = rte_rdtsc();
             std::uint32_t sent = burst;
             switch (work) {
