@@ -18,8 +18,11 @@
 #include "lib/page_pool/page_pool.h"
 #include "lib/redirect/cpu_poller.h"
 #include "lib/redirect/target.h"
+#include "lib/topology/this_cpu.h"
+#include "lib/xdp/events.h"
 #include "lib/xdp/quiescence.h"
 #include "lib/xdp/run.h"
+#include "lib/xdp/trace_points.h"
 
 namespace crema::redirect {
 
@@ -31,6 +34,7 @@ using TargetList = std::vector<CpuTarget*>;
 struct alignas(64) Cpu {
     std::atomic<const TargetList*> targets{nullptr};  // null: none
     std::atomic<bool> has_poller{false};
+    std::uint32_t number = 0;
     std::atomic<std::uint64_t> enqueue_drops{0};  // written by senders
     alignas(64) std::uint64_t received = 0;       // from here on written by the poller
     xdp::VerdictCounters verdicts;
@@ -41,8 +45,34 @@ namespace {
 std::mutex g_control;  // lists and pollers
 
 std::vector<Cpu>& cpus() {
-    static auto& all = *new std::vector<Cpu>(ebpf::maps::possible_cpu_ids().back() + 1);
+    static auto& all = *[] {
+        auto* made = new std::vector<Cpu>(ebpf::maps::possible_cpu_ids().back() + 1);
+        for (std::uint32_t number = 0; Cpu & cpu : *made) {
+            cpu.number = number++;
+        }
+        return made;
+    }();
     return all;
+}
+
+CpumapCounters counters_of(std::uint64_t received, const xdp::VerdictCounters& verdicts) {
+    return {.received = received,
+            .pass = xdp::peek(verdicts.pass),
+            .drop = xdp::peek(verdicts.drop),
+            .aborted = xdp::peek(verdicts.aborted),
+            .redirect = xdp::peek(verdicts.redirect),
+            .redirect_errors = xdp::peek(verdicts.redirect_errors)};
+}
+
+/// Counts what became of one burst, at the CPU and at the slot.
+void count(Cpu& cpu, const CpuTarget& target, const xdp::VerdictCounters& burst) {
+    for (xdp::VerdictCounters* const sum : {&cpu.verdicts, &target.verdicts}) {
+        xdp::bump(sum->pass, burst.pass);
+        xdp::bump(sum->drop, burst.drop);
+        xdp::bump(sum->aborted, burst.aborted);
+        xdp::bump(sum->redirect, burst.redirect);
+        xdp::bump(sum->redirect_errors, burst.redirect_errors);
+    }
 }
 
 FrameHeader* header_of(rte_mbuf* page) {
@@ -114,8 +144,16 @@ std::uint32_t send_to_cpu(const CpuTarget& target, const Parcels& parcels) {
         }
         taken = rte_ring_mp_enqueue_burst(target.ring, pages.data(), n, nullptr);
     }
+    target.counters.add(taken, n - taken);
+    crema_trace_xdp_cpumap_enqueue(topology::cpu_of_this_thread(), cpu.number, taken, n - taken);
     if (taken != n) [[unlikely]] {
         cpu.enqueue_drops.fetch_add(n - taken, std::memory_order_relaxed);
+        xdp::record({.kind = xdp::EventKind::cpumap_enqueue,
+                     .ifindex = parcels.ingress_ifindexes[0],
+                     .to = cpu.number,
+                     .sent = taken,
+                     .drops = n - taken,
+                     .cpu = topology::cpu_of_this_thread()});
     }
     return taken;
 }
@@ -126,6 +164,9 @@ int acquire_cpu(const ebpf::maps::CpuSlot& slot, void** target) {
     }
     auto made = std::unique_ptr<CpuTarget>(new (std::nothrow) CpuTarget);
     if (made == nullptr) {
+        return -ENOMEM;
+    }
+    if (!made->counters.make()) {
         return -ENOMEM;
     }
     made->kind = Target::Kind::cpu;
@@ -188,8 +229,9 @@ std::uint32_t deliver(Cpu& cpu,
                      .meta_len = header.meta_len};
     }
     std::uint32_t passed = n;
+    xdp::VerdictCounters burst;
     if (target.program == nullptr) {
-        xdp::bump(cpu.verdicts.pass, n);
+        burst.pass = n;
     } else {
         ebpf::XdpBuff buff;
         xdp::set_constants(buff, 0, 0);
@@ -203,8 +245,12 @@ std::uint32_t deliver(Cpu& cpu,
                 dispatch.take(buff, pages[i], static_cast<std::uint32_t>(run(buff)));
             }
         });
-        passed = dispatch.finish(cpu.verdicts);
+        passed = dispatch.finish(burst);
     }
+    count(cpu, target, burst);
+    crema_trace_xdp_cpumap_kthread(cpu.number, n, passed,
+                                   static_cast<std::uint32_t>(burst.drop + burst.aborted),
+                                   static_cast<std::uint32_t>(burst.redirect));
     for (std::uint32_t i = 0; i < passed; ++i) {
         const xdp::Frame& frame = frames[i];
         const std::uint32_t ifindex = header_of(frame.page)->ingress_ifindex;
@@ -269,6 +315,7 @@ std::uint32_t CpuPoller::poll(rte_mbuf** mbufs, std::uint32_t n) {
             }
             budget -= taken;
             xdp::bump(cpu.received, taken);
+            xdp::bump(target.taken, taken);
             got += deliver(cpu, target, state.outbound, reinterpret_cast<rte_mbuf**>(pages.data()),
                            taken, mbufs + got);
         }
@@ -279,18 +326,18 @@ std::uint32_t CpuPoller::poll(rte_mbuf** mbufs, std::uint32_t n) {
 }
 
 CpumapCounters cpumap_counters(std::uint32_t cpu) {
-    CpumapCounters sum;
     if (cpu >= cpus().size()) {
-        return sum;
+        return {};
     }
     const Cpu& own = cpus()[cpu];
-    sum.received = xdp::peek(own.received);
-    sum.pass = xdp::peek(own.verdicts.pass);
-    sum.drop = xdp::peek(own.verdicts.drop);
-    sum.aborted = xdp::peek(own.verdicts.aborted);
-    sum.redirect = xdp::peek(own.verdicts.redirect);
-    sum.redirect_errors = xdp::peek(own.verdicts.redirect_errors);
+    CpumapCounters sum = counters_of(xdp::peek(own.received), own.verdicts);
     sum.enqueue_drops = own.enqueue_drops.load(std::memory_order_relaxed);
+    return sum;
+}
+
+CpumapCounters CpuTarget::received() const {
+    CpumapCounters sum = counters_of(xdp::peek(taken), verdicts);
+    sum.enqueue_drops = counters.sum().drops;
     return sum;
 }
 

@@ -11,13 +11,16 @@
 #include <memory>
 #include <new>
 
+#include "lib/base/check.h"
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/abi/verdict.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/redirect/counters.h"
-#include "lib/xdp/exception_trace.h"
+#include "lib/topology/this_cpu.h"
+#include "lib/xdp/events.h"
 #include "lib/xdp/quiescence.h"
 #include "lib/xdp/run.h"
+#include "lib/xdp/trace_points.h"
 
 namespace crema::redirect {
 namespace {
@@ -73,7 +76,7 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
             dropped[drops++] = page;
             if (act != static_cast<std::uint32_t>(ebpf::Verdict::drop)) {
                 ++aborted;
-                crema_trace_xdp_exception(program.id, act, buff.ingress_ifindex, 0);
+                xdp::record_exception(program.id, act, buff);
             }
         }
     });
@@ -98,6 +101,18 @@ std::uint32_t drop_too_long(xdp::Frame* frames, std::uint32_t n, std::uint32_t b
     return kept;
 }
 
+[[gnu::cold]] void tell_refused(std::uint32_t to,
+                                std::uint32_t from,
+                                std::uint32_t sent,
+                                std::uint32_t refused) {
+    xdp::record({.kind = xdp::EventKind::devmap_xmit,
+                 .ifindex = from,
+                 .to = to,
+                 .sent = sent,
+                 .drops = refused,
+                 .cpu = topology::cpu_of_this_thread()});
+}
+
 /// Never freed: senders may outlive static objects.
 std::atomic<const std::array<DeviceTarget, xdp::kPortsMax>*> g_direct{nullptr};
 
@@ -116,6 +131,7 @@ std::uint32_t send_to_device(const DeviceTarget& target, const Gate& gate, const
     const xdp::Frame* frames = parcels.frames;
     std::uint32_t to_send = parcels.n;
     std::uint32_t refused = 0;
+    std::uint32_t sent = 0;
     if (target.program != nullptr) {
         const std::uint32_t passed =
             run_slot_program(*target.program, target.ifindex, parcels, passed_frames.data());
@@ -124,12 +140,12 @@ std::uint32_t send_to_device(const DeviceTarget& target, const Gate& gate, const
         frames = passed_frames.data();
     }
     if (to_send != 0) {
-        const std::uint32_t taken =
+        sent =
             gate.port->ops->xmit(gate.port->port, xdp::tx_slot_of_this_thread(), frames, to_send);
         std::array<rte_mbuf*, xdp::kBurstMax> rest;
-        const std::uint32_t left = to_send - taken;
+        const std::uint32_t left = to_send - sent;
         for (std::uint32_t i = 0; i < left; ++i) {
-            rest[i] = frames[taken + i].page;
+            rest[i] = frames[sent + i].page;
         }
         if (left != 0) {
             page_pool::recycle_mixed(rest.data(), left);
@@ -137,6 +153,12 @@ std::uint32_t send_to_device(const DeviceTarget& target, const Gate& gate, const
         refused += left;
     }
     count_refused(target.ifindex, refused);
+    target.counters.add(sent, parcels.n - sent);
+    crema_trace_xdp_devmap_xmit(parcels.ingress_ifindexes[0], target.ifindex, sent,
+                                parcels.n - sent);
+    if (refused != 0) [[unlikely]] {
+        tell_refused(target.ifindex, parcels.ingress_ifindexes[0], sent, refused);
+    }
     return refused;
 }
 
@@ -175,6 +197,10 @@ int acquire_device(const ebpf::maps::DeviceSlot& slot, void** target) {
     if (device == nullptr) {
         return -ENOMEM;
     }
+    if (!device->counters.make()) {
+        delete device;
+        return -ENOMEM;
+    }
     device->kind = Target::Kind::device;
     device->program = slot.program;
     device->ifindex = slot.ifindex;
@@ -194,6 +220,7 @@ void make_direct_targets() {
         for (std::uint16_t i = 0; i < xdp::kPortsMax; ++i) {
             (*all)[i].kind = Target::Kind::device;
             (*all)[i].ifindex = xdp::ifindex_of(i);
+            CREMA_CHECK((*all)[i].counters.make());
         }
         g_direct.store(all, std::memory_order_release);
         return true;

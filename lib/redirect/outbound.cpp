@@ -6,6 +6,7 @@
 // frames go one way, as they mostly do, else a copy of the chain's. Nothing outlives a burst:
 // what no target took is recycled and counted before flush returns.
 #include <array>
+#include <cerrno>
 #include <new>
 
 #include <rte_common.h>
@@ -169,18 +170,29 @@ void append(Outbound& outbound,
     ++chain.n;
 }
 
-bool queue_for(Outbound& outbound,
-               const Target& target,
-               const Frame& frame,
-               std::uint32_t ingress_ifindex) {
+/// Counts a frame that may not even wait for its port. Returns why, as the kernel says it.
+[[gnu::cold]] int refuse(const Outbound::Chain& chain) {
+    const std::uint32_t ifindex = static_cast<const DeviceTarget&>(*chain.target).ifindex;
+    count_refused(ifindex, 1);
+    chain.target->counters.add(0, 1);
+    if (chain.gate.port != nullptr) {
+        return -EMSGSIZE;
+    }
+    return xdp::port_by_ifindex(ifindex) == nullptr ? -EINVAL : -ENETDOWN;
+}
+
+/// 0, or why not.
+int queue_for(Outbound& outbound,
+              const Target& target,
+              const Frame& frame,
+              std::uint32_t ingress_ifindex) {
     make_room(outbound);
     Outbound::Chain& chain = chain_of(outbound, target, false);
     if (!may_send(chain, frame)) [[unlikely]] {
-        count_refused(static_cast<const DeviceTarget&>(target).ifindex, 1);
-        return false;
+        return refuse(chain);
     }
     append(outbound, chain, frame, ingress_ifindex);
-    return true;
+    return 0;
 }
 
 /// A page of `pool` with the same bytes at the same place, or a null page.
@@ -199,10 +211,8 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
 }
 
 /// Sends to every slot whose port can take the frame. The last one gets the frame itself, the
-/// others copies, as in the kernel; no such port is no error. False: no page for a copy.
-[[gnu::noinline]] bool broadcast(Outbound& outbound,
-                                 const ebpf::XdpBuff& buff,
-                                 const Frame& frame) {
+/// others copies, as in the kernel; no such port is no error. -ENOMEM: no page for a copy.
+[[gnu::noinline]] int broadcast(Outbound& outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
     const std::uint32_t ingress = buff.ingress_ifindex;
     const bool skip_ingress = (buff.redirect.flags & kExcludeIngress) != 0;
     const Target* last = nullptr;
@@ -214,8 +224,9 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
                 return;
             }
             make_room(outbound);
-            if (!may_send(chain_of(outbound, *target, true), frame)) {
-                count_refused(entry.ifindex, 1);
+            const Outbound::Chain& chain = chain_of(outbound, *target, true);
+            if (!may_send(chain, frame)) {
+                (void)refuse(chain);
                 return;
             }
             if (last != nullptr) {
@@ -231,15 +242,15 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
             last = target;
         });
     if (!complete) {
-        return false;
+        return -ENOMEM;
     }
     if (last == nullptr) {
         page_pool::recycle_mixed(&frame.page, 1);
-        return true;
+        return 0;
     }
     make_room(outbound);
     append(outbound, chain_of(outbound, *last, true), frame, ingress);
-    return true;
+    return 0;
 }
 
 Outbound* create() {
@@ -264,14 +275,17 @@ bool has_headroom(const ebpf::XdpBuff& buff, const Frame& frame) {
     return frame.data - frame.meta_len >= buff.data_hard_start + ebpf::kFrameReserve;
 }
 
-[[gnu::noinline]] bool enqueue_any(Outbound* outbound,
-                                   const ebpf::XdpBuff& buff,
-                                   const Frame& frame) {
-    if (outbound == nullptr || buff.redirect.kind == Kind::none) [[unlikely]] {
-        return false;
+[[gnu::noinline]] int enqueue_any(Outbound* outbound,
+                                  const ebpf::XdpBuff& buff,
+                                  const Frame& frame) {
+    if (buff.redirect.kind == Kind::none) [[unlikely]] {
+        return -EBADRQC;
+    }
+    if (outbound == nullptr) [[unlikely]] {
+        return -ENOMEM;
     }
     if (!has_headroom(buff, frame)) [[unlikely]] {
-        return false;
+        return -EOVERFLOW;
     }
     if (buff.redirect.kind == Kind::map && (buff.redirect.flags & kBroadcast) != 0) [[unlikely]] {
         return broadcast(*outbound, buff, frame);
@@ -280,13 +294,13 @@ bool has_headroom(const ebpf::XdpBuff& buff, const Frame& frame) {
                                      ? static_cast<const Target*>(buff.redirect.slot)
                                      : direct_target(buff.redirect.index);
     if (target == nullptr) [[unlikely]] {
-        return false;
+        return -EINVAL;
     }
     return queue_for(*outbound, *target, frame, buff.ingress_ifindex);
 }
 
 /// Most frames go where the one before went, and have room: a few instructions, and no call.
-bool enqueue(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
+int enqueue(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
     if (outbound != nullptr && buff.redirect.kind == Kind::map &&
         (buff.redirect.flags & kBroadcast) == 0) [[likely]] {
         Outbound::Chain* const last = outbound->last;
@@ -294,7 +308,7 @@ bool enqueue(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame) 
             outbound->waiting_n != kBurstMax && has_headroom(buff, frame) && may_send(*last, frame))
             [[likely]] {
             append(*outbound, *last, frame, buff.ingress_ifindex);
-            return true;
+            return 0;
         }
     }
     return enqueue_any(outbound, buff, frame);

@@ -14,6 +14,8 @@
 #include "lib/ebpf/maps/target_hooks.h"
 #include "lib/ebpf/syscall/loaded_program.h"
 #include "lib/page_pool/page.h"
+#include "lib/redirect/cpu_poller.h"
+#include "lib/redirect/entry_counters.h"
 #include "lib/xdp/hook.h"
 
 namespace crema::redirect {
@@ -22,6 +24,7 @@ struct Target {
     enum class Kind : std::uint8_t { device, cpu };
     Kind kind;
     std::shared_ptr<const ebpf::LoadedProgram> program;  // may be null
+    EntryCounters counters;
 };
 
 struct DeviceTarget : Target {
@@ -34,6 +37,12 @@ struct Cpu;  // cpu.cpp
 struct CpuTarget : Target {
     Cpu* cpu = nullptr;
     rte_ring* ring = nullptr;  // any sender, one receiver
+    // Written by the receiver.
+    alignas(64) mutable std::uint64_t taken = 0;  // frames from the ring
+    mutable xdp::VerdictCounters verdicts;
+
+    /// As cpumap_counters(), of this slot alone.
+    [[nodiscard]] CpumapCounters received() const;
 };
 
 /// Frames on their way through a bulk queue, n <= kBurstMax, each with the port it came from.

@@ -15,6 +15,7 @@
 #include <rte_lcore.h>
 
 #include "lib/base/check.h"
+#include "lib/xdp/events.h"
 #include "lib/xdp/quiescence.h"
 #include "lib/xdp/run.h"
 
@@ -128,6 +129,7 @@ Result<RxHook*> register_port(std::uint16_t port_id, const PortOps& ops, void* p
     if (state_of(port_id) != nullptr) {
         return fail(EEXIST, "xdp: port {} is registered already", port_id);
     }
+    (void)event_board();  // before anything can go wrong on a path
     auto state = std::make_unique<PortState>();
     state->ops = ops;
     state->port = {.port_id = port_id, .ops = &state->ops, .port = port};

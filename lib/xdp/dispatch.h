@@ -16,11 +16,13 @@
 
 #include "lib/ebpf/abi/verdict.h"
 #include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/maps/map.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/xdp/counter.h"
-#include "lib/xdp/exception_trace.h"
+#include "lib/xdp/events.h"
 #include "lib/xdp/hook.h"
 #include "lib/xdp/redirector.h"
+#include "lib/xdp/trace_points.h"
 
 namespace crema::xdp {
 
@@ -28,7 +30,7 @@ namespace crema::xdp {
 struct Exits {
     const Port* tx;
     Outbound* outbound;
-    std::uint32_t program_id;  // for the trace
+    std::uint32_t program_id;  // for events
 };
 
 /// The frame in `page` as a program left it.
@@ -39,6 +41,20 @@ struct Exits {
         .len = static_cast<std::uint32_t>(buff.data_end - buff.data),
         .meta_len = static_cast<std::uint32_t>(buff.data - buff.data_meta),
     };
+}
+
+/// A frame whose program returned ABORTED or what is no verdict there.
+[[gnu::cold]] inline void record_exception(std::uint32_t program_id,
+                                           std::uint32_t act,
+                                           const ebpf::XdpBuff& buff) {
+    crema_trace_xdp_exception(program_id, act, buff.ingress_ifindex, buff.rx_queue_index);
+    record({.kind = EventKind::exception,
+            .program_id = program_id,
+            .act = act,
+            .ifindex = buff.ingress_ifindex,
+            .queue = buff.rx_queue_index,
+            .to = buff.egress_ifindex,
+            .cpu = buff.cpu});
 }
 
 class Dispatch {
@@ -97,12 +113,35 @@ class Dispatch {
 
   private:
     void redirect(const ebpf::XdpBuff& buff, rte_mbuf* page) {
-        if (redirector().enqueue(exits_.outbound, buff, frame_of(buff, page))) [[likely]] {
+        const int err = redirector().enqueue(exits_.outbound, buff, frame_of(buff, page));
+        if (err == 0) [[likely]] {
             ++redirects_;
         } else {
-            ++redirect_errors_;
-            dropped_[drops_++] = page;
+            refuse(buff, page, err);
         }
+    }
+
+    [[gnu::cold, gnu::noinline]] void refuse(const ebpf::XdpBuff& buff, rte_mbuf* page, int err) {
+        ++redirect_errors_;
+        dropped_[drops_++] = page;
+        const ebpf::RedirectTarget& target = buff.redirect;
+        const bool by_map = target.kind == ebpf::RedirectTarget::Kind::map;
+        const std::uint32_t to =
+            target.kind == ebpf::RedirectTarget::Kind::ifindex ? target.index : 0;
+        const std::uint32_t map_id = by_map ? target.map->id() : 0;
+        const std::uint32_t map_index = by_map ? target.index : 0;
+        crema_trace_xdp_redirect_err(exits_.program_id, buff.ingress_ifindex, err, to, map_id,
+                                     map_index);
+        record({.kind = EventKind::redirect_err,
+                .program_id = exits_.program_id,
+                .act = static_cast<std::uint32_t>(ebpf::Verdict::redirect),
+                .err = err,
+                .ifindex = buff.ingress_ifindex,
+                .queue = buff.rx_queue_index,
+                .to = to,
+                .map_id = map_id,
+                .map_index = map_index,
+                .cpu = buff.cpu});
     }
 
     [[gnu::cold, gnu::noinline]] void abort(const ebpf::XdpBuff& buff,
@@ -110,8 +149,7 @@ class Dispatch {
                                             std::uint32_t act) {
         ++aborted_;
         dropped_[drops_++] = page;
-        crema_trace_xdp_exception(exits_.program_id, act, buff.ingress_ifindex,
-                                  buff.rx_queue_index);
+        record_exception(exits_.program_id, act, buff);
     }
 
     static void add(std::uint64_t& counter, std::uint32_t by) {
@@ -125,15 +163,22 @@ class Dispatch {
         const std::uint32_t taken =
             port.ops->xmit(port.port, tx_slot_of_this_thread(), to_send_.data(), sends_);
         bump(counters.tx, taken);
-        if (taken == sends_) [[likely]] {
+        const std::uint32_t refused = sends_ - taken;
+        crema_trace_xdp_bulk_tx(ifindex_of(port.port_id), taken, refused);
+        if (refused == 0) [[likely]] {
             return;
         }
-        const std::uint32_t refused = sends_ - taken;
         for (std::uint32_t i = 0; i < refused; ++i) {
             dropped_[i] = to_send_[taken + i].page;
         }
         page_pool::recycle_mixed(dropped_.data(), refused);
         bump(counters.tx_errors, refused);
+        record({.kind = EventKind::bulk_tx,
+                .program_id = exits_.program_id,
+                .act = static_cast<std::uint32_t>(ebpf::Verdict::tx),
+                .ifindex = ifindex_of(port.port_id),
+                .sent = taken,
+                .drops = refused});
     }
 
     Frame* frames_;

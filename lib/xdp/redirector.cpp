@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lib/xdp/redirector.h"
 
+#include <cerrno>
+
 namespace crema::xdp {
 namespace {
 
@@ -11,7 +13,7 @@ constinit Redirector g_redirector = {
     .set_copy_pool = [](Outbound* /*outbound*/, rte_mempool* /*pool*/) {},
     .enqueue = [](Outbound* /*outbound*/,
                   const ebpf::XdpBuff& /*buff*/,
-                  const Frame& /*frame*/) { return false; },
+                  const Frame& /*frame*/) { return -EOPNOTSUPP; },
     .flush = [](Outbound* /*outbound*/) -> std::uint32_t { return 0; },
 };
 

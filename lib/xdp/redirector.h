@@ -20,9 +20,10 @@ struct Redirector {
     /// Where copies for broadcast come from; until then from the pool of the frame itself.
     /// `outbound` may be null.
     void (*set_copy_pool)(Outbound* outbound, rte_mempool* pool);
-    /// Queues one frame for the target in buff.redirect. True: taken. False: the caller still owns
-    /// it (drops and counts).
-    bool (*enqueue)(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame);
+    /// Queues one frame for the target in buff.redirect. 0: taken. Else the caller still owns it
+    /// (drops and counts), and why, as the kernel says it: -EBADRQC nothing was asked for, -EINVAL
+    /// no such port, -ENETDOWN, -EMSGSIZE, -EOVERFLOW no room for the frame's header, -ENOMEM.
+    int (*enqueue)(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame);
     /// Hands all queued frames over: one call per target. Frames that a target refuses are recycled
     /// and counted there. Returns how many were refused.
     std::uint32_t (*flush)(Outbound* outbound);
