@@ -150,6 +150,7 @@ class Console {
     }
 
     void tick() {
+        session_.restart_ports();
         const double now_s = session_.seconds();
         if (aborted_.is_due(now_s)) {
             session_.report_aborted();

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <map>
+#include <utility>
 
 #include <rte_errno.h>
 #include <rte_launch.h>
@@ -262,6 +262,7 @@ Status Session::start() {
 }
 
 void Session::stop() {
+    resume_ = false;
     stop_.store(true, std::memory_order_relaxed);
     rte_eal_mp_wait_lcore();
     // Workers stop one after the other: the last may have sent frames to the CPU of the first.
@@ -289,6 +290,34 @@ Status Session::set_mtu(std::uint16_t port_id, std::uint16_t mtu) {
         }
     }
     return done;
+}
+
+void Session::restart_ports() {
+    const auto wants = [](const auto& each) { return each->wants_restart(); };
+    if (std::ranges::none_of(ports_, wants)) {
+        return;
+    }
+    const bool resume = resume_ || forwarding_;
+    stop();  // nobody may poll a port that stops
+    for (const auto& each : ports_) {
+        if (!wants(each)) {
+            continue;
+        }
+        if (const Status done = each->restart(); !done) {
+            if (!std::exchange(away_, true)) {
+                log::error("{}; tried again until it starts", done.error().message);
+            }
+            resume_ = resume;
+            return;
+        }
+        log::warning("port {} ({}) was started anew", each->port_id(), each->name());
+    }
+    away_ = false;
+    if (resume) {
+        if (const Status done = start(); !done) {
+            log::error("{}", done.error().message);
+        }
+    }
 }
 
 datapath::Port* Session::port(std::uint16_t port_id) const {

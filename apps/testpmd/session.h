@@ -45,6 +45,10 @@ class Session {
     /// Stops forwarding for the moment when the driver needs the port stopped.
     [[nodiscard]] Status set_mtu(std::uint16_t port_id, std::uint16_t mtu);
 
+    /// Stops and starts the ports whose driver asks for it; forwarding rests meanwhile, until all
+    /// of them are back. One that is not: said once, tried at the next call.
+    void restart_ports();
+
     [[nodiscard]] app::Snapshot snapshot() const;
     /// One line for the progress display: rates since the previous call.
     [[nodiscard]] std::string progress_line();
@@ -86,6 +90,8 @@ class Session {
     std::atomic<bool> stop_{false};
     std::vector<std::unique_ptr<datapath::Worker>> workers_;
     bool forwarding_ = false;
+    bool resume_ = false;  // forwards again when the last port is back
+    bool away_ = false;    // a port did not start anew, and that was said
     Clock::time_point began_ = Clock::now();
     Clock::time_point progress_at_ = Clock::now();
     Totals progress_totals_;

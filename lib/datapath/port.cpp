@@ -40,6 +40,14 @@ std::uint32_t buffers_for(const PortConfig& config) {
            (senders + 1) * (xdp::kBurstMax + kLcoreCache * 3 / 2);
 }
 
+int note_reset(std::uint16_t /*port_id*/,
+               rte_eth_event_type /*event*/,
+               void* wanted,
+               void* /*result*/) {
+    static_cast<std::atomic<bool>*>(wanted)->store(true, std::memory_order_relaxed);
+    return 0;
+}
+
 bool is_native(std::uint16_t port_id) {
     return xdp::port_by_ifindex(xdp::ifindex_of(port_id)) != nullptr;
 }
@@ -82,6 +90,12 @@ Status Port::configure(const PortConfig& config, std::uint16_t tx_queues) {
                     config.rx_queues, tx_queues, rte_strerror(-rc));
     }
     configured_ = true;
+    if (const int rc = rte_eth_dev_callback_register(port_id_, RTE_ETH_EVENT_INTR_RESET, note_reset,
+                                                     &wants_restart_);
+        rc != 0) {
+        return fail(-rc, "port {} ({}): its events cannot be heard: {}", port_id_, name_,
+                    rte_strerror(-rc));
+    }
     if (Status done = set_up_queues(config, tx_queues); !done) {
         return done;
     }
@@ -177,6 +191,17 @@ void Port::unwatch_interrupt(std::uint16_t queue) const {
                                                 RTE_INTR_EVENT_DEL, nullptr));
 }
 
+Status Port::restart() {
+    stop();
+    // Before: a device that vanishes while it starts is told anew.
+    wants_restart_.store(false, std::memory_order_relaxed);
+    Status started = start();
+    if (!started) {
+        wants_restart_.store(true, std::memory_order_relaxed);
+    }
+    return started;
+}
+
 void Port::stop() {
     if (!started_) {
         return;
@@ -228,6 +253,8 @@ void Port::close() {
         return;
     }
     configured_ = false;
+    static_cast<void>(rte_eth_dev_callback_unregister(port_id_, RTE_ETH_EVENT_INTR_RESET,
+                                                      note_reset, &wants_restart_));
     if (const int rc = rte_eth_dev_close(port_id_); rc != 0) {
         log::warning("port {} ({}): cannot close: {}", port_id_, name_, rte_strerror(-rc));
     }

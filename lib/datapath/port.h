@@ -5,6 +5,7 @@
 // threads own it; receive() and send() are for workers.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -104,6 +105,15 @@ class Port {
 
     [[nodiscard]] bool is_started() const { return started_; }
 
+    /// The driver asks for it: a stop and a start cure the device, or find it again. Stays true
+    /// until restart() succeeds.
+    [[nodiscard]] bool wants_restart() const {
+        return wants_restart_.load(std::memory_order_relaxed);
+    }
+
+    /// Nobody polls the port. Errors: start()'s; the port is stopped then, to be tried again.
+    [[nodiscard]] Status restart();
+
   private:
     Port(const PortConfig& config, std::uint16_t tx_queues);
 
@@ -119,6 +129,7 @@ class Port {
     rte_ether_addr address_{};
     bool configured_ = false;
     bool started_ = false;
+    std::atomic<bool> wants_restart_{false};  // told on the EAL's interrupt thread
 };
 
 /// Buffers of any port that went out and did not come back; for when all ports are closed and no

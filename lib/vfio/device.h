@@ -39,6 +39,13 @@ class Device {
     /// no DMA happens. It said so in one error line.
     [[nodiscard]] virtual bool alive() const { return true; }
 
+    /// May alive() become false at all?
+    [[nodiscard]] virtual bool can_vanish() const { return false; }
+
+    /// Is something there again where the vanished device was, so that reattach() is worth a try?
+    /// Does not wait. Any thread.
+    [[nodiscard]] virtual bool is_back() const { return false; }
+
     /// How often a model committed the fault of this name on purpose; 0 for what commits none.
     [[nodiscard]] virtual std::uint64_t injected(std::string_view /*what*/) const { return 0; }
 

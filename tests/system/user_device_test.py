@@ -12,6 +12,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 import time
 
 from support.processes import NetaModel, Testpmd, check, run_test
@@ -64,6 +65,30 @@ def check_model_dies(build):
     print("model killed under load: link down, program alive, every buffer home")
 
 
+def check_model_returns(build):
+    """Nobody tells crema-testpmd anything: it notices, and goes on with the program that is attached."""
+    with tempfile.TemporaryDirectory(prefix="crema-returns-") as folder:
+        socket = os.path.join(folder, "socket")
+        model = NetaModel(build, "gen", socket=socket)
+        try:
+            with Testpmd(build, [f"device=user:{socket}"], xdp="drop") as testpmd:
+                for number in range(1, KILLS + 1):
+                    before = testpmd.verdicts()[0]["drop"]
+                    received(testpmd, before + 10_000, 30)
+                    model.kill()
+                    testpmd.wait_for("the device is gone", number)
+                    model.__exit__()
+                    if number % 2 == 0:
+                        time.sleep(0.3)  # a while without a device
+                    model = NetaModel(build, "gen", socket=socket)
+                received(testpmd, testpmd.verdicts()[0]["drop"] + 10_000, 30)
+                port = testpmd.stop()["ports"][0]
+                check(port.document["link"]["up"], "the link is down though the device is back")
+        finally:
+            model.__exit__()
+    print(f"model killed under load and started again {KILLS} times: crema-testpmd went on by itself, every buffer home")
+
+
 def check_driver_dies(build):
     with NetaModel(build, "gen") as model:
         baseline = held_by(model.process.pid)
@@ -90,6 +115,7 @@ def main():
     build = sys.argv[1]
     check_all_arrive(build)
     check_model_dies(build)
+    check_model_returns(build)
     check_driver_dies(build)
 
 

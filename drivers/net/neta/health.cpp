@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Notices a transmitter that hangs: descriptors are pending, the link is up, nobody asked for a
-// pause, and for five seconds the chip does not move on. There is no finer cure than a full stop
-// and a new start (hardware page 5.11), which only the application can order: it is told once, by
-// RTE_ETH_EVENT_INTR_RESET, and answers with rte_eth_dev_reset().
+// Notices what only a full stop and a new start cure (hardware page 5.11), and tells the
+// application once, by RTE_ETH_EVENT_INTR_RESET, as only it can order them:
+// * a transmitter that hangs: descriptors are pending, the link is up, nobody asked for a pause,
+//   and for five seconds the chip does not move on;
+// * a device that had vanished and is there again.
 #include <rte_ethdev.h>
 
 #include "drivers/net/neta/port.h"
@@ -28,6 +29,14 @@ bool stands_still(const Port& port, Health& health, unsigned q) {
 
 void health_start(Port& port) {
     port.health = {};
+}
+
+void health_look_for_return(Port& port) {
+    if (!port.health.told_back && port.device->is_back()) {
+        port.health.told_back = true;
+        log::warning("{}: the device is back; reset the port", name_of(port));
+        rte_eth_dev_callback_process(port.ethdev, RTE_ETH_EVENT_INTR_RESET, nullptr);
+    }
 }
 
 void health_look(Port& port) {

@@ -4,7 +4,8 @@
 // application wants where a switch port or a fixed link is at the other end, or, with phy=, to what
 // a PHY says that is asked over SMI every 100 ms. What is reported is what the MAC says. Changes
 // that the MAC notices itself come by interrupt where the device has one; the looks go on beside,
-// because a PHY says nothing by itself and a transmitter that hangs neither (health.cpp).
+// because a PHY says nothing by itself, and neither do a transmitter that hangs and
+// a device that vanished (health.cpp).
 #include <bit>
 #include <cerrno>
 
@@ -25,7 +26,9 @@ constexpr std::uint32_t kSlowSpeeds = RTE_ETH_LINK_SPEED_10M_HD | RTE_ETH_LINK_S
 void watch(void* arg) {
     Port& port = *static_cast<Port*>(arg);
     link_look(port);
-    if (port.ethdev->data->dev_conf.intr_conf.lsc != 0) {
+    if (!port.device->alive()) {
+        health_look_for_return(port);
+    } else if (port.ethdev->data->dev_conf.intr_conf.lsc != 0) {
         health_look(port);
     }
     rte_eal_alarm_set(kWatchUs, watch, arg);
@@ -157,7 +160,7 @@ Status link_find_phy(const Port& port) {
 }
 
 void link_look(Port& port) {
-    if (link_update(port.ethdev, 0) == 0) {
+    if (link_update(port.ethdev, 0) == 0 && port.ethdev->data->dev_conf.intr_conf.lsc != 0) {
         rte_eth_dev_callback_process(port.ethdev, RTE_ETH_EVENT_INTR_LSC, nullptr);
     }
 }
@@ -218,11 +221,9 @@ void link_add_ops(eth_dev_ops& ops) {
 }
 
 void link_watch_start(Port& port) {
-    const bool told = port.ethdev->data->dev_conf.intr_conf.lsc != 0;
-    if (told) {
-        health_start(port);
-    }
-    if (told || port.args.phy) {
+    health_start(port);
+    if (port.ethdev->data->dev_conf.intr_conf.lsc != 0 || port.args.phy ||
+        port.device->can_vanish()) {
         rte_eal_alarm_set(kWatchUs, watch, &port);
     }
 }

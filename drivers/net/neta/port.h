@@ -78,6 +78,7 @@ struct Health {
     std::array<unsigned, neta::kQueues> still{};  // looks without a move
     std::uint64_t pauses = 0;
     bool told = false;
+    bool told_back = false;
 };
 
 struct Port {  // NOLINT(clang-analyzer-optin.performance.Padding): in order of meaning
@@ -202,6 +203,8 @@ void interrupts_add_ops(eth_dev_ops& ops);
 void health_start(Port& port);
 /// Every 100 ms, where link changes are looked for.
 void health_look(Port& port);
+/// The same, of a device that vanished.
+void health_look_for_return(Port& port);
 
 // register_dump.cpp
 void register_dump_add_ops(eth_dev_ops& ops);

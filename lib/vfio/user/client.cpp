@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -56,6 +57,9 @@ class UserDevice final : public Device, public DmaListener {
 
     [[nodiscard]] bool alive() const override { return !dead_.load(std::memory_order_acquire); }
 
+    [[nodiscard]] bool can_vanish() const override { return true; }
+
+    [[nodiscard]] bool is_back() const override;
     [[nodiscard]] Status reattach() override;
     [[nodiscard]] Result<int> enable_interrupt() override;
     void rearm_interrupt() override;
@@ -172,21 +176,33 @@ Status UserDevice::introduce() {
     return {};
 }
 
-Result<UniqueFd> connected_socket(const std::string& path) {
+/// Empty: the path is too long for one.
+std::optional<sockaddr_un> address_of(const std::string& path) {
     sockaddr_un address{};
     if (path.size() >= sizeof(address.sun_path)) {
-        return fail(EINVAL, "device=user:{}: want a path of at most {} characters", path,
-                    sizeof(address.sun_path) - 1);
+        return std::nullopt;
     }
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path.c_str(), path.size());
+    return address;
+}
+
+bool connects(int socket, const sockaddr_un& address) {
+    return ::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+}
+
+Result<UniqueFd> connected_socket(const std::string& path) {
+    const auto address = address_of(path);
+    if (!address) {
+        return fail(EINVAL, "device=user:{}: want a path of at most {} characters", path,
+                    sizeof(sockaddr_un::sun_path) - 1);
+    }
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const timeval patience{kAnswerSeconds, 0};
     if (!socket.valid() ||
         ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0 ||
         ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
-        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) !=
-            0) {
+        !connects(socket.get(), *address)) {
         const int error = errno;
         return fail(error, "device=user:{}: cannot connect: {}{}", path, std::strerror(error),
                     error == ENOENT || error == ECONNREFUSED
@@ -195,6 +211,12 @@ Result<UniqueFd> connected_socket(const std::string& path) {
                                       : "");
     }
     return socket;
+}
+
+bool UserDevice::is_back() const {
+    const auto address = address_of(path_);
+    const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    return address && socket.valid() && connects(socket.get(), *address);
 }
 
 Status UserDevice::reattach() {

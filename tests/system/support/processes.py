@@ -116,11 +116,11 @@ class Testpmd:
         self._process.send_signal(number)
         self._process.wait()
 
-    def wait_for(self, words, seconds=20):
-        """Waits until a line has `words`; lines before it are passed over."""
+    def wait_for(self, words, count=1, seconds=20):
+        """Waits until so many lines have `words`."""
         deadline = time.monotonic() + seconds
-        while not any(words in line for line in self._said):
-            check(time.monotonic() < deadline, f"no '{words}' in {seconds} s; {self._report()}")
+        while sum(words in line for line in self._said) < count:
+            check(time.monotonic() < deadline, f"not {count} times '{words}' in {seconds} s; {self._report()}")
             time.sleep(0.02)
 
     def _report(self):
