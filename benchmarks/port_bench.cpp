@@ -9,7 +9,7 @@
 // Other processes may use the machine: a turn measures each case in several short windows and keeps
 // the best of them, which is the one that was disturbed least; medians and spreads are of these.
 //
-//   port_bench [--smoke] [--rounds N] [--windows N] [--milliseconds N] [--json FILE]
+//   port_bench [--smoke] [--huge-pages] [--rounds N] [--windows N] [--milliseconds N] [--json FILE]
 //
 // The other ends differ. The model does a whole NIC's work for each frame and is slower than the
 // driver, which therefore never measures a burst before it is there; its registers are calls that
@@ -34,6 +34,7 @@
 
 namespace {
 
+namespace bench = crema::bench;
 using crema::bench::Cost;
 using crema::bench::Subject;
 using crema::bench::Work;
@@ -43,6 +44,7 @@ struct Options {
     int windows = 10;
     int milliseconds = 2;  // each
     std::string json{};
+    bench::Pages pages = bench::Pages::small;
 };
 
 struct Named {
@@ -86,6 +88,8 @@ Options read_options(int argc, char** argv) {
         if (word == "--smoke") {
             options.rounds = 1;
             options.windows = 1;
+        } else if (word == "--huge-pages") {
+            options.pages = bench::Pages::huge;
         } else if (word == "--rounds" && has_value) {
             options.rounds = number(argv[++i]);
         } else if (word == "--windows" && has_value) {
@@ -96,8 +100,8 @@ Options read_options(int argc, char** argv) {
             options.json = argv[++i];
         } else {
             refuse(
-                "usage: port_bench [--smoke] [--rounds N] [--windows N] [--milliseconds N] [--json "
-                "FILE]");
+                "usage: port_bench [--smoke] [--huge-pages] [--rounds N] [--windows N] "
+                "[--milliseconds N] [--json FILE]");
         }
     }
     return options;
@@ -196,26 +200,27 @@ void write_json(const std::string& path, const std::vector<Named>& subjects, con
 
 void probe(const char* when, unsigned other_cpu) {
     std::printf("probes %s: clock %.2f x TSC (%.2f GHz), line round trip %.0f TSC cycles\n", when,
-                crema::bench::clock_ratio(), static_cast<double>(rte_get_tsc_hz()) / 1e9,
-                crema::bench::line_round_trip(other_cpu));
+                bench::clock_ratio(), static_cast<double>(rte_get_tsc_hz()) / 1e9,
+                bench::line_round_trip(other_cpu));
 }
 
 int run_all(const Options& options) {
-    const std::vector<std::uint32_t> cpus = crema::bench::allowed_cpus();
+    const std::vector<std::uint32_t> cpus = bench::allowed_cpus();
     if (cpus.size() < 2) {
         std::puts("skipped: two CPUs are needed, one for each end");
         return 77;
     }
     // The packed ring's vectors are AVX-512, which DPDK uses only where it is told.
-    crema::bench::start_eal({cpus[0], cpus[1]},
-                            {"-d", "librte_net_vhost.so", "-d", "librte_net_virtio.so", "-d",
-                             "librte_net_memif.so", "--force-max-simd-bitwidth=512"});
+    bench::start_eal({cpus[0], cpus[1]},
+                     {"-d", "librte_net_vhost.so", "-d", "librte_net_virtio.so", "-d",
+                      "librte_net_memif.so", "--force-max-simd-bitwidth=512"},
+                     options.pages);
     std::vector<Named> subjects;
-    subjects.push_back({.name = "raw limit", .subject = crema::bench::make_raw_limit()});
-    subjects.push_back({.name = "net_neta, bare", .subject = crema::bench::make_bare_neta()});
-    subjects.push_back({.name = "net_neta, model", .subject = crema::bench::make_neta(cpus[1])});
-    subjects.push_back({.name = "net_virtio_user", .subject = crema::bench::make_virtio_user()});
-    subjects.push_back({.name = "net_memif", .subject = crema::bench::make_memif()});
+    subjects.push_back({.name = "raw limit", .subject = bench::make_raw_limit()});
+    subjects.push_back({.name = "net_neta, bare", .subject = bench::make_bare_neta()});
+    subjects.push_back({.name = "net_neta, model", .subject = bench::make_neta(cpus[1])});
+    subjects.push_back({.name = "net_virtio_user", .subject = bench::make_virtio_user()});
+    subjects.push_back({.name = "net_memif", .subject = bench::make_memif()});
     probe("before", cpus[1]);
     Table table(subjects.size());
     std::vector<std::size_t> order = {0, 1, 2, 3, 4};

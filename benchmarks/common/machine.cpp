@@ -143,21 +143,28 @@ Status pin_this_thread(std::uint32_t cpu) {
     return {};
 }
 
-void start_eal(const std::vector<std::uint32_t>& cpus, const std::vector<std::string>& more) {
+void start_eal(const std::vector<std::uint32_t>& cpus,
+               const std::vector<std::string>& more,
+               Pages pages) {
     std::string lcores;
     for (std::size_t i = 0; i < cpus.size(); ++i) {
         lcores += fmt::format("{}{}@{}", i == 0 ? "" : ",", i, cpus[i]);
     }
     std::vector<std::string> words = {"bench",
-                                      "--no-huge",
                                       "-m",
                                       "256",
                                       "--no-pci",
-                                      "--no-shconf",
+                                      "--iova-mode=va",
                                       fmt::format("--file-prefix=crema_bench_{}", getpid()),
                                       "--no-telemetry",
                                       "--log-level=error",
                                       "--lcores=" + lcores};
+    if (pages == Pages::huge) {
+        // One file, so that another end of a port can take it whole.
+        words.insert(words.end(), {"--in-memory", "--single-file-segments"});
+    } else {
+        words.insert(words.end(), {"--no-huge", "--no-shconf"});
+    }
     words.insert(words.end(), more.begin(), more.end());
     // EAL keeps pointers into its arguments.
     static std::vector<std::string> kept;

@@ -31,9 +31,15 @@ namespace crema::bench {
 
 [[nodiscard]] Status pin_this_thread(std::uint32_t cpu);
 
-/// Initialises EAL without privileges: no hugepages, no PCI, `cpus` as lcores 0, 1, ...; `more`:
-/// further EAL arguments. Exits with a message when it cannot.
-void start_eal(const std::vector<std::uint32_t>& cpus, const std::vector<std::string>& more = {});
+/// What EAL's memory is made of: small needs no privileges, huge pages must be reserved before
+/// (sysctl vm.nr_hugepages).
+enum class Pages { small, huge };
+
+/// Initialises EAL: no PCI, `cpus` as lcores 0, 1, ...; `more`: further EAL arguments. Exits with a
+/// message when it cannot.
+void start_eal(const std::vector<std::uint32_t>& cpus,
+               const std::vector<std::string>& more = {},
+               Pages pages = Pages::small);
 
 /// Runs the benchmarks named on the command line between two probes, which go into the context.
 /// Ten repetitions in random order, aggregates only, unless the command line says otherwise; with
