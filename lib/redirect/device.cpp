@@ -188,8 +188,7 @@ DeviceCounters device_counters(std::uint16_t port_id) {
 }
 
 int acquire_device(const ebpf::maps::DeviceSlot& slot, void** target) {
-    // As in the kernel a slot needs a device that exists now. When the port goes, the slot stays
-    // and refuses.
+    // As in the kernel a slot needs a device that exists now, and goes with it.
     if (!is_ifindex(slot.ifindex) || xdp::port_by_ifindex(slot.ifindex) == nullptr) {
         return -EINVAL;
     }

@@ -15,6 +15,7 @@
 #include "lib/ebpf/maps/devmap.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/redirect/device.h"
+#include "lib/redirect/errors.h"
 #include "lib/redirect/target.h"
 #include "lib/xdp/redirector.h"
 
@@ -28,11 +29,13 @@ struct Outbound {
         std::uint32_t n;                // frames in it
         std::uint32_t head;
         std::uint32_t tail;
-        bool broadcast;  // its frames are one of several copies: refusals are the target's
+        redirect::Via via;  // of its first frame
+        bool broadcast;     // its frames are one of several copies: refusals are the target's
     };
 
     std::uint32_t waiting_n = 0;
     std::uint32_t chains_n = 0;
+    bool ports_shared = false;      // several chains lead to one port
     std::uint32_t refused = 0;      // since the last flush
     Chain* last = nullptr;          // found last, since then
     rte_mempool* copies = nullptr;  // for broadcast; null: the frame's own pool
@@ -60,9 +63,15 @@ bool is_chain_of(const Outbound::Chain& chain, const Target& target, bool broadc
     return chain.target == &target && chain.broadcast == broadcast;
 }
 
+bool leads_to_same_port(const Outbound::Chain& one, const Outbound::Chain& other) {
+    return one.target->kind == Target::Kind::device && other.target->kind == Target::Kind::device &&
+           one.gate.port != nullptr && one.gate.port == other.gate.port;
+}
+
 /// Most bursts have one to four targets: searched backwards.
 [[gnu::noinline]] Outbound::Chain& find_or_open_chain(Outbound& outbound,
                                                       const Target& target,
+                                                      Via via,
                                                       bool broadcast) {
     for (std::uint32_t i = outbound.chains_n; i > 0; --i) {
         Outbound::Chain& chain = outbound.chains[i - 1];
@@ -78,10 +87,14 @@ bool is_chain_of(const Outbound::Chain& chain, const Target& target, bool broadc
              .n = 0,
              .head = 0,
              .tail = 0,
+             .via = via,
              .broadcast = broadcast};
     if (target.kind == Target::Kind::device) {
         chain.gate = gate_of(static_cast<const DeviceTarget&>(target).ifindex);
         chain.frame_bytes_max = chain.gate.port != nullptr ? chain.gate.frame_bytes_max : 0;
+        for (std::uint32_t i = 0; i + 1 < outbound.chains_n; ++i) {
+            outbound.ports_shared |= leads_to_same_port(outbound.chains[i], chain);
+        }
     }
     outbound.last = &chain;
     return chain;
@@ -89,11 +102,11 @@ bool is_chain_of(const Outbound::Chain& chain, const Target& target, bool broadc
 
 /// The chain of `target`; opened when this is its first frame since the last flush. Neighbours
 /// mostly go the same way.
-Outbound::Chain& chain_of(Outbound& outbound, const Target& target, bool broadcast) {
+Outbound::Chain& chain_of(Outbound& outbound, const Target& target, Via via, bool broadcast) {
     if (outbound.last != nullptr && is_chain_of(*outbound.last, target, broadcast)) [[likely]] {
         return *outbound.last;
     }
-    return find_or_open_chain(outbound, target, broadcast);
+    return find_or_open_chain(outbound, target, via, broadcast);
 }
 
 void recycle(const Frame* frames, std::uint32_t n) {
@@ -128,7 +141,67 @@ std::uint32_t send_scattered(const Outbound& outbound, const Outbound::Chain& ch
     return send(chain, {frames.data(), ingress_ifindexes.data(), n});
 }
 
-void send_all(Outbound& outbound) {
+void note_refused(Outbound& outbound, const Outbound::Chain& chain, std::uint32_t refused) {
+    if (!chain.broadcast) {
+        outbound.refused += refused;
+        count_refused_later(chain.via, refused);
+    }
+}
+
+/// All frames for the port of chain `first`, whichever way they came, in the order in which they
+/// came: entries of maps, each with its own program, and plain redirects may name the same port.
+/// chain_at: of each place.
+void send_to_shared_port(Outbound& outbound,
+                         std::uint32_t first,
+                         const std::array<std::uint8_t, kBurstMax>& chain_at) {
+    std::array<Frame, kBurstMax> frames;
+    std::array<std::uint32_t, kBurstMax> ingress_ifindexes;
+    std::uint32_t n = 0;
+    std::uint32_t c = first;
+    const auto send_run = [&] {
+        if (n != 0) {
+            const Outbound::Chain& chain = outbound.chains[c];
+            note_refused(outbound, chain,
+                         send(chain, {frames.data(), ingress_ifindexes.data(), n}));
+        }
+        n = 0;
+    };
+    for (std::uint32_t place = 0; place < outbound.waiting_n; ++place) {
+        const std::uint32_t other = chain_at[place];
+        if (other != first && !leads_to_same_port(outbound.chains[first], outbound.chains[other])) {
+            continue;
+        }
+        if (other != c) {
+            send_run();
+            c = other;
+        }
+        frames[n] = outbound.frames[place];
+        ingress_ifindexes[n++] = outbound.ingress_ifindexes[place];
+    }
+    send_run();
+}
+
+/// send_all() where several chains lead to one port.
+[[gnu::noinline]] void send_shared(Outbound& outbound) {
+    std::array<std::uint8_t, kBurstMax> chain_at;
+    for (std::uint32_t c = 0; c < outbound.chains_n; ++c) {
+        std::uint32_t place = outbound.chains[c].head;
+        for (std::uint32_t i = 0; i < outbound.chains[c].n; ++i, place = outbound.next[place]) {
+            chain_at[place] = static_cast<std::uint8_t>(c);
+        }
+    }
+    for (std::uint32_t c = 0; c < outbound.chains_n; ++c) {
+        bool is_done = false;
+        for (std::uint32_t earlier = 0; earlier < c && !is_done; ++earlier) {
+            is_done = leads_to_same_port(outbound.chains[earlier], outbound.chains[c]);
+        }
+        if (!is_done) {
+            send_to_shared_port(outbound, c, chain_at);
+        }
+    }
+}
+
+void send_apart(Outbound& outbound) {
     for (std::uint32_t c = 0; c < outbound.chains_n; ++c) {
         const Outbound::Chain& chain = outbound.chains[c];
         if (chain.n == 0) {
@@ -138,10 +211,17 @@ void send_all(Outbound& outbound) {
             chain.n == outbound.waiting_n
                 ? send(chain, {outbound.frames.data(), outbound.ingress_ifindexes.data(), chain.n})
                 : send_scattered(outbound, chain);
-        if (!chain.broadcast) {
-            outbound.refused += refused;
-        }
+        note_refused(outbound, chain, refused);
     }
+}
+
+void send_all(Outbound& outbound) {
+    if (outbound.ports_shared) [[unlikely]] {
+        send_shared(outbound);
+    } else {
+        send_apart(outbound);
+    }
+    outbound.ports_shared = false;
     outbound.chains_n = 0;
     outbound.waiting_n = 0;
     outbound.last = nullptr;
@@ -184,10 +264,11 @@ void append(Outbound& outbound,
 /// 0, or why not.
 int queue_for(Outbound& outbound,
               const Target& target,
+              Via via,
               const Frame& frame,
               std::uint32_t ingress_ifindex) {
     make_room(outbound);
-    Outbound::Chain& chain = chain_of(outbound, target, false);
+    Outbound::Chain& chain = chain_of(outbound, target, via, false);
     if (!may_send(chain, frame)) [[unlikely]] {
         return refuse(chain);
     }
@@ -215,6 +296,7 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
 [[gnu::noinline]] int broadcast(Outbound& outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
     const std::uint32_t ingress = buff.ingress_ifindex;
     const bool skip_ingress = (buff.redirect.flags & kExcludeIngress) != 0;
+    const Via via = via_of(buff.redirect);
     const Target* last = nullptr;
     bool complete = true;
     static_cast<const ebpf::maps::Devmap*>(buff.redirect.map)
@@ -224,7 +306,7 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
                 return;
             }
             make_room(outbound);
-            const Outbound::Chain& chain = chain_of(outbound, *target, true);
+            const Outbound::Chain& chain = chain_of(outbound, *target, via, true);
             if (!may_send(chain, frame)) {
                 (void)refuse(chain);
                 return;
@@ -237,7 +319,7 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
                     return;
                 }
                 count_copies(static_cast<const DeviceTarget*>(last)->ifindex, 1);
-                append(outbound, chain_of(outbound, *last, true), copy, ingress);
+                append(outbound, chain_of(outbound, *last, via, true), copy, ingress);
             }
             last = target;
         });
@@ -249,7 +331,7 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
         return 0;
     }
     make_room(outbound);
-    append(outbound, chain_of(outbound, *last, true), frame, ingress);
+    append(outbound, chain_of(outbound, *last, via, true), frame, ingress);
     return 0;
 }
 
@@ -275,9 +357,7 @@ bool has_headroom(const ebpf::XdpBuff& buff, const Frame& frame) {
     return frame.data - frame.meta_len >= buff.data_hard_start + ebpf::kFrameReserve;
 }
 
-[[gnu::noinline]] int enqueue_any(Outbound* outbound,
-                                  const ebpf::XdpBuff& buff,
-                                  const Frame& frame) {
+int enqueue_uncounted(Outbound* outbound, const ebpf::XdpBuff& buff, Via via, const Frame& frame) {
     if (buff.redirect.kind == Kind::none) [[unlikely]] {
         return -EBADRQC;
     }
@@ -296,7 +376,18 @@ bool has_headroom(const ebpf::XdpBuff& buff, const Frame& frame) {
     if (target == nullptr) [[unlikely]] {
         return -EINVAL;
     }
-    return queue_for(*outbound, *target, frame, buff.ingress_ifindex);
+    return queue_for(*outbound, *target, via, frame, buff.ingress_ifindex);
+}
+
+[[gnu::noinline]] int enqueue_any(Outbound* outbound,
+                                  const ebpf::XdpBuff& buff,
+                                  const Frame& frame) {
+    const Via via = via_of(buff.redirect);
+    const int error = enqueue_uncounted(outbound, buff, via, frame);
+    if (error != 0) [[unlikely]] {
+        count_error(via, error);
+    }
+    return error;
 }
 
 /// Most frames go where the one before went, and have room: a few instructions, and no call.
@@ -321,6 +412,7 @@ std::uint32_t flush(Outbound* outbound) {
     if (outbound->waiting_n != 0) {
         send_all(*outbound);
     }
+    outbound->ports_shared = false;
     outbound->chains_n = 0;
     outbound->last = nullptr;
     const std::uint32_t refused = outbound->refused;

@@ -15,6 +15,7 @@
 #include <rte_lcore.h>
 
 #include "lib/base/check.h"
+#include "lib/ebpf/maps/devmap.h"
 #include "lib/xdp/events.h"
 #include "lib/xdp/quiescence.h"
 #include "lib/xdp/run.h"
@@ -148,18 +149,21 @@ Result<RxHook*> register_port(std::uint16_t port_id, const PortOps& ops, void* p
 
 void unregister_port(std::uint16_t port_id) {
     Attachment old;  // released after the lock
-    const std::scoped_lock guard(g_control);
-    PortState* const state = state_of(port_id);
-    if (state == nullptr) {
-        return;
+    {
+        const std::scoped_lock guard(g_control);
+        PortState* const state = state_of(port_id);
+        if (state == nullptr) {
+            return;
+        }
+        old = exchange_program(*state, {});
+        g_ports[port_id].store(nullptr, std::memory_order_release);
+        synchronize();
+        for (QueueState& queue : state->queues) {
+            redirector().destroy(queue.outbound);
+        }
+        delete state;
     }
-    old = exchange_program(*state, {});
-    g_ports[port_id].store(nullptr, std::memory_order_release);
-    synchronize();
-    for (QueueState& queue : state->queues) {
-        redirector().destroy(queue.outbound);
-    }
-    delete state;
+    ebpf::maps::forget_device(ifindex_of(port_id));
 }
 
 void set_first_ifindex(std::uint32_t ifindex) {

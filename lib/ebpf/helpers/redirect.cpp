@@ -2,7 +2,7 @@
 //
 // bpf_redirect and bpf_redirect_map: they note the target in the context; the caller of the program
 // acts on it when the verdict is REDIRECT. The last call wins. A call with flags that the map type
-// does not know changes nothing; a map slot that is empty forgets an earlier target.
+// does not know changes nothing; a map slot that is empty forgets an earlier map.
 #include "lib/base/check.h"
 #include "lib/ebpf/abi/verdict.h"
 #include "lib/ebpf/helpers/map_natives.h"
@@ -22,6 +22,17 @@ constexpr std::uint64_t result_of(Verdict verdict) {
     return static_cast<std::uint64_t>(verdict);
 }
 
+/// After an empty slot. A program that returns REDIRECT all the same goes, as in the kernel, to the
+/// interface with the number that an earlier call of this run has named, be it a key; without such
+/// a call to none.
+void forget_map(RedirectTarget& target) {
+    target.index = target.kind == RedirectTarget::Kind::none ? 0 : target.index;
+    target.kind = RedirectTarget::Kind::ifindex;
+    target.map = nullptr;
+    target.slot = nullptr;
+    target.flags = 0;
+}
+
 // The body of all map types. find(map, key) gives the slot's entry or null.
 template <typename Concrete, std::uint64_t kTypeFlags, typename Find>
 std::uint64_t redirect_to_slot(
@@ -37,7 +48,7 @@ std::uint64_t redirect_to_slot(
     if (!broadcast) [[likely]] {
         const auto* entry = find(map, key);
         if (entry == nullptr) [[unlikely]] {
-            target.kind = RedirectTarget::Kind::none;
+            forget_map(target);
             return flags & kActionMask;
         }
         slot = entry->target;
@@ -91,7 +102,7 @@ std::uint64_t redirect_map_xskmap(
     if ((r3 & ~kActionMask) != 0) [[unlikely]] {
         return result_of(Verdict::aborted);
     }
-    context_of(r5).redirect.kind = RedirectTarget::Kind::none;  // every slot is empty
+    forget_map(context_of(r5).redirect);  // every slot is empty
     return r3 & kActionMask;
 }
 

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -22,6 +23,18 @@ struct DeviceValue {
     std::uint32_t ifindex;
     std::int32_t program;  // fd when written, id when read
 };
+
+/// All maps of devices, for when a device goes.
+struct Registry {
+    std::mutex changes;  // of any slot in any of them
+    std::vector<Devmap*> maps;
+};
+
+/// Lives to the end of the process: maps may be in objects with static lifetime.
+Registry& registry() {
+    static auto& all = *new Registry;
+    return all;
+}
 
 }  // namespace
 
@@ -41,9 +54,16 @@ Result<std::shared_ptr<Map>> Devmap::make(const MapSpec& spec) {
 }
 
 Devmap::Devmap(const MapSpec& spec, std::uint32_t places)
-    : Map(spec), places_(places), place_mask_(places - 1) {}
+    : Map(spec), places_(places), place_mask_(places - 1) {
+    const std::scoped_lock guard(registry().changes);
+    registry().maps.push_back(this);
+}
 
 Devmap::~Devmap() {
+    {
+        const std::scoped_lock guard(registry().changes);
+        std::erase(registry().maps, this);
+    }
     abandon();
 }
 
@@ -136,6 +156,7 @@ int Devmap::do_lookup(const void* key, void* value_out) {
 }
 
 int Devmap::do_update(const void* key, const void* value_in, std::uint64_t flags) {
+    const std::scoped_lock guard(registry().changes);
     retired_.prepare();
     const std::uint32_t index = load_index(key);
     DeviceValue value{};
@@ -174,6 +195,7 @@ int Devmap::do_update(const void* key, const void* value_in, std::uint64_t flags
 }
 
 int Devmap::do_erase(const void* key) {
+    const std::scoped_lock guard(registry().changes);
     retired_.prepare();
     const std::uint32_t index = load_index(key);
     if (!hashed()) {
@@ -190,6 +212,28 @@ int Devmap::do_erase(const void* key) {
     items_--;
     release(std::move(old));
     return 0;
+}
+
+void Devmap::forget(std::uint32_t ifindex) {
+    for (auto& place : places_) {
+        DevmapEntry* entry = place.load(std::memory_order_relaxed);
+        while (entry != nullptr) {
+            DevmapEntry* const next = entry->next.load(std::memory_order_relaxed);
+            if (entry->ifindex == ifindex) {
+                retired_.prepare();
+                items_ -= hashed() ? 1 : 0;
+                release(exchange(entry->key, nullptr));
+            }
+            entry = next;
+        }
+    }
+}
+
+void forget_device(std::uint32_t ifindex) {
+    const std::scoped_lock guard(registry().changes);
+    for (Devmap* map : registry().maps) {
+        map->forget(ifindex);
+    }
 }
 
 int Devmap::do_next_key(const void* key, void* next_out) {

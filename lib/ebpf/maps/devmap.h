@@ -6,7 +6,8 @@
 //
 // One structure for both types: places_ is a table of chains. DEVMAP has one place per key and
 // chains of one; DEVMAP_HASH picks the place by the low bits of the key, as the kernel does.
-// Threads: readers any, between the Reader::enter and leave of a burst; updates one at a time.
+// Threads: readers any, between the Reader::enter and leave of a burst; updates, and devices that
+// go, one at a time.
 #pragma once
 
 #include <atomic>
@@ -71,6 +72,9 @@ class Devmap final : public Map {
     [[nodiscard]] Holdings holdings() const override;
     void abandon() override;
 
+    /// Empties the slots that lead to `ifindex`. Under the lock of all changes.
+    void forget(std::uint32_t ifindex);
+
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
     [[nodiscard]] int do_update(const void* key, const void* value, std::uint64_t flags) override;
@@ -98,5 +102,9 @@ class Devmap final : public Map {
     SlotPrograms programs_;
     Retired retired_;
 };
+
+/// The device has gone: no slot of any map leads there any more, as in the kernel. Waits until no
+/// run can see them. Control threads.
+void forget_device(std::uint32_t ifindex);
 
 }  // namespace crema::ebpf::maps

@@ -88,15 +88,80 @@ TEST_F(RedirectDevice, FrameWithoutRoomForItsHeaderIsRefused) {
     EXPECT_EQ(xdp::verdicts(0).redirect_errors, 1U);
 }
 
-TEST_F(RedirectDevice, SlotOutlivesItsPort) {
+TEST_F(RedirectDevice, SlotsGoWithTheirPort) {
     const auto map = make_map(MapType::devmap_hash, 4);
+    const auto other_map = make_map(MapType::devmap, 4);
     {
         test::FakePort gone(5);
-        ASSERT_EQ(set_slot(*map, 77, 6), 0);
+        for (const std::uint32_t key : {77U, 73U, 3U}) {  // one chain
+            ASSERT_EQ(set_slot(*map, key, 6), 0);
+        }
+        ASSERT_EQ(set_slot(*map, 81, 2), 0);
+        EXPECT_EQ(set_slot(*map, 82, 2), -E2BIG);
+        ASSERT_EQ(set_slot(*other_map, 2, 6, test::returning(2, ebpf::kAttachXdpDevmap)), 0);
     }
-    g_ask = {.map = map.get(), .index = 77, .flags = 0};
+    g_ask = {.map = map.get(), .index = 77, .flags = 1};  // empty slot: DROP
     burst(7);
-    EXPECT_EQ(xdp::verdicts(0).redirect_errors, 7U);
+    g_ask = {.map = other_map.get(), .index = 2, .flags = 1};
+    burst(8);
+    EXPECT_EQ(xdp::verdicts(0).drop, 15U);
+    g_ask = {.map = map.get(), .index = 81, .flags = 1};
+    burst(9);
+    EXPECT_EQ(out_.transmitted, 9U);
+    for (const std::uint32_t key : {1U, 2U, 3U}) {
+        EXPECT_EQ(set_slot(*map, key, 2), 0) << "there is room again";
+    }
+    EXPECT_EQ(set_slot(*map, 4, 2), -E2BIG);
+}
+
+TEST_F(RedirectDevice, OrderIsKeptAtAPortWhicheverWayFramesCome) {
+    const auto map = make_map(MapType::devmap, 4);
+    ASSERT_EQ(set_slot(*map, 0, 2), 0);
+    ASSERT_EQ(set_slot(*map, 1, 2, test::returning(2, ebpf::kAttachXdpDevmap)), 0);
+    ASSERT_EQ(set_slot(*map, 2, 3), 0);
+    static ebpf::maps::Map* the_map = nullptr;
+    the_map = map.get();
+    ASSERT_TRUE(xdp::attach(
+        0, test::calling([](std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4,
+                            std::uint64_t r5) -> std::uint64_t {
+            const std::uint8_t first = reinterpret_cast<ebpf::XdpBuff*>(r1)->data[0];
+            const std::uint32_t way = first / 3 % 4;
+            g_ask = {.map = way == 3 ? nullptr : the_map, .index = way == 3 ? 2 : way, .flags = 0};
+            return ask_for_redirect(r1, r2, r3, r4, r5);
+        })));
+    out_.keeps = other_.keeps = true;
+    burst(64);
+    ASSERT_EQ(out_.sent.size() + other_.sent.size(), 64U);
+    for (const test::FakePort* port : {&out_, &other_}) {
+        for (std::size_t i = 1; i < port->sent.size(); ++i) {
+            EXPECT_LT(port->sent[i - 1].data[0], port->sent[i].data[0]);
+        }
+    }
+    EXPECT_EQ(out_.sent.size(), 49U);
+    EXPECT_EQ(xdp::verdicts(0).redirect, 64U);
+}
+
+TEST_F(RedirectDevice, ErrorsAreCountedByTheWayOfAskingAndByReason) {
+    const auto map = make_map(MapType::devmap, 1);
+    ASSERT_EQ(set_slot(*map, 0, 2), 0);
+    const RedirectErrors before = redirect_errors(Via::devmap);
+    const RedirectErrors direct = redirect_errors(Via::ifindex);
+    g_ask = {.map = map.get(), .index = 0, .flags = 0};
+    out_.up = false;
+    burst(3);
+    out_.up = true;
+    out_.bytes_max = 100;
+    burst(4, 101);
+    out_.room = 2;
+    burst(7, 100);
+    g_ask = {.map = nullptr, .index = 9, .flags = 0};
+    burst(6);
+    EXPECT_EQ(redirect_errors(Via::devmap).down - before.down, 3U);
+    EXPECT_EQ(redirect_errors(Via::devmap).too_long - before.too_long, 4U);
+    EXPECT_EQ(redirect_errors(Via::devmap).later - before.later, 5U);
+    EXPECT_EQ(redirect_errors(Via::devmap).no_port, before.no_port);
+    EXPECT_EQ(redirect_errors(Via::ifindex).no_port - direct.no_port, 6U);
+    EXPECT_EQ(xdp::verdicts(0).redirect_errors, 18U);
 }
 
 // The slot's program: verdict by first byte, and it checks what it is told.
