@@ -32,6 +32,16 @@ struct RedirectErrors {
 /// Of all senders, since the process started. Any thread.
 [[nodiscard]] RedirectErrors redirect_errors(Via via);
 
+/// Frames that were sent to all slots of a map, since the process started.
+struct BroadcastCounters {
+    std::uint64_t frames = 0;
+    std::uint64_t to_nobody = 0;  // of these: no port could take them; no error
+    std::uint64_t copies = 0;     // made beside the frames themselves, of frames without memory too
+    std::uint64_t later = 0;      // frames and copies that were taken first and refused later
+};
+
+[[nodiscard]] BroadcastCounters broadcast_counters();
+
 struct DeviceCounters {
     std::uint64_t refused = 0;          // port gone or down, frame too long, TX ring full
     std::uint64_t program_drop = 0;     // second program (xdp/devmap): DROP

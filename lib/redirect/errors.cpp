@@ -20,7 +20,15 @@ struct alignas(64) Errors {
     std::atomic<std::uint64_t> later{0};
 };
 
+struct alignas(64) Broadcasts {
+    std::atomic<std::uint64_t> frames{0};
+    std::atomic<std::uint64_t> to_nobody{0};
+    std::atomic<std::uint64_t> copies{0};
+    std::atomic<std::uint64_t> later{0};
+};
+
 constinit std::array<Errors, kVias> g_errors{};
+constinit Broadcasts g_broadcasts{};
 
 Errors& errors_of(Via via) {
     return g_errors[static_cast<std::size_t>(via)];
@@ -53,6 +61,31 @@ void count_refused_later(Via via, std::uint32_t n) {
     if (n != 0) {
         errors_of(via).later.fetch_add(n, std::memory_order_relaxed);
     }
+}
+
+void count_broadcast(bool to_nobody) {
+    (to_nobody ? g_broadcasts.to_nobody : g_broadcasts.frames)
+        .fetch_add(1, std::memory_order_relaxed);
+}
+
+void count_broadcast_copy() {
+    g_broadcasts.copies.fetch_add(1, std::memory_order_relaxed);
+}
+
+void count_broadcast_refused_later(std::uint32_t n) {
+    if (n != 0) {
+        g_broadcasts.later.fetch_add(n, std::memory_order_relaxed);
+    }
+}
+
+BroadcastCounters broadcast_counters() {
+    const std::uint64_t to_nobody = g_broadcasts.to_nobody.load(std::memory_order_relaxed);
+    return {
+        .frames = g_broadcasts.frames.load(std::memory_order_relaxed) + to_nobody,
+        .to_nobody = to_nobody,
+        .copies = g_broadcasts.copies.load(std::memory_order_relaxed),
+        .later = g_broadcasts.later.load(std::memory_order_relaxed),
+    };
 }
 
 Via via_of(const ebpf::RedirectTarget& target) {

@@ -142,10 +142,12 @@ std::uint32_t send_scattered(const Outbound& outbound, const Outbound::Chain& ch
 }
 
 void note_refused(Outbound& outbound, const Outbound::Chain& chain, std::uint32_t refused) {
-    if (!chain.broadcast) {
-        outbound.refused += refused;
-        count_refused_later(chain.via, refused);
+    if (chain.broadcast) {
+        count_broadcast_refused_later(refused);
+        return;
     }
+    outbound.refused += refused;
+    count_refused_later(chain.via, refused);
 }
 
 /// All frames for the port of chain `first`, whichever way they came, in the order in which they
@@ -319,6 +321,7 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
                     return;
                 }
                 count_copies(static_cast<const DeviceTarget*>(last)->ifindex, 1);
+                count_broadcast_copy();
                 append(outbound, chain_of(outbound, *last, via, true), copy, ingress);
             }
             last = target;
@@ -326,6 +329,7 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
     if (!complete) {
         return -ENOMEM;
     }
+    count_broadcast(last == nullptr);
     if (last == nullptr) {
         page_pool::recycle_mixed(&frame.page, 1);
         return 0;
