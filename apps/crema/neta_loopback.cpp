@@ -93,22 +93,26 @@ void NetaLoopback::write(std::uint32_t offset, std::uint32_t value) const {
     device_.registers().write(offset, value);
 }
 
-Result<std::unique_ptr<NetaLoopback>> NetaLoopback::start(vfio::Device& device) {
+Result<std::unique_ptr<NetaLoopback>> NetaLoopback::start(vfio::Device& device,
+                                                          neta::Windows windows) {
     std::unique_ptr<NetaLoopback> loopback(new NetaLoopback(device));
     auto memory = DeviceMemory::make(device.dma());
     if (!memory) {
         return forward_error(memory);
     }
     loopback->memory_ = std::move(*memory);
-    if (auto set = loopback->set_up(); !set) {
+    if (auto set = loopback->set_up(windows); !set) {
         return forward_error(set);
     }
     return loopback;
 }
 
-Status NetaLoopback::set_up() {
+Status NetaLoopback::set_up(neta::Windows windows) {
     const vfio::Registers& registers = device_.registers();
-    neta::take_over(registers);
+    if (windows == neta::Windows::keep && !neta::any_window_open(registers)) {
+        return fail(ENXIO, "no address window is open: let the kernel's driver have the port once");
+    }
+    neta::take_over(registers, windows);
     if ((read(neta::kGmacCtrl2) & neta::kGmacCtrl2PortReset) != 0) {
         return fail(EIO, "the MAC does not leave its reset: is its clock on?");
     }

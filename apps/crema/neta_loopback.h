@@ -18,6 +18,7 @@
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 #include "lib/neta/descriptors.h"
+#include "lib/neta/sequences.h"
 #include "lib/vfio/device.h"
 
 namespace crema::command {
@@ -58,7 +59,7 @@ class NetaLoopback {
 
     /// Takes the port over. Errors: EIO it does not come to rest or out of reset; and what memory
     /// says.
-    static Result<std::unique_ptr<NetaLoopback>> start(vfio::Device& device);
+    static Result<std::unique_ptr<NetaLoopback>> start(vfio::Device& device, neta::Windows windows);
 
     NetaLoopback(const NetaLoopback&) = delete;
     NetaLoopback& operator=(const NetaLoopback&) = delete;
@@ -99,7 +100,7 @@ class NetaLoopback {
     [[nodiscard]] std::uint8_t* rx_buffer(unsigned slot) const;
     [[nodiscard]] std::uint32_t read(std::uint32_t offset) const;
     void write(std::uint32_t offset, std::uint32_t value) const;
-    Status set_up();
+    Status set_up(neta::Windows windows);
 
     vfio::Device& device_;
     std::unique_ptr<DeviceMemory> memory_;

@@ -54,7 +54,10 @@ int run_verb(const ProbeOptions& options) {
         print(fmt::format("device: {}\n", about));
     }
     const auto steps = run_self_test(
-        **device, {.frames = options.frames, .rounds = options.rounds},
+        **device,
+        {.frames = options.frames,
+         .rounds = options.rounds,
+         .windows = options.keep_windows ? neta::Windows::keep : neta::Windows::open},
         [&options](const Step& step) {
             if (!options.json) {
                 print(fmt::format("{:<8} {:<15} {}\n", how_text(step.how), step.name, step.what));

@@ -333,7 +333,7 @@ Step test_interrupt(vfio::Device& device, NetaLoopback& loopback) {
 void test_memory(vfio::Device& device,
                  const SelfTest& options,
                  const std::function<bool(Step)>& add) {
-    const auto loopback = NetaLoopback::start(device);
+    const auto loopback = NetaLoopback::start(device, options.windows);
     if (!loopback) {
         add(failed("memory", loopback.error().message));
         return;

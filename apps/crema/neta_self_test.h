@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/neta/sequences.h"
 #include "lib/vfio/device.h"
 
 namespace crema::command {
@@ -24,6 +25,7 @@ struct Step {
 struct SelfTest {
     unsigned frames = 1024;  // through loopback
     unsigned rounds = 256;   // of each question about caches
+    neta::Windows windows = neta::Windows::open;
 };
 
 /// Runs all steps on a device that nobody drives; `told` hears of each as it ends. Afterwards the

@@ -150,6 +150,9 @@ void declare_probe(CLI::App& app, ProbeOptions& options) {
         ->capture_default_str();
     verb->add_flag("--allow-noiommu", options.allow_noiommu,
                    "also a device that no IOMMU keeps from memory: wants huge pages");
+    verb->add_flag(
+        "--keep-windows", options.keep_windows,
+        "leave the address windows as the kernel's driver set them: Armada 38x, XP, 370");
     verb->add_flag("--json", options.json, "one JSON document on stdout");
 }
 

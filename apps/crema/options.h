@@ -64,8 +64,9 @@ struct ProbeOptions {
     std::string cache;   // of the model in this process
     std::string vfio;    // "group" or "iommufd", as vfio= of net_neta
     bool allow_noiommu = false;
-    unsigned frames = 1024;  // through loopback
-    unsigned rounds = 256;   // of each question about caches
+    bool keep_windows = false;  // as windows=keep of net_neta
+    unsigned frames = 1024;     // through loopback
+    unsigned rounds = 256;      // of each question about caches
     bool json = false;
 };
 

@@ -160,6 +160,7 @@ inline constexpr std::uint32_t kAccessProtect = 0x2294;   // 2 bits per window: 
 inline constexpr std::uint32_t kWinSizeFull = 0xffff0000;
 inline constexpr std::uint32_t kBaseAddrEnableWindow0 = 0x3e;
 inline constexpr std::uint32_t kAccessProtectWindow0 = 0x3;
+inline constexpr std::uint32_t kWindowAccessFull = 0x3;
 
 // 2.3.4 Port configuration, filters, steering.
 inline constexpr std::uint32_t kPortConfig = 0x2400;

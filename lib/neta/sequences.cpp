@@ -144,10 +144,24 @@ void force_link(
     registers.write(kGmacAutoneg, control);
 }
 
-void take_over(const vfio::Registers& registers) {
+bool any_window_open(const vfio::Registers& registers) {
+    const std::uint32_t closed = registers.read(kBaseAddrEnable);
+    const std::uint32_t access = registers.read(kAccessProtect);
+    for (unsigned w = 0; w < kWindows; ++w) {
+        if ((closed >> w & 1U) == 0 &&
+            (access >> (2 * w) & kWindowAccessFull) == kWindowAccessFull) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void take_over(const vfio::Registers& registers, Windows windows) {
     quiet_queues(registers);
     disable_mac(registers);
-    open_window(registers);
+    if (windows == Windows::open) {
+        open_window(registers);
+    }
     silence_interrupts(registers);
     registers.write(kMbusRetry, kMbusRetryCycles);
     for (unsigned cpu = 0; cpu < kCpuMaps; ++cpu) {

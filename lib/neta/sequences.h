@@ -51,8 +51,16 @@ void force_link(const vfio::Registers& registers,
                 std::uint32_t mbps = 1000,
                 bool full_duplex = true);
 
-/// All of memory reachable, everything that drivers before may have set as at power-on, link forced
+/// What becomes of the address windows (2.3.12): one over all of memory, as the 3700 has it, or
+/// those that whoever had the port before left, as the older chips need it: a window for each DRAM
+/// chip, with target and attribute of a bus that only its own driver knows.
+enum class Windows : std::uint8_t { open, keep };
+
+/// Is there a window through which the port may read and write?
+bool any_window_open(const vfio::Registers& registers);
+
+/// Memory reachable, everything else that drivers before may have set as at power-on, link forced
 /// down, MAC out of reset, queues off. Counters that reading clears are left.
-void take_over(const vfio::Registers& registers);
+void take_over(const vfio::Registers& registers, Windows windows = Windows::open);
 
 }  // namespace crema::neta

@@ -6,7 +6,9 @@
 #include <cerrno>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/page_pool/page_pool.h"
@@ -323,9 +325,10 @@ TEST_F(ScriptedPort, LinkIsForcedAndReported) {
 }
 
 TEST_F(ScriptedPort, ProbeRefusesWrongInputAndLeavesNothing) {
-    for (const char* args : {"device=model,colour=red", "device=model,device=model", "pool=many",
-                             "pool=100", "mac=01:00:00:00:00:00", "mac=x", "device=tape",
-                             "device=user:/nowhere", "device=platform:no.such.device"}) {
+    for (const char* args :
+         {"device=model,colour=red", "device=model,device=model", "pool=many", "pool=100",
+          "mac=01:00:00:00:00:00", "mac=x", "windows=shut", "device=tape", "device=user:/nowhere",
+          "device=platform:no.such.device"}) {
         EXPECT_LT(port_.plug("net_neta0", args), 0) << args;
         EXPECT_EQ(vfio::process_dma_space().ranges(), 0U) << args;
         EXPECT_EQ(rte_eth_dev_count_avail(), 0) << args;
@@ -334,6 +337,33 @@ TEST_F(ScriptedPort, ProbeRefusesWrongInputAndLeavesNothing) {
     EXPECT_LT(port_.plug("net_neta0", "device=model"), 0);
     ScriptedDevice::absent = false;
     EXPECT_LT(port_.plug("net_neta0", "xdp=/no/such/object.o"), 0);
+}
+
+TEST_F(ScriptedPort, OneWindowIsOpenedOrThoseOfOthersAreKept) {
+    const std::map<std::uint32_t, std::uint32_t> of_others = {
+        {neta::win_base(0), 0x00000e00}, {neta::win_size(0), 0x1fff0000},
+        {neta::win_base(1), 0x20000d00}, {neta::win_size(1), 0x1fff0000},
+        {neta::kBaseAddrEnable, 0x3c},   {neta::kAccessProtect, 0xf},
+    };
+    ScriptedDevice::power_on = of_others;
+    up();
+    EXPECT_EQ(device().at(neta::win_base(0)), 0U);
+    EXPECT_EQ(device().at(neta::win_size(0)), neta::kWinSizeFull);
+    EXPECT_EQ(device().at(neta::win_size(1)), 0U);
+    EXPECT_EQ(device().at(neta::kBaseAddrEnable), neta::kBaseAddrEnableWindow0);
+    EXPECT_EQ(device().at(neta::kAccessProtect), neta::kAccessProtectWindow0);
+    port_.close();
+    up(",windows=keep");
+    for (const auto& [offset, value] : of_others) {
+        EXPECT_EQ(device().at(offset), value) << std::hex << offset;
+    }
+    port_.close();
+    for (const auto& [closed, access] : {std::pair{0x3fU, 0xfffU}, std::pair{0x3eU, 0x1U}}) {
+        ScriptedDevice::power_on = {{neta::kBaseAddrEnable, closed},
+                                    {neta::kAccessProtect, access}};
+        EXPECT_EQ(port_.plug("net_neta0", "device=model,windows=keep"), -ENXIO);
+        EXPECT_EQ(rte_eth_dev_count_avail(), 0);
+    }
 }
 
 TEST_F(ScriptedPort, QueueSetupRefusesASmallPoolAndOddRings) {

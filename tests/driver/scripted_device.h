@@ -26,6 +26,8 @@ class ScriptedDevice : public vfio::Device {
 
     /// The device that was opened last; null after it was closed.
     static inline ScriptedDevice* last = nullptr;
+    /// Registers that are not 0 when it is opened.
+    static inline std::map<std::uint32_t, std::uint32_t> power_on{};
     /// Makes the next open fail.
     static inline bool absent = false;
 
@@ -164,6 +166,9 @@ class ScriptedDevice : public vfio::Device {
     explicit ScriptedDevice(vfio::DmaSpace& dma) {
         dma_ = &dma;
         registers_ = vfio::registers_by_calls(*this);
+        for (const auto& [offset, value] : power_on) {
+            at(offset) = value;
+        }
         last = this;
     }
 

@@ -20,6 +20,7 @@ class ScriptedPort : public NoLeftovers {
     void SetUp() override {
         vfio::register_model("neta", ScriptedDevice::make);
         ScriptedDevice::absent = false;
+        ScriptedDevice::power_on.clear();
         ScriptedDevice::interrupts = false;
     }
 

@@ -38,6 +38,8 @@ def main():
         check(said["passed"], said)
         for step in said["steps"]:
             check(not step["name"].endswith(" cache") or step["what"].startswith("NOT coherent: "), f"{cache}: {step}")
+    closed = probe(crema, "model", "--keep-windows")  # nobody opened one of the model before
+    check(closed.returncode == 1 and "no address window is open" in closed.stdout, closed.stdout)
     with NetaModel(build, "null") as model:
         for _ in range(2):  # a port that was probed can be probed again
             check_report(probe(crema, f"user:{model.socket}", "--json"), model.socket)

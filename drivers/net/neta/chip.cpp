@@ -20,7 +20,7 @@ void enable_queues(const Port& port) {
 }  // namespace
 
 void chip_init(Port& port) {
-    neta::take_over(port.registers());
+    neta::take_over(port.registers(), port.args.windows);
     counters_collect_hardware(port);  // reading clears; what was there belongs to nobody
     port.hardware = {};
 }

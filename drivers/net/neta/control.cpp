@@ -343,6 +343,13 @@ Status port_open(Port& port) {
     if (auto made = queues_make_xdp(port); !made) {
         return made;
     }
+    if (port.args.windows == neta::Windows::keep && !neta::any_window_open(port.registers())) {
+        return fail(
+            ENXIO,
+            "{}: windows=keep: none is open, so the port reaches no memory; let the kernel's "
+            "driver have it once before",
+            name_of(port));
+    }
     chip_init(port);
     flow_program(port);
     return link_find_phy(port);

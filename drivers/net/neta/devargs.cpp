@@ -76,6 +76,15 @@ Status set_allow_noiommu(Context& context, const char* text) {
     return {};
 }
 
+Status set_windows(Context& context, const char* text) {
+    const std::string_view value = text;
+    if (value != "open" && value != "keep") {
+        return fail(EINVAL, "{}: windows={}: want open or keep", context.port_name, value);
+    }
+    context.args.windows = value == "keep" ? neta::Windows::keep : neta::Windows::open;
+    return {};
+}
+
 /// Takes the value as it is; whoever uses it knows what is right.
 template <auto kMember>
 Status set_text(Context& context, const char* value) {
@@ -108,6 +117,7 @@ constexpr Key kKeys[] = {
     {"mac", set_mac},
     {"phy", set_phy},
     {"tx-csum-limit", set_tx_csum_limit},
+    {"windows", set_windows},
 };
 
 Status take_pair(Context& context, std::string_view name, const char* value) {

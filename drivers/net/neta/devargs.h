@@ -11,6 +11,7 @@
 #include <rte_ether.h>
 
 #include "lib/base/result.h"
+#include "lib/neta/sequences.h"
 #include "lib/vfio/device.h"
 
 namespace crema::neta_pmd {
@@ -29,7 +30,8 @@ struct Devargs {
     std::string variant{};         // of the model: "3700", "38x", "xp", "370"
     std::string clock{};           // of the model: Hz
     vfio::KernelArgs kernel{};     // of the kernel's VFIO
-    std::string xdp{};             // OBJECT[:PROGRAM] to attach when the port exists
+    neta::Windows windows = neta::Windows::open;
+    std::string xdp{};                    // OBJECT[:PROGRAM] to attach when the port exists
     std::optional<std::uint32_t> phy{};   // address of a PHY at the port's SMI register
     std::optional<std::uint32_t> pool{};  // pages per RX queue
     std::optional<rte_ether_addr> mac{};
@@ -41,7 +43,8 @@ struct Devargs {
     "device=model|user:SOCKET|platform:NAME|pci:BDF wire=WIRE engine=inline|thread[:CPU] " \
     "cache=coherent|noncoherent|evicting[:SEED] faults=KIND[=ONE_IN]:... "                 \
     "variant=3700|38x|xp|370 clock=HZ vfio=group|iommufd allow-noiommu=1 pool=PAGES "      \
-    "mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES phy=ADDRESS"
+    "mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES phy=ADDRESS "          \
+    "windows=open|keep"
 
 /// text: what follows the vdev's name; may be null. Errors: EINVAL.
 [[nodiscard]] Result<Devargs> parse_devargs(const char* port_name, const char* text);
