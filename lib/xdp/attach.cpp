@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The registry of ports and what is attached to them. The packet path reads two atomic pointers
-// (the port's state, its program) inside a Reader's section; everything else is control.
+// (the port's state, its programs) inside a Reader's section; everything else is control.
 #include "lib/xdp/attach.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string_view>
@@ -16,6 +18,8 @@
 
 #include "lib/base/check.h"
 #include "lib/ebpf/maps/devmap.h"
+#include "lib/xdp/attach_rules.h"
+#include "lib/xdp/chain.h"
 #include "lib/xdp/events.h"
 #include "lib/xdp/quiescence.h"
 #include "lib/xdp/run.h"
@@ -36,9 +40,11 @@ struct QueueState {
 struct PortState {
     Port port{};
     PortOps ops{};
-    /// What the path runs; `attachment` keeps it alive.
-    std::atomic<const ebpf::LoadedProgram*> program{nullptr};
-    Attachment attachment;  // control threads, under g_control
+    /// What the path runs: `own_chain`; null: nothing.
+    std::atomic<const Chain*> chain{nullptr};
+    // Control threads, under g_control; `attachment` keeps the programs alive.
+    std::unique_ptr<const Chain> own_chain;
+    Attachment attachment;
     std::array<RxHook, kRxQueuesMax> hooks;
     std::array<QueueState, kRxQueuesMax> queues;
 };
@@ -50,12 +56,21 @@ PortState* state_of(std::uint32_t port_id) {
     return port_id < kPortsMax ? g_ports[port_id].load(std::memory_order_acquire) : nullptr;
 }
 
+/// Apart, so that one program alone does not pay for it.
+[[gnu::noinline]] void run_several(const Chain& chain,
+                                   ebpf::XdpBuff& buff,
+                                   const Frame* frames,
+                                   std::uint32_t n,
+                                   Dispatch& dispatch) {
+    run_burst(ChainRuns{.chain = chain, .decider = dispatch.decider()}, buff, frames, n, dispatch);
+}
+
 std::uint32_t run_hook(RxHook* self, Frame* frames, std::uint32_t n) {
     QueueState& queue = *static_cast<QueueState*>(self->state);
     CREMA_DCHECK(n <= kBurstMax);
     queue.reader.enter();
-    const ebpf::LoadedProgram* program = queue.port->program.load(std::memory_order_acquire);
-    if (program == nullptr) [[unlikely]] {
+    const Chain* const chain = queue.port->chain.load(std::memory_order_acquire);
+    if (chain == nullptr) [[unlikely]] {
         // Detached between the driver's look at `active` and here: nobody decides, so PASS.
         queue.reader.leave();
         bump(self->counters.pass, n);
@@ -64,25 +79,38 @@ std::uint32_t run_hook(RxHook* self, Frame* frames, std::uint32_t n) {
     ebpf::XdpBuff buff;
     set_constants(buff, ifindex_of(queue.port->port.port_id), queue.queue);
     Dispatch dispatch(
-        frames, {.tx = &queue.port->port, .outbound = queue.outbound, .program_id = program->id});
-    run_burst(*program, buff, frames, n, dispatch);
+        frames,
+        {.tx = &queue.port->port, .outbound = queue.outbound, .program_id = chain->links[0].id});
+    if (chain->n == 1) [[likely]] {
+        run_burst(*chain->links[0].program, buff, frames, n, dispatch);
+    } else {
+        run_several(*chain, buff, frames, n, dispatch);
+    }
     const std::uint32_t passed = dispatch.finish(self->counters);
     queue.reader.leave();
     return passed;
 }
 
+bool runs_alike(const Attachment& a, const Attachment& b) {
+    return std::ranges::equal(a.programs, b.programs,
+                              [](const ChainedProgram& one, const ChainedProgram& other) {
+                                  return one.program == other.program && one.config == other.config;
+                              });
+}
+
 /// Puts `next` in place of what runs on the port and returns the old one when nobody runs it any
 /// more. Caller holds g_control.
-Attachment exchange_program(PortState& state, Attachment next) {
-    if (next.program != state.attachment.program) {
-        const bool active = next.program != nullptr;
-        state.program.store(next.program.get(), std::memory_order_release);
+Attachment exchange_programs(PortState& state, Attachment next) {
+    if (!runs_alike(next, state.attachment)) {
+        auto chain = next.programs.empty() ? nullptr : std::make_unique<const Chain>(next.programs);
+        state.chain.store(chain.get(), std::memory_order_release);
         for (RxHook& hook : state.hooks) {
-            hook.active.store(active, std::memory_order_release);
+            hook.active.store(chain != nullptr, std::memory_order_release);
         }
-        if (state.attachment.program != nullptr) {
+        if (state.own_chain != nullptr) {
             synchronize();
         }
+        state.own_chain = std::move(chain);
     }
     return std::exchange(state.attachment, std::move(next));
 }
@@ -97,6 +125,7 @@ std::optional<XdpMode> mode_of(const PortOps& ops) {
 
 /// What the port itself says of a program.
 Status check_fits(const PortState& state, const ebpf::LoadedProgram& program) {
+    CREMA_CHECK(program.entry() != nullptr && program.extension == nullptr);
     const std::string& name = program.program.name;
     const std::uint16_t port_id = state.port.port_id;
     const std::uint32_t type = program.program.expected_attach_type;
@@ -110,10 +139,33 @@ Status check_fits(const PortState& state, const ebpf::LoadedProgram& program) {
                     "xdp: program {} is bound to device {} and cannot be attached to port {}", name,
                     bound, port_id);
     }
-    if (const Status allowed = state.ops.attach_check(state.port.port, program.program.has_frags);
+    return {};
+}
+
+/// What the port itself says of what is to stand there. Frames of several buffers are for programs
+/// that all take them.
+Status check_fits(const PortState& state, const Attachment& next) {
+    const auto is_new = [&state](const ChainedProgram& each) {
+        return std::ranges::none_of(state.attachment.programs, [&each](const ChainedProgram& old) {
+            return old.program == each.program;
+        });
+    };
+    if (std::ranges::none_of(next.programs, is_new)) {
+        return {};
+    }
+    for (const ChainedProgram& each : next.programs) {
+        if (Status fits = check_fits(state, *each.program); !fits) {
+            return fits;
+        }
+    }
+    const auto least = std::ranges::find_if(
+        next.programs, [](const ChainedProgram& each) { return !each.program->program.has_frags; });
+    const auto& shown = least != next.programs.end() ? *least : next.programs.front();
+    if (const Status allowed =
+            state.ops.attach_check(state.port.port, shown.program->program.has_frags);
         !allowed) {
-        return fail(allowed.error().code, "xdp: program {} on port {}: {}", name, port_id,
-                    allowed.error().message);
+        return fail(allowed.error().code, "xdp: program {} on port {}: {}",
+                    shown.program->program.name, state.port.port_id, allowed.error().message);
     }
     return {};
 }
@@ -155,7 +207,7 @@ void unregister_port(std::uint16_t port_id) {
         if (state == nullptr) {
             return;
         }
-        old = exchange_program(*state, {});
+        old = exchange_programs(*state, {});
         g_ports[port_id].store(nullptr, std::memory_order_release);
         synchronize();
         for (QueueState& queue : state->queues) {
@@ -192,26 +244,44 @@ Status change(std::uint16_t port_id, const Decision& decide) {
     if (!next) {
         return forward_error(next);
     }
-    if (next->program != nullptr && next->program != state->attachment.program) {
-        CREMA_CHECK(next->program->entry() != nullptr && next->program->extension == nullptr);
-        if (Status fits = check_fits(*state, *next->program); !fits) {
-            return fits;
-        }
+    if (Status fits = check_fits(*state, *next); !fits) {
+        return fits;
     }
-    old = exchange_program(*state, std::move(*next));
+    old = exchange_programs(*state, std::move(*next));
     return {};
 }
 
 Status attach(std::uint16_t port_id, std::shared_ptr<const ebpf::LoadedProgram> program) {
     CREMA_CHECK(program != nullptr);
     return change(port_id, [&](const Attachment&, XdpMode own) -> Result<Attachment> {
-        return Attachment{.program = program, .mode = own, .by_link = false};
+        return ebpf::syscall::alone(program, own, false);
     });
+}
+
+Status change_chain(std::uint16_t port_id, const ChainChange& asked) {
+    return change(port_id, [&](const Attachment& now, XdpMode own) -> Result<Attachment> {
+        auto next = after_chain_change(now, own, asked);
+        if (!next) {
+            return fail(next.error().code, "xdp: port {}: {}", port_id, next.error().message);
+        }
+        return next;
+    });
+}
+
+Status join(std::uint16_t port_id, std::shared_ptr<const ebpf::LoadedProgram> program) {
+    CREMA_CHECK(program != nullptr);
+    const auto config = ebpf::run_config_of(program->program);
+    if (!config) {
+        return forward_error(config);
+    }
+    ChainChange asked;
+    asked.join.push_back({.program = std::move(program), .config = *config});
+    return change_chain(port_id, asked);
 }
 
 Status detach(std::uint16_t port_id) {
     return change(port_id, [port_id](const Attachment& now, XdpMode) -> Result<Attachment> {
-        if (now.program == nullptr) {
+        if (now.programs.empty()) {
             return fail(ENOENT, "xdp: no program is attached to port {}", port_id);
         }
         return Attachment{};
@@ -229,7 +299,7 @@ Attachment attachment(std::uint16_t port_id) {
 }
 
 std::shared_ptr<const ebpf::LoadedProgram> attached(std::uint16_t port_id) {
-    return attachment(port_id).program;
+    return attachment(port_id).first();
 }
 
 VerdictCounters verdicts(std::uint16_t port_id) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The driver argument xdp=: load an object and attach its program; what attach.h cannot do without
-// the loader.
+// The driver argument xdp=: load an object and add its program to those of the port; what attach.h
+// cannot do without the loader.
 #include <memory>
 #include <string>
 
@@ -36,7 +36,7 @@ Status attach_object(std::uint16_t port_id, const std::string& spec) {
     };
 
     const auto held = std::make_shared<const Held>(Held{*object, *program});
-    return attach(port_id, {held, held->program.get()});
+    return join(port_id, {held, held->program.get()});
 }
 
 }  // namespace crema::xdp

@@ -63,6 +63,9 @@ class Dispatch {
     /// array, at most kBurstMax times.
     Dispatch(Frame* frames, const Exits& exits) : frames_(frames), exits_(exits) {}
 
+    /// Where to leave the number of the program whose verdict the next take() gets, for the trace.
+    [[nodiscard]] std::uint32_t& decider() { return exits_.program_id; }
+
     /// Decides about one frame after its run. `act`: low half of r0.
     [[gnu::always_inline]] void take(const ebpf::XdpBuff& buff, rte_mbuf* page, std::uint32_t act) {
         switch (static_cast<ebpf::Verdict>(act)) {

@@ -112,8 +112,8 @@ void set_first_ifindex(std::uint32_t ifindex);
     return ifindex - first_ifindex();
 }
 
-/// Loads OBJECT[:PROGRAM] and attaches it to `port_id`, replacing what is there. For the driver's
-/// `xdp=` argument. Errors: the loader's, attach_check's. Control thread.
+/// Loads OBJECT[:PROGRAM] and adds it to the programs of `port_id`. For the driver's `xdp=`
+/// arguments. Errors: the loader's, those of join() (attach.h). Control thread.
 [[nodiscard]] Status attach_object(std::uint16_t port_id, const std::string& spec);
 
 /// Small number of the calling thread, for PortOps::xmit: its lcore id, or RTE_MAX_LCORE.

@@ -29,6 +29,15 @@ Status change_port(std::uint32_t ifindex, const PortChange& asked) {
     });
 }
 
+Status change_chain_of_port(std::uint32_t ifindex, const ebpf::syscall::ChainChange& asked) {
+    if (port_by_ifindex(ifindex) == nullptr) {
+        return fail(ENODEV, "no port has ifindex {}", ifindex);
+    }
+    return change(port_of(ifindex), [&asked](const Attachment& now, XdpMode own) {
+        return after_chain_change(now, own, asked);
+    });
+}
+
 /// What a link does to its own program.
 int change_linked(std::uint32_t ifindex, const ebpf::LoadedProgram& current, const Program& next) {
     if (port_by_ifindex(ifindex) == nullptr) {
@@ -36,11 +45,11 @@ int change_linked(std::uint32_t ifindex, const ebpf::LoadedProgram& current, con
     }
     const Status done =
         change(port_of(ifindex), [&](const Attachment& now, XdpMode own) -> Result<Attachment> {
-            if (now.program.get() != &current || !now.by_link) {
+            if (now.first().get() != &current || !now.by_link) {
                 return fail(ENODEV, "another program is there");
             }
-            return next == nullptr ? Attachment{.program = nullptr, .mode = own, .by_link = false}
-                                   : Attachment{.program = next, .mode = now.mode, .by_link = true};
+            return next == nullptr ? ebpf::syscall::alone(nullptr, own, false)
+                                   : ebpf::syscall::alone(next, now.mode, true);
         });
     return done ? 0 : -done.error().code;
 }
@@ -59,6 +68,7 @@ void detach_by_link(std::uint32_t ifindex, const ebpf::LoadedProgram& current) {
     ebpf::syscall::set_port_hooks({.change = change_port,
                                    .replace = replace_by_link,
                                    .detach = detach_by_link,
+                                   .change_chain = change_chain_of_port,
                                    .list = list_ports});
 }
 

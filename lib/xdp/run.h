@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Runs one compiled program over one burst. One XdpBuff on the stack serves the whole burst: what
-// is constant for the queue is written once, four pointers per frame. Packet data is prefetched a
-// few frames ahead; nothing else of a frame is touched here.
+// Runs one program, or several one after the other, over one burst. One XdpBuff on the stack serves
+// the whole burst: what is constant for the queue is written once, four pointers per frame. Packet
+// data is prefetched a few frames ahead; nothing else of a frame is touched here.
 #pragma once
 
 #include <cstdint>
@@ -32,9 +32,10 @@ inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
 }
 
 /// frames[0..n), n <= kBurstMax. `buff` holds what is constant. Caller: a Reader is entered.
+/// Runs: LoadedProgram or ChainRuns, what has a with_runs_of().
 /// Exit: Dispatch, or what stands in front of one.
-template <typename Exit>
-void run_burst(const ebpf::LoadedProgram& program,
+template <typename Runs, typename Exit>
+void run_burst(const Runs& program,
                ebpf::XdpBuff& buff,
                const Frame* frames,
                std::uint32_t n,
@@ -43,7 +44,7 @@ void run_burst(const ebpf::LoadedProgram& program,
     for (std::uint32_t i = 0; i < n && i < kPrefetchAhead; ++i) {
         rte_prefetch0(frames[i].data);
     }
-    ebpf::with_runs_of(program, [&](auto&& run) {
+    with_runs_of(program, [&](auto&& run) {
         for (std::uint32_t i = 0; i < n; ++i) {
             if (i + kPrefetchAhead < n) {
                 rte_prefetch0(frames[i + kPrefetchAhead].data);

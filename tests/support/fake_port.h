@@ -24,6 +24,7 @@ struct FakePort {
     std::uint32_t room = UINT32_MAX;  // frames that fit until the next drain
     std::uint32_t bytes_max = 1518;
     Status refuse_attach{};
+    bool asked_frags = false;  // by the last attach_check
     std::uint64_t transmitted = 0;
     std::uint32_t xmit_calls = 0;
     std::vector<xdp::Frame> sent;
@@ -76,8 +77,10 @@ struct FakePort {
         return taken;
     }
 
-    static Status attach_check(void* port, bool /*has_frags*/) {
-        return static_cast<FakePort*>(port)->refuse_attach;
+    static Status attach_check(void* port, bool has_frags) {
+        auto& self = *static_cast<FakePort*>(port);
+        self.asked_frags = has_frags;
+        return self.refuse_attach;
     }
 
     static std::uint32_t frame_bytes_max(void* port) {

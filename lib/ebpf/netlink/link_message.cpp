@@ -27,11 +27,12 @@ std::uint32_t flags_of(const syscall::PortInfo& port) {
 
 void write_xdp(Writer& writer, const syscall::Attachment& attachment) {
     const std::size_t nest = writer.open(IFLA_XDP);
-    if (attachment.program == nullptr) {
+    const auto program = attachment.first();
+    if (program == nullptr) {
         writer.number<std::uint8_t>(IFLA_XDP_ATTACHED, XDP_ATTACHED_NONE);
     } else {
         const bool native = attachment.mode == syscall::XdpMode::native;
-        const std::uint32_t id = attachment.program->id;
+        const std::uint32_t id = program->id;
         writer.number(native ? IFLA_XDP_DRV_PROG_ID : IFLA_XDP_SKB_PROG_ID, id);
         writer.number<std::uint8_t>(IFLA_XDP_ATTACHED,
                                     native ? XDP_ATTACHED_DRV : XDP_ATTACHED_SKB);

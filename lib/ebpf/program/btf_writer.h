@@ -83,6 +83,24 @@ class BtfWriter {
         return head(name, BtfKind::function, linkage, proto);
     }
 
+    std::uint32_t variable(const std::string& name, std::uint32_t type, std::uint32_t linkage) {
+        head(name, BtfKind::variable, 0, type);
+        word(linkage);
+        return ids_;
+    }
+
+    std::uint32_t section(const std::string& name,
+                          std::uint32_t bytes,
+                          const std::vector<BtfSectionVariable>& variables) {
+        head(name, BtfKind::data_section, variables.size(), bytes);
+        for (const BtfSectionVariable& variable : variables) {
+            word(variable.type);
+            word(variable.offset);
+            word(variable.size);
+        }
+        return ids_;
+    }
+
     std::uint32_t decl_tag(const std::string& name, std::uint32_t of, std::int32_t component) {
         head(name, BtfKind::decl_tag, 0, of);
         word(static_cast<std::uint32_t>(component));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Ports as bpf(2) and rtnetlink know them: a number, a name, at most one program. The rooms above
-// own the ports; they install hooks here, as for the targets of maps (maps/target_hooks.h). Without
-// them no port exists.
+// Ports as bpf(2) and rtnetlink know them: a number, a name, at most one program; and what stands
+// there really, which may be several one after the other. The rooms above own the ports; they
+// install hooks here, as for the targets of maps (maps/target_hooks.h). Without them no port
+// exists.
 #pragma once
 
 #include <array>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "lib/base/result.h"
+#include "lib/ebpf/program/run_config.h"
 #include "lib/ebpf/syscall/loaded_program.h"
 
 namespace crema::ebpf::syscall {
@@ -25,12 +27,28 @@ inline constexpr std::uint32_t kXdpFlags = kUpdateIfNoExist | kModeFlags | kRepl
 /// Where a program is shown. A port has one way of running programs, whatever it is called.
 enum class XdpMode : std::uint8_t { native, generic };
 
+/// A program at a port, and how it stands among others there.
+struct ChainedProgram {
+    std::shared_ptr<const LoadedProgram> program;  // never null
+    RunConfig config;
+};
+
 /// What runs on a port, and how it got there.
 struct Attachment {
-    std::shared_ptr<const LoadedProgram> program;  // null: nothing
+    std::vector<ChainedProgram> programs;  // in the order they run; empty: nothing
     XdpMode mode = XdpMode::native;
     bool by_link = false;
+
+    /// The one that is shown to who knows of one program per port; null: nothing.
+    [[nodiscard]] std::shared_ptr<const LoadedProgram> first() const {
+        return programs.empty() ? nullptr : programs.front().program;
+    }
 };
+
+/// A program alone, or null: nothing.
+[[nodiscard]] Attachment alone(std::shared_ptr<const LoadedProgram> program,
+                               XdpMode mode,
+                               bool by_link);
 
 /// What a caller wants to stand at a port.
 struct PortChange {
@@ -38,6 +56,14 @@ struct PortChange {
     std::shared_ptr<const LoadedProgram> expected;  // with kReplace; null: nothing
     std::uint32_t flags = 0;
     bool by_link = false;
+};
+
+/// What is to become of the programs of a port, all of it at once.
+struct ChainChange {
+    std::vector<ChainedProgram> join;
+    std::vector<std::uint32_t> leave;  // by number
+    bool all_leave = false;            // whatever is there
+    std::uint32_t flags = 0;           // of kModeFlags, for those that join
 };
 
 struct PortInfo {
@@ -64,6 +90,8 @@ struct PortHooks {
                    const std::shared_ptr<const LoadedProgram>& next);
     /// Nothing when the port or that program is gone.
     void (*detach)(std::uint32_t ifindex, const LoadedProgram& current);
+    /// The rules of after_chain_change() (lib/xdp/attach_rules.h); ENODEV: no such port.
+    Status (*change_chain)(std::uint32_t ifindex, const ChainChange& change);
     /// Those that a program can be attached to, by number.
     std::vector<PortInfo> (*list)();
 };

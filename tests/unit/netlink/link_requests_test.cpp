@@ -72,6 +72,9 @@ class LinkRequests : public testing::Test {
             .replace = [](std::uint32_t, const LoadedProgram&,
                           const std::shared_ptr<const LoadedProgram>&) { return -ENODEV; },
             .detach = [](std::uint32_t, const LoadedProgram&) {},
+            .change_chain = [](std::uint32_t, const syscall::ChainChange&) -> Status {
+                return fail(ENODEV, "no such port");
+            },
             .list =
                 [] {
                     std::vector<syscall::PortInfo> ports(2);

@@ -56,6 +56,9 @@ class Links : public testing::Test {
                         ++g_detached;
                     }
                 },
+            .change_chain = [](std::uint32_t, const ChainChange&) -> Status {
+                return fail(ENODEV, "no such port");
+            },
             .list = [] { return std::vector<PortInfo>(); },
         });
     }

@@ -62,11 +62,11 @@ TEST_F(AttachRules, ProgramsReplaceOneAnotherUnlessAskedNotTo) {
     EXPECT_EQ(change({.program = two, .expected = nullptr, .flags = kUpdateIfNoExist}), EBUSY);
     EXPECT_EQ(change({.program = two, .expected = two, .flags = kReplace}), EEXIST);
     EXPECT_EQ(change({.program = two, .expected = nullptr, .flags = kReplace}), EEXIST);
-    EXPECT_EQ(now.program, one);
+    EXPECT_EQ(now.first(), one);
     EXPECT_EQ(change({.program = two, .expected = one, .flags = kReplace}), 0);
-    EXPECT_EQ(now.program, two);
+    EXPECT_EQ(now.first(), two);
     EXPECT_EQ(change({.program = one, .expected = nullptr}), 0);
-    EXPECT_EQ(now.program, one);
+    EXPECT_EQ(now.first(), one);
 }
 
 TEST_F(AttachRules, ModesDoNotMeet) {
@@ -75,9 +75,9 @@ TEST_F(AttachRules, ModesDoNotMeet) {
     EXPECT_EQ(change({.program = two, .expected = nullptr, .flags = kDrvMode}), EEXIST);
     EXPECT_EQ(change({.program = two, .expected = nullptr}), EEXIST);
     EXPECT_EQ(change({.program = nullptr, .expected = nullptr, .flags = kDrvMode}), 0);
-    EXPECT_EQ(now.program, one) << "there is none in that mode";
+    EXPECT_EQ(now.first(), one) << "there is none in that mode";
     EXPECT_EQ(change({.program = nullptr, .expected = one, .flags = kSkbMode | kReplace}), 0);
-    EXPECT_EQ(now.program, nullptr);
+    EXPECT_EQ(now.first(), nullptr);
     EXPECT_EQ(change({.program = one, .expected = nullptr, .flags = kSkbMode | kDrvMode}), EINVAL);
 }
 
