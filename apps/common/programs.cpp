@@ -7,6 +7,7 @@
 
 #include <rte_ethdev.h>
 
+#include "lib/ebpf/program/run_config.h"
 #include "lib/xdp/attach.h"
 
 namespace crema::app {
@@ -20,11 +21,47 @@ Result<std::uint32_t> ifindex_of_port(std::string_view text) {
     return xdp::ifindex_of(*port);
 }
 
+/// text: ",prio=N" and ",chain-call=VERDICT,VERDICT...", in any order.
+Status take_place(std::string_view text, ProgramSpec& spec) {
+    constexpr std::string_view kPriority = ",prio=", kActions = ",chain-call=";
+    while (!text.empty()) {
+        const bool is_priority = text.starts_with(kPriority);
+        if (!is_priority && !text.starts_with(kActions)) {
+            return fail(EINVAL, "'{}' is neither prio=N nor chain-call=VERDICT,...", text);
+        }
+        text.remove_prefix(is_priority ? kPriority.size() : kActions.size());
+        const auto end = std::min(text.find(kPriority), text.find(kActions));
+        const std::string_view value = text.substr(0, end);
+        text.remove_prefix(std::min(end, text.size()));
+        if (is_priority) {
+            const auto number = integer_of(value);
+            if (!number || *number > UINT32_MAX) {
+                return fail(EINVAL, "prio={}: want a number below 2^32", value);
+            }
+            spec.priority = static_cast<std::uint32_t>(*number);
+            continue;
+        }
+        const auto actions = ebpf::actions_of(value);
+        if (!actions) {
+            return forward_error(actions);
+        }
+        spec.actions = *actions;
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<ProgramSpec> ProgramSpec::parse(std::string_view text) {
     ProgramSpec spec;
-    std::string_view rest = text;
+    // A path may hold commas, too.
+    const auto place = std::min(text.find(",prio="), text.find(",chain-call="));
+    std::string_view rest = text.substr(0, place);
+    if (place != std::string_view::npos) {
+        if (const Status taken = take_place(text.substr(place), spec); !taken) {
+            return fail(EINVAL, "'{}': {}", text, taken.error().message);
+        }
+    }
     // A path may hold '=', a port's name may not hold '/'.
     const auto equals = rest.find('=');
     if (equals != std::string_view::npos && rest.find('/') > equals) {
@@ -38,7 +75,10 @@ Result<ProgramSpec> ProgramSpec::parse(std::string_view text) {
     }
     spec.object = std::string(rest);
     if (spec.object.empty() || (spec.port && spec.port->empty())) {
-        return fail(EINVAL, "'{}' is not of the form [PORT=]OBJECT[:PROGRAM]", text);
+        return fail(EINVAL,
+                    "'{}' is not of the form "
+                    "[PORT=]OBJECT[:PROGRAM][,prio=N][,chain-call=VERDICT,...]",
+                    text);
     }
     return spec;
 }
@@ -70,7 +110,7 @@ Status Programs::apply(const MapSetting& setting, const Loaded& loaded) const {
     return {};
 }
 
-Status Programs::attach(const ProgramSpec& spec, const std::vector<std::uint16_t>& ports) {
+Status Programs::attach(const ProgramSpec& spec, const std::vector<std::uint16_t>& ports, How how) {
     auto object = ebpf::loader::Object::load(spec.object);
     if (!object) {
         return forward_error(object);
@@ -80,27 +120,54 @@ Status Programs::attach(const ProgramSpec& spec, const std::vector<std::uint16_t
     if (!program) {
         return forward_error(program);
     }
+    auto config = ebpf::run_config_of((*program)->program);
+    if (!config) {
+        return forward_error(config);
+    }
+    config->priority = spec.priority.value_or(config->priority);
+    config->actions = spec.actions.value_or(config->actions);
     for (const MapSetting& setting : settings_) {
         if (Status done = apply(setting, *loaded); !done) {
             return done;
         }
     }
+    xdp::ChainChange change;
+    change.join.push_back({.program = *program, .config = *config});
+    change.all_leave = how == How::alone;
     for (const std::uint16_t port : ports) {
-        if (Status done = xdp::attach(port, *program); !done) {
+        if (Status done = xdp::change_chain(port, change); !done) {
             return done;
         }
-        ports_[port] = {
-            .loaded = loaded, .program = (*program)->program.name, .id = (*program)->id};
+        ports_[port].push_back({.loaded = loaded, .id = (*program)->id});
     }
+    forget_gone();
     return {};
 }
 
 Status Programs::detach(std::uint16_t port_id) {
     Status done = xdp::detach(port_id);
-    if (done) {
-        ports_.erase(port_id);
-    }
+    forget_gone();
     return done;
+}
+
+Status Programs::detach(std::uint16_t port_id, std::uint32_t id) {
+    xdp::ChainChange change;
+    change.leave.push_back(id);
+    Status done = xdp::change_chain(port_id, change);
+    forget_gone();
+    return done;
+}
+
+void Programs::forget_gone() {
+    for (auto& [port, own] : ports_) {
+        const auto there = xdp::attachment(port).programs;
+        std::erase_if(own, [&there](const OnPort& each) {
+            return std::ranges::none_of(there, [&each](const xdp::ChainedProgram& running) {
+                return running.program->id == each.id;
+            });
+        });
+    }
+    std::erase_if(ports_, [](const auto& each) { return each.second.empty(); });
 }
 
 void Programs::detach_all() {
@@ -114,8 +181,10 @@ void Programs::detach_all() {
 std::vector<std::shared_ptr<Programs::Loaded>> Programs::loaded() const {
     std::vector<std::shared_ptr<Loaded>> all;
     for (const auto& [port, own] : ports_) {
-        if (std::find(all.begin(), all.end(), own.loaded) == all.end()) {
-            all.push_back(own.loaded);
+        for (const OnPort& each : own) {
+            if (std::find(all.begin(), all.end(), each.loaded) == all.end()) {
+                all.push_back(each.loaded);
+            }
         }
     }
     return all;
@@ -168,12 +237,18 @@ Result<std::string> Programs::dump(const std::string& map) const {
 }
 
 std::string Programs::name_on(std::uint16_t port_id) const {
-    const auto found = ports_.find(port_id);
-    // Somebody outside may have put another program there, or taken this one away.
-    const auto running = xdp::attached(port_id);
-    return found == ports_.end() || running == nullptr || running->id != found->second.id
-               ? std::string{}
-               : fmt::format("{}:{}", found->second.loaded->path, found->second.program);
+    const auto own = ports_.find(port_id);
+    std::string names;
+    for (const xdp::ChainedProgram& running : xdp::attachment(port_id).programs) {
+        const ebpf::LoadedProgram& loaded = *running.program;
+        names += names.empty() ? "" : ", ";
+        if (own != ports_.end()) {
+            const auto found = std::ranges::find(own->second, loaded.id, &OnPort::id);
+            names += found != own->second.end() ? found->loaded->path + ":" : "";
+        }
+        names += loaded.program.name;
+    }
+    return names;
 }
 
 }  // namespace crema::app

@@ -19,11 +19,14 @@
 
 namespace crema::app {
 
-/// [PORT=]OBJECT[:PROGRAM]
+/// [PORT=]OBJECT[:PROGRAM][,prio=N][,chain-call=VERDICT,VERDICT...]
 struct ProgramSpec {
     std::optional<std::string> port;  // number or ethdev name; none: every port
     std::string object;
     std::string program;  // empty: the first that attaches to a port
+    // Its place among others on the port; none: what the object says.
+    std::optional<std::uint32_t> priority;
+    std::optional<std::uint32_t> actions;  // as ebpf::RunConfig::actions
 
     /// EINVAL: not of that form.
     [[nodiscard]] static Result<ProgramSpec> parse(std::string_view text);
@@ -34,10 +37,20 @@ struct ProgramSpec {
 
 class Programs {
   public:
-    /// Loads the object (once per call) and attaches its program to all of `ports`, replacing what
-    /// runs there. Nothing changes on ports that come after a failing one.
-    [[nodiscard]] Status attach(const ProgramSpec& spec, const std::vector<std::uint16_t>& ports);
+    enum class How : std::uint8_t {
+        alone,   // in place of what runs there
+        joined,  // beside it
+    };
+
+    /// Loads the object (once per call) and attaches its program to all of `ports`. Nothing changes
+    /// on ports that come after a failing one.
+    [[nodiscard]] Status attach(const ProgramSpec& spec,
+                                const std::vector<std::uint16_t>& ports,
+                                How how);
+    /// Everything that runs there.
     [[nodiscard]] Status detach(std::uint16_t port_id);
+    /// One program by its number.
+    [[nodiscard]] Status detach(std::uint16_t port_id, std::uint32_t id);
     void detach_all();
 
     /// Keeps the setting for objects loaded later and applies it to those that are loaded. ENOENT:
@@ -53,7 +66,7 @@ class Programs {
     /// Contents, one line per entry. ENOENT: no loaded object has it.
     [[nodiscard]] Result<std::string> dump(const std::string& map) const;
 
-    /// "OBJECT:PROGRAM"; empty: nothing of here runs there.
+    /// What runs there, in that order: "OBJECT:PROGRAM, ..."; those of others by their names alone.
     [[nodiscard]] std::string name_on(std::uint16_t port_id) const;
 
   private:
@@ -64,14 +77,16 @@ class Programs {
 
     struct OnPort {
         std::shared_ptr<Loaded> loaded;
-        std::string program;
         std::uint32_t id = 0;
     };
 
     [[nodiscard]] Status apply(const MapSetting& setting, const Loaded& loaded) const;
     [[nodiscard]] std::vector<std::shared_ptr<Loaded>> loaded() const;
 
-    std::map<std::uint16_t, OnPort> ports_;
+    /// Forgets what somebody outside has taken away.
+    void forget_gone();
+
+    std::map<std::uint16_t, std::vector<OnPort>> ports_;
     std::vector<MapSetting> settings_;
 };
 

@@ -76,6 +76,12 @@ PortSnapshot snapshot_of_port(std::uint16_t port_id, const datapath::GenericPort
     if (rte_eth_dev_get_name_by_port(port_id, name.data()) == 0) {
         port.name = name.data();
     }
+    for (const xdp::ChainedProgram& each : xdp::attachment(port_id).programs) {
+        port.programs.push_back({.id = each.program->id,
+                                 .name = std::string(ebpf::full_name_of(each.program->program)),
+                                 .priority = each.config.priority,
+                                 .actions = ebpf::actions_text(each.config.actions)});
+    }
     rte_eth_link link{};
     if (rte_eth_link_get_nowait(port_id, &link) == 0) {
         port.link_up = link.link_status == RTE_ETH_LINK_UP;

@@ -21,11 +21,20 @@
 
 namespace crema::app {
 
+/// A program on a port, and its place there.
+struct ProgramSnapshot {
+    std::uint32_t id = 0;
+    std::string name;  // in full
+    std::uint32_t priority = 0;
+    std::string actions;  // "XDP_PASS,..."
+};
+
 struct PortSnapshot {
     std::uint16_t port_id = 0;
     std::string name;
-    std::string mode;     // native, generic
-    std::string program;  // OBJECT:PROGRAM, or empty
+    std::string mode;                       // native, generic
+    std::string program;                    // OBJECT:PROGRAM, ...; or empty
+    std::vector<ProgramSnapshot> programs;  // in the order they run
     bool link_up = false;
     std::uint32_t link_mbps = 0;
     std::uint16_t mtu = 0;

@@ -11,10 +11,27 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+template <typename T>
+Json list(const std::vector<T>& items, Json (*to)(const T&)) {
+    Json array = Json::array();
+    for (const T& item : items) {
+        array.push_back(to(item));
+    }
+    return array;
+}
+
+Json program_json(const ProgramSnapshot& program) {
+    return {{"id", program.id},
+            {"name", program.name},
+            {"prio", program.priority},
+            {"chain_call_actions", program.actions}};
+}
+
 Json xdp_json(const PortSnapshot& port) {
     const xdp::VerdictCounters& own = port.verdicts;
     return {{"mode", port.mode},
             {"program", port.program.empty() ? Json(nullptr) : Json(port.program)},
+            {"programs", list(port.programs, program_json)},
             {"rx_xdp_pass", own.pass},
             {"rx_xdp_drop", own.drop},
             {"rx_xdp_tx", own.tx},
@@ -97,15 +114,6 @@ Json worker_json(const WorkerSnapshot& worker) {
             {"rounds", worker.counters.rounds},
             {"idle_rounds", worker.counters.idle_rounds},
             {"interrupts", worker.counters.interrupts}};
-}
-
-template <typename T>
-Json list(const std::vector<T>& items, Json (*to)(const T&)) {
-    Json array = Json::array();
-    for (const T& item : items) {
-        array.push_back(to(item));
-    }
-    return array;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <tl/expected.hpp>
 #include <variant>
@@ -113,10 +114,17 @@ struct AttachOptions : RemoteOptions {
     enum class What : std::uint8_t { attach, detach, status };
     What what = What::status;
     std::string port;
-    std::string object;
-    std::string program;  // empty: the first that attaches to a port
-    std::string mode;     // "native", "generic"; empty: the port's
+    // attach
+    std::vector<std::string> objects;  // OBJECT[:PROGRAM][,prio=N][,chain-call=LIST]
+    std::string program;               // empty: what the objects say
+    std::string mode;                  // "native", "generic"; empty: the port's
+    std::optional<std::uint32_t> priority;
+    std::optional<std::uint32_t> actions;     // as ebpf::RunConfig::actions
+    std::optional<std::uint32_t> instead_of;  // number of a program that leaves
     bool replace = false;
+    // detach
+    std::optional<std::uint32_t> id;
+    bool all = false;
 };
 
 using Verb = std::variant<VerifyOptions,

@@ -6,6 +6,8 @@
 #include <map>
 #include <string>
 
+#include "lib/ebpf/program/run_config.h"
+
 namespace crema::command {
 namespace {
 
@@ -170,20 +172,38 @@ void RemoteVerbs::declare_attach(CLI::App& xdp) {
         attach_[static_cast<std::size_t>(what)].what = what;
     }
     AttachOptions& attach = attach_[static_cast<std::size_t>(AttachWhat::attach)];
-    CLI::App* verb =
-        add_remote(xdp, "attach", "Load a program into a running data path and attach it to a port",
-                   "xdp attach net_neta0 build/bpf/drop.bpf.o", attach);
+    CLI::App* verb = add_remote(
+        xdp, "attach",
+        "Load programs into a running data path and attach them to a port, beside those there",
+        "xdp attach net_neta0 build/bpf/drop.bpf.o --prio 10", attach);
     verb->add_option("PORT", attach.port, "its name or its ifindex")->required();
-    verb->add_option("OBJECT", attach.object, "BPF object file")->required();
+    verb->add_option("OBJECT", attach.objects,
+                     "BPF object files: OBJECT[:PROGRAM][,prio=N][,chain-call=VERDICT,...]")
+        ->required();
     verb->add_option("--program", attach.program, "default: the first that attaches to a port");
+    verb->add_option("--prio", attach.priority, "the least runs first; default: the object's, 50");
+    verb->add_option_function<std::string>(
+            "--chain-call",
+            [&attach](const std::string& text) { attach.actions = *ebpf::actions_of(text); },
+            "verdicts after which the next program runs: pass,tx,... or none; default: the "
+            "object's, pass")
+        ->check([](const std::string& text) {
+            const auto actions = ebpf::actions_of(text);
+            return actions ? std::string() : actions.error().message;
+        });
     verb->add_option("--mode", attach.mode, "native or generic; default: the port's")
         ->check(CLI::IsMember({"native", "generic"}));
-    verb->add_flag("--replace", attach.replace, "also where a program is attached");
+    CLI::Option* const replace =
+        verb->add_flag("--replace", attach.replace, "in place of all that is attached");
+    verb->add_option("--instead-of", attach.instead_of, "number of a program that leaves for it")
+        ->excludes(replace);
     attach_verbs_.push_back(verb);
     AttachOptions& detach = attach_[static_cast<std::size_t>(AttachWhat::detach)];
-    verb = add_remote(xdp, "detach", "Take the program off a port of a running data path",
-                      "xdp detach net_neta0", detach);
+    verb = add_remote(xdp, "detach", "Take programs off a port of a running data path",
+                      "xdp detach net_neta0 --id 7", detach);
     verb->add_option("PORT", detach.port, "its name or its ifindex")->required();
+    CLI::Option* const all = verb->add_flag("--all", detach.all, "whatever is attached");
+    verb->add_option("--id", detach.id, "the program with this number")->excludes(all);
     attach_verbs_.push_back(verb);
     verb = add_remote(xdp, "status", "Show the ports of a running data path and their programs",
                       "xdp status", attach_[static_cast<std::size_t>(AttachWhat::status)]);

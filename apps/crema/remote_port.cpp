@@ -2,30 +2,48 @@
 #include "apps/crema/remote_port.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <sys/socket.h>
 
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 
 #include "apps/crema/data_path.h"
-#include "lib/base/unique_fd.h"
+#include "apps/crema/output.h"
 #include "lib/ebpf/netlink/message.h"
+#include "lib/ebpf/supervise/port_programs.h"
 #include "lib/ebpf/supervise/private_commands.h"
 
 namespace crema::command {
 namespace {
 
 using ebpf::supervise::NetlinkAttr;
+using ebpf::supervise::PortProgram;
+using ebpf::supervise::PortProgramsAttr;
 using ebpf::supervise::PrivateCommand;
 
-std::string program_name(std::uint32_t id) {
-    bpf_attr attr{};
-    attr.prog_id = id;
-    const UniqueFd fd(static_cast<int>(call(BPF_PROG_GET_FD_BY_ID, attr)));
-    const auto info = info_of<bpf_prog_info>(fd.get());
-    return info ? text_of(info->name) : std::string();
+Status read_programs(RemotePort& port) {
+    std::array<PortProgram, ebpf::supervise::kPortProgramsMax> room;
+    PortProgramsAttr attr;
+    attr.what = PortProgramsAttr::list;
+    attr.ifindex = port.ifindex;
+    attr.programs = address(room.data());
+    attr.programs_n = static_cast<std::uint32_t>(room.size());
+    const long n = call(static_cast<int>(PrivateCommand::port_programs), attr);
+    if (n < 0) {
+        return refused(port.name, n);
+    }
+    for (const PortProgram& one : std::span(room).first(static_cast<std::size_t>(n))) {
+        port.programs.push_back({.id = one.id,
+                                 .name = text_of(one.name),
+                                 .tag = hex(one.tag),
+                                 .priority = one.priority,
+                                 .actions = one.actions});
+    }
+    return {};
 }
 
 /// Messages that answer an rtnetlink request of one message.
@@ -66,9 +84,6 @@ RemotePort read_port(ebpf::netlink::Bytes body) {
     }
     if (all.has(IFLA_XDP)) {
         const Attributes<IFLA_XDP_MAX + 1> xdp(*all[IFLA_XDP]);
-        const auto id =
-            xdp[IFLA_XDP_PROG_ID] ? read_as<std::uint32_t>(*xdp[IFLA_XDP_PROG_ID]) : std::nullopt;
-        port.program_id = id.value_or(0);
         port.mode = xdp.has(IFLA_XDP_DRV_PROG_ID)   ? "driver"
                     : xdp.has(IFLA_XDP_SKB_PROG_ID) ? "generic"
                                                     : "";
@@ -97,7 +112,9 @@ Result<std::vector<RemotePort>> ports() {
         rest = rest.subspan(std::min<std::size_t>(NLMSG_ALIGN(header->nlmsg_len), rest.size()));
     }
     for (RemotePort& port : all) {
-        port.program = port.program_id != 0 ? program_name(port.program_id) : "";
+        if (const Status read = read_programs(port); !read) {
+            return forward_error(read);
+        }
     }
     return all;
 }
@@ -117,35 +134,35 @@ Result<RemotePort> find_port(const std::string& which) {
     return fail(ENOENT, "no port is called {}: there is {}", which, names.empty() ? "none" : names);
 }
 
-Status set_program(const RemotePort& port, int program, std::uint32_t flags) {
-    ebpf::netlink::Writer writer;
-    writer.begin(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, 1);
-    ifinfomsg link{};
-    link.ifi_index = static_cast<int>(port.ifindex);
-    writer.add(link);
-    const std::size_t nest = writer.open(IFLA_XDP);
-    writer.number<std::int32_t>(IFLA_XDP_FD, program);
-    writer.number(IFLA_XDP_FLAGS, flags);
-    writer.close(nest);
-    const auto reply = ask(writer.take());
-    if (!reply) {
-        return forward_error(reply);
+Status change_programs(const RemotePort& port, const ProgramsChange& change) {
+    std::vector<PortProgram> programs;
+    for (const Joining& each : change.join) {
+        PortProgram one;
+        one.fd = each.fd;
+        one.given = (each.priority ? ebpf::supervise::kPriorityGiven : 0) |
+                    (each.actions ? ebpf::supervise::kActionsGiven : 0);
+        one.priority = each.priority.value_or(0);
+        one.actions = each.actions.value_or(0);
+        programs.push_back(one);
     }
-    const ebpf::netlink::Bytes bytes = *reply;
-    const auto header = ebpf::netlink::read_as<nlmsghdr>(bytes);
-    const auto ack = header && header->nlmsg_type == NLMSG_ERROR
-                         ? ebpf::netlink::read_as<nlmsgerr>(bytes.subspan(sizeof(nlmsghdr)))
-                         : std::nullopt;
-    if (!ack) {
-        return fail(ENODEV, "{}: the port is gone", port.name);
-    }
-    if (ack->error == 0) {
+    std::array<char, 1024> words{};
+    PortProgramsAttr attr;
+    attr.what = PortProgramsAttr::change;
+    attr.ifindex = port.ifindex;
+    attr.programs = address(programs.data());
+    attr.programs_n = static_cast<std::uint32_t>(programs.size());
+    attr.leave = address(change.leave.data());
+    attr.leave_n = static_cast<std::uint32_t>(change.leave.size());
+    attr.all_leave = change.all_leave ? 1 : 0;
+    attr.flags = change.flags;
+    attr.words = address(words.data());
+    attr.words_bytes = static_cast<std::uint32_t>(words.size());
+    const long result = call(static_cast<int>(PrivateCommand::port_programs), attr);
+    if (result >= 0) {
         return {};
     }
-    const ebpf::netlink::Attributes<NLMSGERR_ATTR_MAX + 1> words(
-        bytes.subspan(sizeof(nlmsghdr) + sizeof(nlmsgerr)));
-    const std::string why = text_in(words[NLMSGERR_ATTR_MSG]);
-    return fail(-ack->error, "{}: {}", port.name, why.empty() ? std::strerror(-ack->error) : why);
+    const int code = static_cast<int>(-result);
+    return fail(code, "{}: {}", port.name, words[0] != 0 ? words.data() : std::strerror(code));
 }
 
 }  // namespace crema::command

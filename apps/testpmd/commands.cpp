@@ -20,7 +20,10 @@ constexpr char kHelp[] =
     "show port xstats all                    extended statistics\n"
     "show xdp                                programs and verdicts per port\n"
     "xdp attach PORT|all OBJECT[:PROGRAM]    attach, or replace under traffic\n"
+    "xdp add PORT|all OBJECT[:PROGRAM]       attach beside what is there; with ,prio=N and\n"
+    "                                        ,chain-call=VERDICT,... behind it in its place\n"
     "xdp detach PORT|all                     detach\n"
+    "xdp remove PORT ID                      detach one program\n"
     "map dump NAME                           entries of a map\n"
     "map update NAME KEY VALUE               set an entry, as --map NAME:KEY=VALUE\n"
     "port mtu PORT BYTES                     change the MTU\n"
@@ -85,19 +88,23 @@ Reply do_xdp(Session& session, Words /*words*/) {
     Reply reply;
     for (const app::PortSnapshot& port : session.snapshot().ports) {
         const xdp::VerdictCounters& own = port.verdicts;
-        const auto program = xdp::attached(port.port_id);
         fmt::format_to(std::back_inserter(reply.text),
                        "port {} {} {}: {} id {} pass {} drop {} tx {} tx_errors {} redirect {} "
                        "redirect_errors {} aborted {}\n",
                        port.port_id, port.name, port.mode,
                        port.program.empty() ? "no program" : port.program,
-                       program == nullptr ? 0 : program->id, own.pass, own.drop, own.tx,
-                       own.tx_errors, own.redirect, own.redirect_errors, own.aborted);
+                       port.programs.empty() ? 0 : port.programs.front().id, own.pass, own.drop,
+                       own.tx, own.tx_errors, own.redirect, own.redirect_errors, own.aborted);
+        for (const app::ProgramSnapshot& each : port.programs) {
+            fmt::format_to(std::back_inserter(reply.text), "  prio {} {} id {} chain-call {}\n",
+                           each.priority, each.name, each.id,
+                           each.actions.empty() ? "none" : each.actions);
+        }
     }
     return reply;
 }
 
-Reply do_attach(Session& session, Words words) {
+Reply attach_or_add(Session& session, Words words, app::Programs::How how) {
     auto spec = app::ProgramSpec::parse(words[1]);
     if (!spec) {
         return failed(spec.error());
@@ -108,7 +115,27 @@ Reply do_attach(Session& session, Words words) {
     if (words[0] != "all") {
         spec->port = words[0];
     }
-    return answer(session.attach(*spec));
+    return answer(session.attach(*spec, how));
+}
+
+Reply do_attach(Session& session, Words words) {
+    return attach_or_add(session, words, app::Programs::How::alone);
+}
+
+Reply do_add(Session& session, Words words) {
+    return attach_or_add(session, words, app::Programs::How::joined);
+}
+
+Reply do_remove(Session& session, Words words) {
+    const auto port_id = app::port_of(words[0]);
+    if (!port_id) {
+        return failed(port_id.error());
+    }
+    const auto id = app::integer_of(words[1]);
+    if (!id || *id > UINT32_MAX) {
+        return failed({EINVAL, fmt::format("'{}' is no number of a program", words[1])});
+    }
+    return answer(session.programs().detach(*port_id, static_cast<std::uint32_t>(*id)));
 }
 
 Reply do_detach(Session& session, Words words) {
@@ -173,7 +200,9 @@ constexpr std::array kCommands = {
     Command{"show port xstats all", 0, do_xstats},
     Command{"show xdp", 0, do_xdp},
     Command{"xdp attach", 2, do_attach},
+    Command{"xdp add", 2, do_add},
     Command{"xdp detach", 1, do_detach},
+    Command{"xdp remove", 2, do_remove},
     Command{"map dump", 1, do_dump},
     Command{"map update", 3, do_update},
     Command{"port mtu", 2, do_mtu},

@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kAbout[] =
     "crema-testpmd [EAL options] -- [options]\n"
-    "Forwards between ethdev ports, with an XDP program per port: native on net_neta, generic on\n"
+    "Forwards between ethdev ports, with XDP programs on them: native on net_neta, generic on\n"
     "any other driver. What XDP passes is forwarded by --forward-mode.";
 
 constexpr char kFooter[] =
@@ -57,7 +57,8 @@ void declare(CLI::App& app, Options& options, Texts& texts) {
     app.add_option("--duration", options.duration_s, "end after N seconds")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--xdp", texts.programs,
-                   "[PORT=]OBJECT[:PROGRAM]: attach; without PORT on every port, maps shared")
+                   "[PORT=]OBJECT[:PROGRAM][,prio=N][,chain-call=VERDICT,...]: attach; without "
+                   "PORT on every port, maps shared; several on a port run one after the other")
         ->allow_extra_args(false);
     app.add_option("--map", texts.settings,
                    "MAP:KEY=VALUE: set an entry, also in objects loaded later")

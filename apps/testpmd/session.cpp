@@ -167,14 +167,14 @@ Status Session::load_programs() {
         programs_.keep(setting);
     }
     for (const app::ProgramSpec& spec : options_.programs) {
-        if (Status done = attach(spec); !done) {
+        if (Status done = attach(spec, app::Programs::How::joined); !done) {
             return done;
         }
     }
     return programs_.check_settings();
 }
 
-Status Session::attach(const app::ProgramSpec& spec) {
+Status Session::attach(const app::ProgramSpec& spec, app::Programs::How how) {
     std::vector<std::uint16_t> where = port_ids();
     if (spec.port) {
         const auto port_id = app::port_of(*spec.port);
@@ -183,7 +183,7 @@ Status Session::attach(const app::ProgramSpec& spec) {
         }
         where = {*port_id};
     }
-    return programs_.attach(spec, where);
+    return programs_.attach(spec, where, how);
 }
 
 void Session::fill_table() {
@@ -350,10 +350,6 @@ app::Snapshot Session::snapshot() const {
     for (const auto& each : ports_) {
         app::PortSnapshot own = app::snapshot_of_port(each->port_id(), each->generic());
         own.program = programs_.name_on(each->port_id());
-        if (const auto linked = xdp::attached(each->port_id());
-            own.program.empty() && linked != nullptr) {
-            own.program = linked->program.name;  // by a link of another process
-        }
         all.ports.push_back(std::move(own));
     }
     for (const auto& worker : workers_) {

@@ -41,7 +41,7 @@ class Session {
 
     /// Ports that programs can be on: not the TAP devices of --pass.
     [[nodiscard]] std::vector<std::uint16_t> port_ids() const;
-    [[nodiscard]] Status attach(const app::ProgramSpec& spec);
+    [[nodiscard]] Status attach(const app::ProgramSpec& spec, app::Programs::How how);
     /// Stops forwarding for the moment when the driver needs the port stopped.
     [[nodiscard]] Status set_mtu(std::uint16_t port_id, std::uint16_t mtu);
 

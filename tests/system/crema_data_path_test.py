@@ -174,18 +174,41 @@ class Remote(unittest.TestCase):
                 self.crema("map", *wrong, code=2)
         self.end()
 
+    def status(self, port="net_neta0"):
+        """Its programs in the order they run, by `crema xdp status`: as text and as JSON the same."""
+        rows = self.crema("xdp", "status").splitlines()[2:]
+        at = next(i for i, row in enumerate(rows) if f": {port} " in row)
+        listed = []
+        for row in rows[at + 1:]:
+            if not row.startswith(" =>"):
+                break
+            _, prio, name, number, tag, *actions = row.split()
+            listed.append({"prio": int(prio), "name": name, "id": int(number), "tag": tag,
+                           "chain_call_actions": actions[0] if actions else ""})
+        told = [one for one in json.loads(self.crema("xdp", "status", "-j"))[0]["xdp"] if one["devname"] == port]
+        self.assertEqual([one["programs"] for one in told], [listed] if listed else [])
+        return listed
+
     def test_programs(self):
         path = self.start()
-        self.assertEqual(self.crema("xdp", "status"), "32: net_neta0: no program\n33: net_neta1: no program\n")
+        head, line, *rows = self.crema("xdp", "status").splitlines()
+        self.assertEqual(head.split(), ["Interface", "Prio", "Program", "name", "Mode", "ID", "Tag", "Chain", "actions"])
+        self.assertEqual(set(line), {"-"})
+        self.assertEqual([row.split() for row in rows],
+                         [["32:", "net_neta0", "<No", "XDP", "program", "loaded!>"], ["33:", "net_neta1", "<No", "XDP", "program", "loaded!>"]])
         self.crema("xdp", "attach", "net_neta0", f"{BUILD}/bpf/drop.bpf.o")
         path.port(lambda xdp: xdp["program"] == "drop" and xdp["rx_xdp_drop"] > 1000)
         shown = json.loads(self.crema("xdp", "status", "-j"))[0]["xdp"]
+        programs = shown[0].pop("programs")
         self.assertEqual([{**one, "id": 0} for one in shown],
                          [{"devname": "net_neta0", "ifindex": 32, "mode": "driver", "id": 0}])
+        self.assertEqual([(one["prio"], one["name"], one["id"], one["chain_call_actions"]) for one in programs],
+                         [(50, "drop", shown[0]["id"], "XDP_PASS")])
         if BPFTOOL:
             theirs = json.loads(path.run(BPFTOOL, "-j", "net", "show").stdout)[0]["xdp"]
             self.assertEqual([one for one in theirs if one["ifindex"] >= 32], shown)
-        self.assertIn("XDP program already attached", self.crema("xdp", "attach", "32", f"{BUILD}/bpf/pass.bpf.o", code=1))
+            loaded = json.loads(path.run(BPFTOOL, "-j", "prog", "show", "id", shown[0]["id"]).stdout)
+            self.assertEqual(loaded["tag"], programs[0]["tag"])
         self.crema("xdp", "attach", "32", f"{BUILD}/bpf/cpumap_5tuple.bpf.o", "--program", "steer", "--replace", code=1)
         self.crema("xdp", "attach", "32", f"{BUILD}/bpf/pass.bpf.o", "--replace")
         path.port(lambda xdp: xdp["program"] == "pass" and xdp["rx_xdp_pass"] > 1000)
@@ -194,12 +217,93 @@ class Remote(unittest.TestCase):
         self.assertIn("no program is attached", self.crema("xdp", "detach", "net_neta0", code=1))
         self.crema("xdp", "attach", "net_neta0", f"{BUILD}/bpf/pass.bpf.o", "--mode", "generic")
         self.assertIn("generic", self.crema("xdp", "status"))
-        self.crema("xdp", "detach", "net_neta0")
+        self.assertIn("can't be active at the same time", self.crema("xdp", "attach", "net_neta0", f"{BUILD}/bpf/drop.bpf.o", code=1))
+        self.crema("xdp", "detach", "net_neta0", "--all")
         self.assertIn("there is net_neta0, net_neta1", self.crema("xdp", "detach", "eth0", code=1))
         self.assertIn("nothere.o", self.crema("xdp", "attach", "net_neta0", "/nothere.o", code=1))
         bad = BUILD / "tests/support/bpf/oracle_bad_oob_read.bpf.o"
         if bad.exists():
             self.assertIn("offset is outside of the packet", self.crema("xdp", "attach", "net_neta0", bad, code=1))
+        self.end()
+
+    def test_several_programs_on_one_port(self):
+        path = self.start()
+        passing, dropping = f"{BUILD}/bpf/pass.bpf.o", f"{BUILD}/bpf/drop.bpf.o"
+        self.crema("xdp", "attach", "net_neta0", passing)
+        path.port(lambda xdp: xdp["rx_xdp_pass"] > 100)
+        self.crema("xdp", "attach", "net_neta0", dropping, "--prio", 60)
+        xdp = path.port(lambda xdp: xdp["rx_xdp_drop"] > 100)
+        self.assertEqual([(one["name"], one["prio"], one["chain_call_actions"]) for one in xdp["programs"]],
+                         [("pass", 50, "XDP_PASS"), ("drop", 60, "XDP_PASS")])
+        self.assertEqual(xdp["program"], "pass, drop")
+        first, second = self.status()
+        self.assertEqual((first["name"], second["name"], first["id"] < second["id"]), ("pass", "drop", True))
+        # In front, and it does not go on: who drops sees nothing any more.
+        self.crema("xdp", "attach", "net_neta0", passing, "--prio", 5, "--chain-call", "none")
+        self.assertEqual([(one["prio"], one["name"], one["chain_call_actions"]) for one in self.status()],
+                         [(5, "pass", ""), (50, "pass", "XDP_PASS"), (60, "drop", "XDP_PASS")])
+        self.assertEqual(path.growth("rx_xdp_drop"), 0)
+        self.assertGreater(path.growth("rx_xdp_pass"), 100)
+        third = self.status()[0]["id"]
+        self.assertIn("3 programs are attached", self.crema("xdp", "detach", "net_neta0", code=1))
+        self.assertIn("no program with id 4294967295", self.crema("xdp", "detach", "net_neta0", "--id", 4294967295, code=1))
+        # One goes on under another's feet: here the one in front, for one that drops and goes on.
+        self.crema("xdp", "attach", "net_neta0", f"{dropping},prio=7,chain-call=drop,tx", "--instead-of", third)
+        self.assertEqual([(one["prio"], one["name"], one["chain_call_actions"]) for one in self.status()],
+                         [(7, "drop", "XDP_DROP,XDP_TX"), (50, "pass", "XDP_PASS"), (60, "drop", "XDP_PASS")])
+        self.assertEqual(path.growth("rx_xdp_pass"), 0)
+        self.crema("xdp", "detach", "net_neta0", "--id", second["id"])
+        path.port(lambda xdp: len(xdp["programs"]) == 2)
+        # The last of several goes on, too: then the frame is passed.
+        self.assertEqual(path.growth("rx_xdp_drop"), 0)
+        self.assertGreater(path.growth("rx_xdp_pass"), 100)
+        # Several at once, and as many as there is room for.
+        self.crema("xdp", "attach", "net_neta0", *[f"{passing},prio={prio}" for prio in range(100, 108)])
+        self.assertEqual([one["prio"] for one in self.status()], [7, 50, *range(100, 108)])
+        self.assertIn("at most 10", self.crema("xdp", "attach", "net_neta0", passing, code=1))
+        # To the kernel's ways it is one program, which goes with all the others.
+        if BPFTOOL:
+            shown = json.loads(path.run(BPFTOOL, "-j", "net", "show").stdout)[0]["xdp"]
+            self.assertEqual([one["id"] for one in shown if one["ifindex"] == 32], [self.status()[0]["id"]])
+            self.assertEqual(path.run(BPFTOOL, "net", "detach", "xdpdrv", "dev", "net_neta0").returncode, 0)
+            self.assertEqual(self.status(), [])
+            self.crema("xdp", "attach", "net_neta0", passing, dropping)
+        self.crema("xdp", "detach", "net_neta0", "--all")
+        self.assertEqual(self.status(), [])
+        for wrong in (("attach", "net_neta0"), ("attach", "net_neta0", passing, "--chain-call", "maybe"),
+                      ("attach", "net_neta0", passing, "--prio", "-1"), ("attach", "net_neta0", passing, "--replace", "--instead-of", 1),
+                      ("detach", "net_neta0", "--id", 1, "--all")):
+            with self.subTest(wrong):
+                self.crema("xdp", *wrong, code=2)
+        for wrong, why in ((f"{passing},prio=x", "below 2^32"), (f"{passing},chain-call=maybe", "is no verdict"),
+                           (f"0={passing}", "the port comes before it"), ("", "is not of the form")):
+            with self.subTest(wrong):
+                self.assertIn(why, self.crema("xdp", "attach", "net_neta0", wrong, code=1))
+        self.end()
+
+    def test_a_links_program_is_alone(self):
+        path = self.start()
+        if BPFTOOL is None or os.geteuid() != 0:
+            self.skipTest("the link of another tool needs bpftool and root")
+        holds = f"""
+import ctypes, os, struct, sys, time
+sys.path.insert(0, {str(pathlib.Path(__file__).resolve().parent / "support")!r})
+from extensions import BPF, SILENT, bpf, load
+BPF.libbpf_set_print(SILENT)
+program, log = load({str(BUILD / "bpf/drop.bpf.o")!r}, "drop")
+link = bpf(28, struct.pack("=IIII", program, 32, 37, 0))[0]
+print(link >= 0, flush=True)
+time.sleep(60)
+"""
+        holder = subprocess.Popen([CREMA, "bpf", "--to", path.socket, "--", sys.executable, "-c", holds], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        self.assertEqual(holder.stdout.readline(), "True\n")
+        self.assertEqual([one["name"] for one in self.status()], ["drop"])
+        self.assertIn("active BPF XDP link", self.crema("xdp", "attach", "net_neta0", f"{BUILD}/bpf/pass.bpf.o", code=1))
+        self.assertIn("active BPF XDP link", self.crema("xdp", "detach", "net_neta0", code=1))
+        self.assertIn("active BPF XDP link", self.crema("xdp", "detach", "net_neta0", "--id", self.status()[0]["id"], code=1))
         self.end()
 
 

@@ -20,6 +20,7 @@
 #include "lib/ebpf/maps/ringbuf.h"
 #include "lib/ebpf/maps/user_ringbuf.h"
 #include "lib/ebpf/netlink/link_requests.h"
+#include "lib/ebpf/supervise/port_programs.h"
 #include "lib/ebpf/syscall/object_info.h"
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/perf_events.h"
@@ -218,6 +219,9 @@ long answer_netlink(std::uint64_t attr, std::uint32_t size) {
 long serve_private(int command, std::uint64_t attr, std::uint32_t size) {
     if (static_cast<PrivateCommand>(command) == PrivateCommand::netlink) {
         return answer_netlink(attr, size);
+    }
+    if (static_cast<PrivateCommand>(command) == PrivateCommand::port_programs) {
+        return serve_port_programs(attr, size);
     }
     PrivateAttr asked{};
     if (size != sizeof asked) {

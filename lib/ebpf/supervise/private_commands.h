@@ -12,7 +12,8 @@ namespace crema::ebpf::supervise {
 
 inline constexpr int kFirstPrivate = 0x43524d00;
 
-/// attr: an address of PrivateAttr, for `netlink` of NetlinkAttr.
+/// attr: an address of PrivateAttr; for `netlink` of NetlinkAttr, for `port_programs` of
+/// PortProgramsAttr (port_programs.h).
 enum class PrivateCommand : int {
     /// The text of /proc/PID/fdinfo/FD, as a new descriptor to read from. EINVAL: not one of ours.
     fd_info = kFirstPrivate,
@@ -36,6 +37,8 @@ enum class PrivateCommand : int {
     event_map,
     /// ioctl of a perf event.
     event_control,
+    /// Programs of a port that run one after the other: a list, or a change of it.
+    port_programs,
     end,
 };
 

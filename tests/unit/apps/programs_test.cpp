@@ -29,6 +29,34 @@ TEST(AppProgramSpec, TakesApartPortObjectAndProgram) {
     EXPECT_EQ(path->object, "/x=1/b:c/a.o");
 }
 
+TEST(AppProgramSpec, ThePlaceAmongOthersComesLast) {
+    const auto both = ProgramSpec::parse("0=/a,b/c=1,d.o:main,prio=7,chain-call=pass,XDP_TX");
+    ASSERT_TRUE(both) << both.error().message;
+    EXPECT_EQ(both->port, "0");
+    EXPECT_EQ(both->object, "/a,b/c=1,d.o");
+    EXPECT_EQ(both->program, "main");
+    EXPECT_EQ(both->priority, 7U);
+    EXPECT_EQ(both->actions, 12U);
+
+    const auto other_order = ProgramSpec::parse("a.o,chain-call=none,prio=0");
+    ASSERT_TRUE(other_order) << other_order.error().message;
+    EXPECT_FALSE(other_order->port.has_value());
+    EXPECT_EQ(other_order->priority, 0U);
+    EXPECT_EQ(other_order->actions, 0U);
+
+    const auto none = ProgramSpec::parse("a.o,b");
+    ASSERT_TRUE(none);
+    EXPECT_EQ(none->object, "a.o,b");
+    EXPECT_FALSE(none->priority.has_value());
+    EXPECT_FALSE(none->actions.has_value());
+
+    for (const char* wrong : {"a.o,prio=", "a.o,prio=x", "a.o,prio=4294967296", "a.o,prio=1,more",
+                              "a.o,chain-call=", "a.o,chain-call=maybe", ",prio=1",
+                              "a.o,chain-call=pass,mode=native"}) {
+        EXPECT_EQ(ProgramSpec::parse(wrong).error().code, EINVAL) << wrong;
+    }
+}
+
 TEST(AppProgramSpec, RefusesWhatNamesNoObject) {
     for (const char* text : {"", "0=", "=a.o", ":main"}) {
         const auto spec = ProgramSpec::parse(text);
