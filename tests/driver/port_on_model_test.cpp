@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "lib/page_pool/page_pool.h"
+#include "lib/xdp/attach.h"
 #include "lib/xdp/hook.h"
 #include "tests/driver/model_port.h"
 #include "tests/support/eal.h"
@@ -281,8 +282,26 @@ TEST_P(ModelPort, ProgramsRunBeforeMbufsAreMade) {
     }
 }
 
+TEST_P(ModelPort, SeveralProgramsRunOneAfterTheOther) {
+    const std::string folder = CREMA_BPF_FOLDER;
+    up("gen", ",xdp=" + folder + "/pass.bpf.o,xdp=" + folder + "/drop.bpf.o");
+    const auto programs = xdp::attachment(port_.id).programs;
+    ASSERT_EQ(programs.size(), 2U);
+    EXPECT_EQ(programs[0].program->program.name, "drop") << "alike but for the name";
+    EXPECT_EQ(programs[1].program->program.name, "pass");
+    rte_eth_promiscuous_enable(port_.id);
+    for (int i = 0; i < 1000; ++i) {
+        EXPECT_TRUE(receive(port_).empty());
+    }
+    EXPECT_GT(port_.xstat("rx_xdp_drop"), 10'000U);
+    EXPECT_EQ(port_.xstat("rx_xdp_drop"), port_.stats().ipackets);
+}
+
 TEST_P(ModelPort, ObjectThatCannotBeAttachedFailsTheProbe) {
     EXPECT_LT(port_.plug("net_neta0", "xdp=/no/such/object.o"), 0);
+    EXPECT_LT(port_.plug("net_neta0", std::string("xdp=") + CREMA_BPF_FOLDER +
+                                          "/drop.bpf.o,xdp=/no/such/object.o"),
+              0);
     EXPECT_LT(
         port_.plug("net_neta0", std::string("xdp=") + CREMA_BPF_FOLDER + "/drop.bpf.o:nobody"), 0);
 }

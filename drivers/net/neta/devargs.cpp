@@ -97,9 +97,16 @@ Status set_vfio(Context& context, const char* value) {
     return {};
 }
 
+/// As often as there are programs.
+Status add_program(Context& context, const char* value) {
+    context.args.xdp.emplace_back(value);
+    return {};
+}
+
 struct Key {
     std::string_view name;
     Status (*set)(Context& context, const char* value);
+    bool repeats = false;
 };
 
 constexpr Key kKeys[] = {
@@ -110,7 +117,7 @@ constexpr Key kKeys[] = {
     {"clock", set_text<&Devargs::clock>},
     {"cache", set_text<&Devargs::cache>},
     {"faults", set_text<&Devargs::faults>},
-    {"xdp", set_text<&Devargs::xdp>},
+    {"xdp", add_program, true},
     {"vfio", set_vfio},
     {"allow-noiommu", set_allow_noiommu},
     {"pool", set_pool},
@@ -127,7 +134,7 @@ Status take_pair(Context& context, std::string_view name, const char* value) {
                     CREMA_NETA_DEVARGS);
     }
     const std::uint32_t own = 1U << static_cast<unsigned>(key - kKeys);
-    if ((context.seen & own) != 0) {
+    if ((context.seen & own) != 0 && !key->repeats) {
         return fail(EINVAL, "{}: {}= is given twice", context.port_name, name);
     }
     context.seen |= own;

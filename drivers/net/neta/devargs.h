@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// What --vdev net_neta0,... may say about a port. Unknown keys, doubled keys and values that make
-// no sense are refused with one line that names them.
+// What --vdev net_neta0,... may say about a port. Unknown keys, doubled keys (but for xdp) and
+// values that make no sense are refused with one line that names them.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <rte_ether.h>
 
@@ -31,7 +32,7 @@ struct Devargs {
     std::string clock{};           // of the model: Hz
     vfio::KernelArgs kernel{};     // of the kernel's VFIO
     neta::Windows windows = neta::Windows::open;
-    std::string xdp{};                    // OBJECT[:PROGRAM] to attach when the port exists
+    std::vector<std::string> xdp{};       // OBJECT[:PROGRAM] each, to attach when the port exists
     std::optional<std::uint32_t> phy{};   // address of a PHY at the port's SMI register
     std::optional<std::uint32_t> pool{};  // pages per RX queue
     std::optional<rte_ether_addr> mac{};
@@ -43,7 +44,7 @@ struct Devargs {
     "device=model|user:SOCKET|platform:NAME|pci:BDF wire=WIRE engine=inline|thread[:CPU] " \
     "cache=coherent|noncoherent|evicting[:SEED] faults=KIND[=ONE_IN]:... "                 \
     "variant=3700|38x|xp|370 clock=HZ vfio=group|iommufd allow-noiommu=1 pool=PAGES "      \
-    "mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM] tx-csum-limit=BYTES phy=ADDRESS "          \
+    "mac=XX:XX:XX:XX:XX:XX xdp=OBJECT[:PROGRAM],xdp=... tx-csum-limit=BYTES phy=ADDRESS "  \
     "windows=open|keep"
 
 /// text: what follows the vdev's name; may be null. Errors: EINVAL.

@@ -44,10 +44,10 @@ Status make_port(rte_vdev_device* vdev) {
     path_choose(port);
     queue_control_attach(*ethdev);
     ethdev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
-    if (!port.args.xdp.empty()) {
-        if (auto attached = xdp::attach_object(port.id, port.args.xdp); !attached) {
+    for (const std::string& program : port.args.xdp) {
+        if (auto attached = xdp::attach_object(port.id, program); !attached) {
             Error error = attached.error();
-            error.message = fmt::format("{}: xdp={}: {}", name, port.args.xdp, error.message);
+            error.message = fmt::format("{}: xdp={}: {}", name, program, error.message);
             discard(ethdev);
             return tl::unexpected<Error>(std::move(error));
         }
