@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The rte_mempool face: ops "crema_page_pool". They serve two kinds of pool. create() makes paged
-// pools: one page per element, coloured, in one chunk. A stock program that asks for these ops
+// pools: one page per element, coloured, in chunks. A stock program that asks for these ops
 // (--mbuf-pool-ops-name=crema_page_pool) gets elements of its own size in DPDK's default layout;
-// such a pool has no owner, so all of it lives in the ring and the mempool's lcore caches.
+// such a pool has no owner and no stores, so all of it lives in the ring and the mempool's lcore
+// caches.
+//
+// All state is in DPDK memory and no pointer in it leads to code, so a secondary process takes and
+// gives as the primary does (its ops must have the same number, as with any driver of mempools).
 //
 // Sources: rte_mempool.h on what each callback owes; the colour measurement is told in page.h.
 #include <algorithm>
@@ -17,12 +21,12 @@
 #include <rte_mempool.h>
 
 #include "lib/base/check.h"
+#include "lib/page_pool/chunks.h"
 #include "lib/page_pool/pool.h"
 
 namespace crema::page_pool {
 
-const char paged_pool_tag = 0;
-constinit std::atomic<std::int32_t> our_ops_index{-1};
+constinit std::int32_t our_ops_index = -1;
 
 namespace {
 
@@ -39,16 +43,21 @@ int alloc(rte_mempool* mempool) {
         return -ENOMEM;
     }
     auto* pool = new (memory) Pool{};
-    pool->paged = mempool->pool_config == &paged_pool_tag;
+    const Setup* const setup = setup_of(*mempool);
     pool->owner.store(LCORE_ID_ANY, std::memory_order_relaxed);
-    pool->ring =
-        rte_ring_create(name.data(), rte_align32pow2(mempool->size + 1), mempool->socket_id, 0);
+    if (setup != nullptr) {
+        pool->paged = true;
+        pool->order = static_cast<std::uint8_t>(setup->order);
+        pool->ring_is_short.store(setup->ring_pages < mempool->size, std::memory_order_relaxed);
+        pool->dma = setup->dma;
+    }
+    const std::uint32_t ring_pages = setup != nullptr ? setup->ring_pages : mempool->size;
+    pool->ring = rte_ring_create(name.data(), ring_pages, mempool->socket_id, RING_F_EXACT_SZ);
     if (pool->ring == nullptr) {
         rte_free(memory);
         return -rte_errno;
     }
     mempool->pool_data = pool;
-    our_ops_index.store(mempool->ops_index, std::memory_order_relaxed);
     return 0;
 }
 
@@ -56,8 +65,16 @@ void free_pool(rte_mempool* mempool) {
     if (mempool->pool_data == nullptr) {
         return;  // alloc() had failed
     }
-    rte_ring_free(pool_of(mempool).ring);
-    rte_free(mempool->pool_data);
+    Pool& pool = pool_of(mempool);
+    for (std::uint32_t i = 0; i < pool.chunks_n.load(std::memory_order_relaxed); ++i) {
+        rte_free(pool.chunks[i].store);
+    }
+    rte_ring_free(pool.ring);
+    rte_free(&pool);
+}
+
+rte_mbuf* const* as_pages(void* const* objects) {
+    return reinterpret_cast<rte_mbuf* const*>(objects);
 }
 
 int enqueue(rte_mempool* mempool, void* const* objects, unsigned n) {
@@ -69,25 +86,39 @@ int enqueue(rte_mempool* mempool, void* const* objects, unsigned n) {
             pool.flushed.add(n);
         }
     }
-    pool.recycle_ring.add(n);
-    const unsigned done = rte_ring_mp_enqueue_bulk(pool.ring, objects, n, nullptr);
-    CREMA_CHECK(done == n);  // the ring holds every object: a page came home twice
+    put_home(pool, as_pages(objects), n);
     return 0;
 }
 
 int dequeue(rte_mempool* mempool, void** objects, unsigned n) {
     Pool& pool = pool_of(mempool);
-    if (rte_ring_mc_dequeue_bulk(pool.ring, objects, n, nullptr) != n) {
-        pool.foreign_empty.add(1);
-        return -ENOBUFS;
+    const unsigned from_ring = rte_ring_mc_dequeue_burst(pool.ring, objects, n, nullptr);
+    if (from_ring != n) {
+        const unsigned rest = take_from_stores(
+            pool, reinterpret_cast<rte_mbuf**>(objects + from_ring), n - from_ring);
+        if (from_ring + rest != n) {  // all or nothing
+            if (rest != 0) {
+                release_to_stores(pool, as_pages(objects + from_ring), rest);
+            }
+            if (from_ring != 0 &&
+                rte_ring_mp_enqueue_bulk(pool.ring, objects, from_ring, nullptr) == 0) {
+                release_to_stores(pool, as_pages(objects), from_ring);
+            }
+            pool.foreign_empty.add(1);
+            return -ENOBUFS;
+        }
     }
     pool.foreign_fast.add(n);
-    take_unused(pool, n);
     return 0;
 }
 
 unsigned get_count(const rte_mempool* mempool) {
-    return rte_ring_count(pool_of(mempool).ring);
+    const Pool& pool = pool_of(mempool);
+    unsigned count = rte_ring_count(pool.ring);
+    for (std::uint32_t i = 0; i < pool.chunks_n.load(std::memory_order_acquire); ++i) {
+        count += rte_ring_count(pool.chunks[i].store);
+    }
+    return count;
 }
 
 ssize_t calc_mem_size(const rte_mempool* mempool,
@@ -95,18 +126,14 @@ ssize_t calc_mem_size(const rte_mempool* mempool,
                       std::uint32_t page_shift,
                       std::size_t* min_chunk,
                       std::size_t* align) {
-    if (!pool_of(mempool).paged) {
+    const Pool& pool = pool_of(mempool);
+    if (!pool.paged) {
         return rte_mempool_op_calc_mem_size_default(mempool, objects, page_shift, min_chunk, align);
     }
-    const std::size_t bytes = std::size_t{objects} * kPageBytes;
+    const std::size_t bytes = std::size_t{objects} * page_bytes(pool.order);
     *min_chunk = bytes;
-    *align = kPageBytes;
+    *align = page_bytes(pool.order);
     return static_cast<ssize_t>(bytes);
-}
-
-rte_iova_t iova_of_object(void* object) {
-    return rte_eal_iova_mode() == RTE_IOVA_VA ? reinterpret_cast<rte_iova_t>(object)
-                                              : rte_mem_virt2iova(object);
 }
 
 int populate(rte_mempool* mempool,
@@ -116,26 +143,13 @@ int populate(rte_mempool* mempool,
              std::size_t bytes,
              rte_mempool_populate_obj_cb_t* add,
              void* add_arg) {
-    if (!pool_of(mempool).paged) {
+    const Setup* const setup = setup_of(*mempool);
+    if (setup == nullptr) {
         return rte_mempool_op_populate_default(mempool, objects_max, start, iova, bytes, add,
                                                add_arg);
     }
-    const auto count =
-        static_cast<unsigned>(std::min<std::size_t>(objects_max, bytes / kPageBytes));
-    auto* page = static_cast<std::uint8_t*>(start);
-    std::array<void*, kCacheRefill> batch{};
-    unsigned filled = 0;
-    for (unsigned i = 0; i < count; ++i, page += kPageBytes) {
-        void* object = page + kColourBytes * (i % kColours) + mempool->header_size;
-        // An object lies in one page, so its own address is all that has to be translated.
-        add(mempool, add_arg, object, iova_of_object(object));
-        batch[filled++] = object;
-        if (filled == batch.size() || i + 1 == count) {
-            rte_mempool_ops_enqueue_bulk(mempool, batch.data(), filled);
-            filled = 0;
-        }
-    }
-    return static_cast<int>(count);
+    return lay_out_chunk(*mempool, *setup, objects_max, static_cast<std::uint8_t*>(start), bytes,
+                         add, add_arg);
 }
 
 constexpr rte_mempool_ops make_ops() {
@@ -154,10 +168,14 @@ constexpr rte_mempool_ops make_ops() {
 }
 
 // Registration runs before this file's dynamic initialisers would.
-constinit rte_mempool_ops page_pool_ops = make_ops();
+constinit const rte_mempool_ops page_pool_ops = make_ops();
 
 }  // namespace
 
-RTE_MEMPOOL_REGISTER_OPS(page_pool_ops)
+// As RTE_MEMPOOL_REGISTER_OPS, and keeps the number: in a secondary process no pool is made by
+// which it could be learned.
+RTE_INIT(crema_register_page_pool_ops) {
+    our_ops_index = rte_mempool_register_ops(&page_pool_ops);
+}
 
 }  // namespace crema::page_pool

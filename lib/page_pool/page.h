@@ -11,6 +11,9 @@
 // 258 = 256 + 2: the NIC writes a 2-byte Marvell header in front of the frame, at 256, which is
 // 64-byte aligned when the buffer is. Pages are coloured: element i is shifted by 64 * (i % 8)
 // inside its page, or page-aligned headers would all share one L1 set.
+//
+// A page of order n is 2^n of these in a row (jumbo frames in one piece): the same, but for the
+// length of its buffer. The constants are of order 0, the functions of any.
 #pragma once
 
 #include <cstddef>
@@ -32,14 +35,37 @@ inline constexpr std::uint32_t kObjectHeaderBytes =
 inline constexpr std::uint32_t kBufferBytes = kPageBytes - kObjectHeaderBytes -
                                               static_cast<std::uint32_t>(sizeof(rte_mbuf)) -
                                               (kColours - 1) * kColourBytes;
+/// Pages of 64 KiB: the length of a mbuf's buffer has 16 bits.
+inline constexpr std::uint32_t kOrderMax = 4;
+
+[[nodiscard]] constexpr std::uint32_t page_bytes(std::uint32_t order) {
+    return kPageBytes << order;
+}
+
+[[nodiscard]] constexpr std::uint32_t buffer_bytes(std::uint32_t order) {
+    return page_bytes(order) - (kPageBytes - kBufferBytes);
+}
+
+static_assert(buffer_bytes(kOrderMax) <= UINT16_MAX);
+
 inline constexpr std::uint32_t kMarvellHeaderBytes = 2;
 inline constexpr std::uint32_t kHardStartOffset = kMarvellHeaderBytes;  // in the buffer
 inline constexpr std::uint32_t kDmaOffset = 256;                        // where the NIC writes
 inline constexpr std::uint32_t kDataOffset = kDmaOffset + kMarvellHeaderBytes;  // first frame byte
 /// XdpBuff::frame_sz of a pool page.
 inline constexpr std::uint32_t kFrameSize = kBufferBytes - kHardStartOffset;
+
+[[nodiscard]] constexpr std::uint32_t frame_size(std::uint32_t order) {
+    return buffer_bytes(order) - kHardStartOffset;
+}
+
 /// What the NIC may fill, from kDmaOffset: multiple of 8.
 inline constexpr std::uint32_t kDmaBytes = (kBufferBytes - kDmaOffset) & ~7U;
+
+[[nodiscard]] constexpr std::uint32_t dma_bytes(std::uint32_t order) {
+    return (buffer_bytes(order) - kDmaOffset) & ~7U;
+}
+
 inline constexpr std::uint32_t kFcsBytes = 4;
 /// Longest frame (destination address to payload, without FCS) in one page: with a program the
 /// last 320 bytes stay free, as in the kernel.

@@ -21,24 +21,14 @@
 
 #include "lib/page_pool/page_pool.h"
 #include "tests/support/eal.h"
+#include "tests/unit/page_pool/pool_threads.h"
 
 namespace crema::page_pool {
 namespace {
 
 const auto* const eal_environment = test::with_eal({"-m", "64", "-l", "0"});
 
-/// Runs `work` in a thread that DPDK knows as an lcore (or does not).
-void in_thread(bool registered, const std::function<void()>& work) {
-    std::thread([&] {
-        if (registered) {
-            ASSERT_EQ(rte_thread_register(), 0);
-        }
-        work();
-        if (registered) {
-            rte_thread_unregister();
-        }
-    }).join();
-}
+using test::in_thread;
 
 class PoolTest : public testing::Test {
   protected:
