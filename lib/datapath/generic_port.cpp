@@ -6,9 +6,9 @@
 #include <rte_ethdev.h>
 #include <rte_memcpy.h>
 
-#include "lib/base/log.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/page_pool/page_pool.h"
+#include "lib/page_pool/retire.h"
 #include "lib/xdp/counter.h"
 
 namespace crema::datapath {
@@ -89,9 +89,7 @@ GenericPort::~GenericPort() {
         xdp::unregister_port(port_id_);
     }
     for (rte_mempool* pool : pools_) {
-        if (const Status gone = page_pool::destroy(pool); !gone) {
-            log::error("{}", gone.error().message);
-        }
+        page_pool::retire(pool);
     }
 }
 

@@ -84,6 +84,23 @@ struct Stats {
     std::uint64_t in_flight = 0;  // taken and not yet back
 };
 
+/// As of several pools together.
+inline void add_to(Stats& sum, const Stats& one) {
+    sum.alloc_fast += one.alloc_fast;
+    sum.alloc_slow += one.alloc_slow;
+    sum.alloc_slow_high_order += one.alloc_slow_high_order;
+    sum.alloc_empty += one.alloc_empty;
+    sum.alloc_refill += one.alloc_refill;
+    sum.alloc_waive += one.alloc_waive;
+    sum.recycle_cached += one.recycle_cached;
+    sum.recycle_cache_full += one.recycle_cache_full;
+    sum.recycle_ring += one.recycle_ring;
+    sum.recycle_ring_full += one.recycle_ring_full;
+    sum.recycle_released_ref += one.recycle_released_ref;
+    sum.pages += one.pages;
+    sum.in_flight += one.in_flight;
+}
+
 /// Errors: EINVAL (too few pages, order above kOrderMax, a DMA range that is empty or outside of
 /// the buffer, sync without direction; each says what), ENOMEM, EEXIST.
 [[nodiscard]] Result<rte_mempool*> create(const Config& config);

@@ -45,19 +45,26 @@ List& list() {
 
 void set_alarm(List& all);
 
-/// Under the lock: destroys what is complete, says what waits for long.
-void look(List& all) {
-    const Clock::time_point now = Clock::now();
-    std::erase_if(all.waiting, [now](Waiting& each) {
+/// Notes which pools are complete now; true: some are that were not before.
+bool note_complete(List& all, Clock::time_point now) {
+    bool are_new = false;
+    for (Waiting& each : all.waiting) {
         drop_fragment_page(each.pool);
         if (stats(each.pool).in_flight != 0) {
             each.complete_at = {};
-            return false;
-        }
-        if (each.complete_at == Clock::time_point{}) {
+        } else if (each.complete_at == Clock::time_point{}) {
             each.complete_at = now;
+            are_new = true;
         }
-        return now - each.complete_at >= kGrace && destroy(each.pool).has_value();
+    }
+    return are_new;
+}
+
+/// Under the lock: destroys what is complete for `grace`, says what waits for long.
+void look(List& all, Clock::time_point now, Clock::duration grace) {
+    std::erase_if(all.waiting, [now, grace](const Waiting& each) {
+        return each.complete_at != Clock::time_point{} && now - each.complete_at >= grace &&
+               destroy(each.pool).has_value();
     });
     for (Waiting& each : all.waiting) {
         if (now < each.say_at || each.complete_at != Clock::time_point{}) {
@@ -75,7 +82,9 @@ void on_alarm(void* /*arg*/) {
     List& all = list();
     const std::scoped_lock guard(all.lock);
     all.alarm_is_set = false;
-    look(all);
+    const Clock::time_point now = Clock::now();
+    note_complete(all, now);
+    look(all, now, kGrace);
     set_alarm(all);
 }
 
@@ -111,7 +120,11 @@ void retire(rte_mempool* pool) {
 std::vector<Retired> reap_retired() {
     List& all = list();
     const std::scoped_lock guard(all.lock);
-    look(all);
+    const Clock::time_point now = Clock::now();
+    if (note_complete(all, now)) {
+        rte_delay_us_sleep(kGraceAtOnceUs);
+    }
+    look(all, now, Clock::duration::zero());
     std::vector<Retired> left;
     for (const Waiting& each : all.waiting) {
         left.push_back(

@@ -15,6 +15,7 @@
 #include "lib/base/check.h"
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/maps/map.h"
+#include "lib/page_pool/holders.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/redirect/cpu_poller.h"
 #include "lib/redirect/target.h"
@@ -111,6 +112,20 @@ std::uint32_t drain(rte_ring* ring) {
     return total;
 }
 
+/// What waits in the ring, for who asks where pages are; others fill and empty it meanwhile.
+#if defined(__SANITIZE_THREAD__)
+[[gnu::no_sanitize_thread]]
+#endif
+void list_waiting(const void* self, page_pool::HeldPages& held) {
+    const rte_ring& ring = *static_cast<const CpuTarget*>(self)->ring;
+    const auto* const slots = reinterpret_cast<const rte_mbuf* const*>(&ring + 1);
+    const std::uint32_t first = __atomic_load_n(&ring.cons.tail, __ATOMIC_RELAXED);
+    const std::uint32_t end = __atomic_load_n(&ring.prod.tail, __ATOMIC_ACQUIRE);
+    for (std::uint32_t at = first; at != end && at - first < ring.size; ++at) {
+        held.add(__atomic_load_n(&slots[at & ring.mask], __ATOMIC_RELAXED));
+    }
+}
+
 /// Publishes the list of a CPU after `change` and frees the old one. Caller holds g_control.
 template <typename Change>
 void change_list(Cpu& cpu, Change change) {
@@ -181,6 +196,7 @@ int acquire_cpu(const ebpf::maps::CpuSlot& slot, void** target) {
         const std::scoped_lock guard(g_control);
         change_list(*raw->cpu, [raw](TargetList& list) { list.push_back(raw); });
     }
+    page_pool::register_holder(raw, fmt::format("in a queue of CPU {}", slot.cpu), list_waiting);
     *target = static_cast<Target*>(raw);
     return 0;
 }
@@ -195,6 +211,7 @@ void release_cpu(void* target) {
         const std::scoped_lock guard(g_control);
         change_list(cpu, [cpu_target](TargetList& list) { std::erase(list, cpu_target); });
     }
+    page_pool::unregister_holder(cpu_target);
     cpu.enqueue_drops.fetch_add(drain(cpu_target->ring), std::memory_order_relaxed);
     std::free(cpu_target->ring);
     delete cpu_target;
@@ -238,6 +255,7 @@ std::uint32_t deliver(Cpu& cpu,
         xdp::Dispatch dispatch(
             frames.data(), {.tx = nullptr, .outbound = outbound, .program_id = target.program->id});
         const ebpf::RunScope scope(buff);
+        xdp::forget_lengths(*target.program, frames.data(), n);
         ebpf::with_runs_of(*target.program, [&](auto&& run) {
             for (std::uint32_t i = 0; i < n; ++i) {
                 buff.ingress_ifindex = header_of(pages[i])->ingress_ifindex;

@@ -59,6 +59,7 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
     xdp::set_constants(buff, 0, 0);
     buff.egress_ifindex = egress_ifindex;
     const ebpf::RunScope scope(buff);
+    xdp::forget_lengths(program, parcels.frames, parcels.n);
     std::array<rte_mbuf*, xdp::kBurstMax> dropped;
     std::uint32_t drops = 0;
     std::uint32_t aborted = 0;

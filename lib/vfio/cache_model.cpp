@@ -50,6 +50,7 @@ Installed& installed() {
 
 constinit std::atomic<std::uint64_t> lost{0};
 constinit std::atomic<std::uint64_t> evicted{0};
+constinit std::atomic<std::uint64_t> given{0};
 
 void lost_line(const void* va, std::uint64_t iova) {
     if (lost.fetch_add(1, std::memory_order_relaxed) == 0) {
@@ -246,6 +247,8 @@ void CacheModel::each_line(const void* va, std::size_t bytes, Direction directio
         exchange(base + (iova - window.iova), iova, direction);
     }
     if (direction == Direction::to_device) {
+        given.fetch_add((last - first + kDmaLineBytes - 1) / kDmaLineBytes,
+                        std::memory_order_relaxed);
         note(first, last - first);
     }
 }
@@ -301,6 +304,10 @@ void CacheModel::forget() {
 
 std::uint64_t CacheModel::lost_lines() {
     return lost.load(std::memory_order_relaxed);
+}
+
+std::uint64_t CacheModel::given_lines() {
+    return given.load(std::memory_order_relaxed);
 }
 
 std::uint64_t CacheModel::evicted_lines() {

@@ -80,6 +80,8 @@ class CacheModel final : public DmaReach, private DmaListener {
 
     /// Lines that devices wrote and that were overwritten by dirty ones, in this process so far.
     [[nodiscard]] static std::uint64_t lost_lines();
+    /// Lines that sync_for_device() was asked for in this process so far.
+    [[nodiscard]] static std::uint64_t given_lines();
     /// Lines evicted in this process so far.
     [[nodiscard]] static std::uint64_t evicted_lines();
 

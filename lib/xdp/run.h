@@ -12,6 +12,7 @@
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/syscall/loaded_program.h"
+#include "lib/page_pool/dma.h"
 #include "lib/page_pool/page.h"
 #include "lib/topology/this_cpu.h"
 #include "lib/xdp/dispatch.h"
@@ -31,6 +32,18 @@ inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
     buff.tail_calls = 0;
 }
 
+/// Before `program` runs over these frames: how much of their pages CPUs touched is known no more
+/// if it may lengthen them.
+inline void forget_lengths(const ebpf::LoadedProgram& program,
+                           const Frame* frames,
+                           std::uint32_t n) {
+    if (page_pool::notes_matter() && program.moves_packet(0)) [[unlikely]] {
+        for (std::uint32_t i = 0; i < n; ++i) {
+            page_pool::forget_touched(frames[i].page);
+        }
+    }
+}
+
 /// frames[0..n), n <= kBurstMax. `buff` holds what is constant. Caller: a Reader is entered.
 /// Runs: LoadedProgram or ChainRuns, what has a with_runs_of().
 /// Exit: Dispatch, or what stands in front of one.
@@ -41,6 +54,7 @@ void run_burst(const Runs& program,
                std::uint32_t n,
                Exit& dispatch) {
     const ebpf::RunScope scope(buff);
+    forget_lengths(program, frames, n);
     for (std::uint32_t i = 0; i < n && i < kPrefetchAhead; ++i) {
         rte_prefetch0(frames[i].data);
     }

@@ -227,6 +227,75 @@ TEST_P(ModelCache, WhatProgramsWriteIsSent) {
     EXPECT_EQ(rte_eth_dev_stop(peer.id), 0);
 }
 
+/// Frames that end in the program, or are freed at once: how much of their pages is maintained.
+class DroppedFrames : public ModelCache {
+  protected:
+    void up_with(const std::string& object) {
+        up("pair:cache", ",xdp=" + object);
+        ASSERT_EQ(peer_.plug("net_neta1", on_wire("pair:cache") + ",mac=02:00:00:00:00:20"), 0);
+        ASSERT_EQ(peer_.configure(), 0);
+        ASSERT_EQ(peer_.start(), 0);
+        rte_eth_promiscuous_enable(peer_.id);
+    }
+
+    void TearDown() override {
+        EXPECT_EQ(rte_eth_dev_stop(peer_.id), 0);
+        peer_.close();
+        ModelCache::TearDown();
+    }
+
+    /// Lines given to the device per frame, while `frames` frames of 60 bytes with `mark` behind
+    /// the Ethernet header come.
+    double lines_per_frame(std::uint8_t mark, unsigned frames) {
+        Bytes frame = random_frame(dice_, 60);
+        frame.at(14) = mark;
+        std::uint64_t lines = 0;
+        for (unsigned i = 0; i < frames; ++i) {
+            EXPECT_TRUE(send(peer_, in_mbuf(frame)));
+            const std::uint64_t before = vfio::CacheModel::given_lines();
+            receive_and_free(port_);
+            lines += vfio::CacheModel::given_lines() - before;
+        }
+        return static_cast<double>(lines) / frames;
+    }
+
+    EthPort peer_;
+};
+
+INSTANTIATE_TEST_SUITE_P(, DroppedFrames, testing::Values("noncoherent"));
+
+TEST_P(DroppedFrames, OnlyWhatXdpTouchedIsGivenToTheDeviceAgain) {
+    up_with(CREMA_BPF_FOLDER "/drop.bpf.o");
+    lines_per_frame(1, 3000);  // every page was there once
+    // Two lines of frame and one of descriptors, of which two share a line.
+    EXPECT_LT(lines_per_frame(1, 1000), 5.0);
+    EXPECT_EQ(port_.xstat("rx_xdp_drop"), 4000U);
+}
+
+TEST_P(DroppedFrames, PagesOfApplicationsAreGivenWhole) {
+    up_with(CREMA_BPF_FOLDER "/pass.bpf.o");
+    lines_per_frame(1, 3000);
+    EXPECT_GT(lines_per_frame(1, 1000), page_pool::kDmaBytes / 64.0);
+}
+
+TEST_P(DroppedFrames, WhatWasWrittenBehindTheEndDoesNotOverwriteLaterFrames) {
+    up_with(CREMA_TEST_OBJECTS "/scribble.o");
+    for (unsigned round = 0; round < kRounds; ++round) {
+        lines_per_frame(static_cast<std::uint8_t>(1 + dice_() % 2), 8);
+        // A long frame comes into pages that were written behind their short one.
+        for (unsigned i = 0; i < 4; ++i) {
+            Bytes frame = random_frame(dice_, 1000);
+            ASSERT_TRUE(send(peer_, in_mbuf(frame)));
+            rte_mbuf* mbuf = next(port_);
+            ASSERT_NE(mbuf, nullptr) << round;
+            ASSERT_EQ(bytes_of(mbuf), frame) << round;
+            rte_pktmbuf_free(mbuf);
+        }
+    }
+    EXPECT_EQ(port_.xstat("rx_xdp_aborted"), 0U);
+    EXPECT_EQ(vfio::CacheModel::lost_lines(), 0U);
+}
+
 TEST_P(ModelCache, FramesGoOnThroughAnotherPort) {
     up("pair:first");
     EthPort source;

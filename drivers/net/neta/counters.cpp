@@ -163,16 +163,7 @@ void add_page_pools(const Port& port, std::vector<Value>& list) {
         if (queue == nullptr || queue->pool == nullptr) {
             continue;
         }
-        const page_pool::Stats one = page_pool::stats(queue->pool);
-        sum.alloc_fast += one.alloc_fast;
-        sum.alloc_slow += one.alloc_slow;
-        sum.alloc_empty += one.alloc_empty;
-        sum.alloc_refill += one.alloc_refill;
-        sum.recycle_cached += one.recycle_cached;
-        sum.recycle_cache_full += one.recycle_cache_full;
-        sum.recycle_ring += one.recycle_ring;
-        sum.pages += one.pages;
-        sum.in_flight += one.in_flight;
+        page_pool::add_to(sum, page_pool::stats(queue->pool));
     }
     list.push_back({"rx_pp_alloc_fast", sum.alloc_fast});
     list.push_back({"rx_pp_alloc_slow", sum.alloc_slow});

@@ -184,8 +184,6 @@ void queues_add_ops(eth_dev_ops& ops);
 [[nodiscard]] Status queues_fill(Port& port);
 void queues_drain(Port& port);
 void queues_release_all(Port& port);
-/// Pools whose pages were still with the application when their port closed.
-void queues_reap_orphans();
 
 // queue_control.cpp
 void queue_control_add_ops(eth_dev_ops& ops);

@@ -12,6 +12,7 @@
 #include "drivers/net/neta/port.h"
 #include "drivers/net/neta/secondary.h"
 #include "lib/base/log.h"
+#include "lib/page_pool/retire.h"
 
 namespace crema::neta_pmd {
 namespace {
@@ -29,7 +30,7 @@ Status make_port(rte_vdev_device* vdev) {
     if (!args) {
         return forward_error(args);
     }
-    queues_reap_orphans();
+    static_cast<void>(page_pool::reap_retired());
     rte_eth_dev* ethdev = rte_eth_vdev_allocate(vdev, sizeof(Port));
     if (ethdev == nullptr) {
         return fail(ENOMEM, "{}: no room for another port", name);

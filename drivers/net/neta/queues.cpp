@@ -7,31 +7,21 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <mutex>
 #include <new>
-#include <vector>
 
 #include <rte_malloc.h>
 
 #include "drivers/net/neta/port.h"
 #include "drivers/net/neta/secondary.h"
 #include "lib/base/log.h"
+#include "lib/page_pool/holders.h"
 #include "lib/page_pool/page_pool.h"
+#include "lib/page_pool/retire.h"
 
 namespace crema::neta_pmd {
 namespace {
 
 constexpr std::uint32_t kRefillBatch = 32;
-
-struct Orphans {
-    std::mutex lock;
-    std::vector<rte_mempool*> pools;
-};
-
-Orphans& orphans() {
-    static Orphans list;
-    return list;
-}
 
 int refuse(const Error& error) {
     log::error("{}", error.message);
@@ -70,13 +60,29 @@ Status check_size(const Port& port, const char* kind, unsigned queue, std::uint3
     return {};
 }
 
-/// A pool that must stay for now is kept, and tried again whenever a port comes or goes.
-void retire_pool(const Port& port, rte_mempool* pool) {
-    if (auto gone = page_pool::destroy(pool); !gone) {
-        log::error("{}: {}; the pool stays until then", name_of(port), gone.error().message);
-        Orphans& list = orphans();
-        const std::scoped_lock lock(list.lock);
-        list.pools.push_back(pool);
+/// What the driver keeps in a ring, for who asks where pages are. Under traffic the polling thread
+/// moves on meanwhile: words are read as they are, and page_pool looks at pages of its own only.
+#if defined(__SANITIZE_THREAD__)
+[[gnu::no_sanitize_thread]]
+#endif
+void list_rx(const void* self, page_pool::HeldPages& held) {
+    const auto& queue = *static_cast<const RxQueue*>(self);
+    for (std::uint32_t slot = 0; slot < queue.size; ++slot) {
+        held.add(__atomic_load_n(&queue.pages[slot], __ATOMIC_RELAXED));
+    }
+}
+
+#if defined(__SANITIZE_THREAD__)
+[[gnu::no_sanitize_thread]]
+#endif
+void list_tx(const void* self, page_pool::HeldPages& held) {
+    const auto& queue = *static_cast<const TxQueue*>(self);
+    const std::uint32_t in_use = __atomic_load_n(&queue.in_use, __ATOMIC_RELAXED);
+    std::uint32_t slot = __atomic_load_n(&queue.oldest, __ATOMIC_RELAXED);
+    for (std::uint32_t i = 0; i < in_use; ++i) {
+        const TxOwner owner = __atomic_load_n(&queue.owners[slot], __ATOMIC_RELAXED);
+        held.add(reinterpret_cast<const rte_mbuf*>(owner & ~kTxChain));
+        slot = queue.after(slot);
     }
 }
 
@@ -110,13 +116,17 @@ Result<rte_mempool*> make_pool(Port& port,
     auto pool =
         page_pool::create({.name = fmt::format("neta{}q{}n{}", port.id, queue, port.pools_made++),
                            .pages = pages,
-                           .numa_node = static_cast<int>(node)});
+                           .numa_node = static_cast<int>(node),
+                           .dma = {.direction = page_pool::DmaDirection::bidirectional,
+                                   .sync = !port.device->coherent(),
+                                   .offset = page_pool::kDmaOffset,
+                                   .max_bytes = page_pool::kDmaBytes}});
     if (!pool) {
         return fail(pool.error().code, "{}: RX queue {}: {}", name_of(port), queue,
                     pool.error().message);
     }
     if (auto reachable = check_mapped(port, *pool); !reachable) {
-        retire_pool(port, *pool);
+        page_pool::retire(*pool);
         return forward_error(reachable);
     }
     return *pool;
@@ -127,10 +137,11 @@ void free_rx(Port& port, unsigned index) {
     if (queue == nullptr) {
         return;
     }
+    page_pool::unregister_holder(queue);
     if (queue->pages != nullptr) {
         rx_drain(*queue);
     }
-    retire_pool(port, queue->pool);
+    page_pool::retire(queue->pool);
     rte_free(queue->ring);
     rte_free(queue->pages);
     port.rx.at(index).reset();
@@ -140,6 +151,7 @@ void free_tx(std::unique_ptr<TxQueue>& queue) {
     if (queue == nullptr) {
         return;
     }
+    page_pool::unregister_holder(queue.get());
     if (queue->owners != nullptr) {
         tx_drain(*queue);
     }
@@ -153,7 +165,6 @@ Status make_rx(Port& port, unsigned index, std::uint32_t descriptors, unsigned n
         return right;
     }
     free_rx(port, index);
-    queues_reap_orphans();
     port.rx.at(index) = std::make_unique<RxQueue>();
     RxQueue& queue = *port.rx.at(index);
     queue.registers = port.registers();
@@ -181,6 +192,8 @@ Status make_rx(Port& port, unsigned index, std::uint32_t descriptors, unsigned n
         return forward_error(pages);
     }
     queue.pages = *pages;
+    page_pool::register_holder(&queue, fmt::format("in RX queue {} of {}", index, name_of(port)),
+                               list_rx);
     return {};
 }
 
@@ -211,6 +224,8 @@ Status make_tx(Port& port,
         return forward_error(owners);
     }
     place->owners = *owners;
+    page_pool::register_holder(
+        place.get(), fmt::format("in TX queue {} of {}", hardware_queue, name_of(port)), list_tx);
     return {};
 }
 
@@ -322,14 +337,7 @@ void queues_release_all(Port& port) {
     for (unsigned i = 0; i < kRxQueuesMax; ++i) {
         free_rx(port, i);
     }
-    queues_reap_orphans();
-}
-
-void queues_reap_orphans() {
-    Orphans& list = orphans();
-    const std::scoped_lock lock(list.lock);
-    std::erase_if(list.pools,
-                  [](rte_mempool* pool) { return page_pool::destroy(pool).has_value(); });
+    static_cast<void>(page_pool::reap_retired());
 }
 
 void queues_add_ops(eth_dev_ops& ops) {

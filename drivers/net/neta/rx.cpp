@@ -19,6 +19,7 @@
 
 #include "drivers/net/neta/port.h"
 #include "drivers/net/neta/rx_ring.h"
+#include "lib/page_pool/dma.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/vfio/dma_sync.h"
 
@@ -73,11 +74,17 @@ std::uint32_t take_frames(RxQueue& queue,
         if ((status & (kSingle | neta::kRxError)) != kSingle ||
             len - RTE_ETHER_HDR_LEN > len_max - RTE_ETHER_HDR_LEN) [[unlikely]] {
             count_fault(queue, fault_of(status));
+            if (!coherent) {
+                page_pool::note_touched(page, 0);
+            }
             page_pool::recycle_bulk(queue.pool, &page, 1);
             continue;
         }
         std::uint8_t* buffer = page_pool::buffer_of(page);
         vfio::sync_for_cpu(buffer + kDmaOffset, size, coherent);
+        if (!coherent) [[unlikely]] {
+            page_pool::note_touched(page, size);
+        }
         rte_prefetch0(buffer + kDataOffset);
         rte_prefetch0(page);
         bytes += len;
@@ -116,8 +123,12 @@ std::uint32_t fill_slots(RxQueue& queue) {
     Translator translator = queue.translator;
     for (std::uint32_t i = 0; i < got; ++i) {
         std::uint8_t* dma = page_pool::buffer_of(pages[i]) + kDmaOffset;
-        // Whoever had the page may have written anywhere in it; no dirty line may be left.
-        vfio::sync_for_device(dma, page_pool::kDmaBytes, coherent);
+        // No dirty line may be left: of what XDP had, those that came; else whoever had the page
+        // may have written anywhere in it.
+        if (!coherent) [[unlikely]] {
+            vfio::sync_for_device(dma, page_pool::take_touched(pages[i], page_pool::kDmaBytes),
+                                  false);
+        }
         neta::RxDescriptor& descriptor = ring[slot];
         descriptor.status = 0;
         descriptor.pnc_info = kPoisonInfo;
