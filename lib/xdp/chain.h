@@ -7,6 +7,7 @@
 // next one as they were left, and so does the number of tail calls taken.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -55,6 +56,12 @@ struct ChainRuns {
     const Chain& chain;
     std::uint32_t& decider;  // gets the number of the program whose verdict stood, after each run
 };
+
+/// For forget_lengths() of run.h: one of them may leave a frame with other ends.
+[[nodiscard]] inline bool moves_packet(const ChainRuns& runs) {
+    return std::any_of(runs.chain.links.begin(), runs.chain.links.begin() + runs.chain.n,
+                       [](const Chain::Link& link) { return link.program->moves_packet(0); });
+}
 
 /// Where the programs of a chain start, for one burst.
 class ChainStarts {

@@ -32,12 +32,15 @@ inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
     buff.tail_calls = 0;
 }
 
-/// Before `program` runs over these frames: how much of their pages CPUs touched is known no more
-/// if it may lengthen them.
-inline void forget_lengths(const ebpf::LoadedProgram& program,
-                           const Frame* frames,
-                           std::uint32_t n) {
-    if (page_pool::notes_matter() && program.moves_packet(0)) [[unlikely]] {
+[[nodiscard]] inline bool moves_packet(const ebpf::LoadedProgram& program) {
+    return program.moves_packet(0);
+}
+
+/// Before `runs`, a LoadedProgram or ChainRuns, come over these frames: how much of their pages
+/// CPUs touched is known no more if they may be longer afterwards.
+template <typename Runs>
+void forget_lengths(const Runs& runs, const Frame* frames, std::uint32_t n) {
+    if (page_pool::notes_matter() && moves_packet(runs)) [[unlikely]] {
         for (std::uint32_t i = 0; i < n; ++i) {
             page_pool::forget_touched(frames[i].page);
         }
