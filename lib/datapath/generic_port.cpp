@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lib/datapath/generic_port.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <rte_ethdev.h>
 #include <rte_memcpy.h>
 
+#include "lib/ebpf/abi/fragments.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/page_pool/retire.h"
@@ -43,11 +45,65 @@ bool is_in_place(const rte_mbuf* mbuf, PoolKind& kind) {
                page_pool::kBufferBytes;
 }
 
-void copy_segments(const rte_mbuf* mbuf, std::uint8_t* to) {
-    for (const rte_mbuf* segment = mbuf; segment != nullptr; segment = segment->next) {
-        rte_memcpy(to, rte_pktmbuf_mtod(segment, const std::uint8_t*), segment->data_len);
-        to += segment->data_len;
+/// Reads the bytes of a mbuf, across its segments.
+class Source {
+  public:
+    explicit Source(const rte_mbuf* mbuf) : segment_(mbuf) {}
+
+    /// bytes: at most what is left.
+    void read(std::uint8_t* to, std::uint32_t bytes) {
+        while (bytes != 0 && segment_ != nullptr) {
+            const std::uint32_t part = std::min(bytes, segment_->data_len - at_);
+            rte_memcpy(to, rte_pktmbuf_mtod_offset(segment_, const std::uint8_t*, at_), part);
+            to += part;
+            bytes -= part;
+            at_ += part;
+            if (at_ == segment_->data_len) {
+                segment_ = segment_->next;
+                at_ = 0;
+            }
+        }
     }
+
+  private:
+    const rte_mbuf* segment_;
+    std::uint32_t at_ = 0;  // bytes read of it
+};
+
+/// Longest frame that is shown in pieces.
+constexpr std::uint32_t kFrameBytesInPiecesMax =
+    page_pool::kFirstPieceBytesMax + ebpf::kFragmentsMax * page_pool::kPieceDmaBytes;
+
+std::uint32_t frame_bytes_most(bool in_pieces) {
+    return in_pieces ? kFrameBytesInPiecesMax : page_pool::kXdpFrameBytesMax;
+}
+
+/// Copies `mbuf` into `frame`, whose first page is there, and pages of `pool` for what does not fit
+/// it. False, and the frame is as before: not enough of them.
+[[gnu::cold]] bool copy_in_pieces(const rte_mbuf* mbuf, xdp::Frame& frame, rte_mempool* pool) {
+    std::array<rte_mbuf*, ebpf::kFragmentsMax> pages;
+    std::uint32_t left = mbuf->pkt_len - page_pool::kFirstPieceBytesMax;
+    const std::uint32_t n = (left + page_pool::kPieceDmaBytes - 1) / page_pool::kPieceDmaBytes;
+    const std::uint32_t got = page_pool::alloc_bulk(pool, pages.data(), n);
+    if (got != n) {
+        page_pool::recycle_bulk(pool, pages.data(), got);
+        return false;
+    }
+    Source source(mbuf);
+    frame.len = page_pool::kFirstPieceBytesMax;
+    frame.fragments = static_cast<std::uint16_t>(n);
+    source.read(frame.data, frame.len);
+    rte_mbuf* last = frame.page;
+    for (std::uint32_t i = 0; i < n; ++i) {
+        const std::uint32_t bytes = std::min(left, page_pool::kPieceDmaBytes);
+        std::uint8_t* const data = page_pool::buffer_of(pages[i]) + page_pool::kDmaOffset;
+        source.read(data, bytes);
+        page_pool::to_mbuf(pages[i], data, bytes, mbuf->port);
+        last->next = pages[i];
+        last = pages[i];
+        left -= bytes;
+    }
+    return true;
 }
 
 }  // namespace
@@ -55,6 +111,7 @@ void copy_segments(const rte_mbuf* mbuf, std::uint8_t* to) {
 Result<std::unique_ptr<GenericPort>> GenericPort::create(std::uint16_t port_id,
                                                          std::uint16_t rx_queues,
                                                          std::uint32_t pages,
+                                                         bool sends_chains,
                                                          TxQueues& tx) {
     if (rx_queues == 0 || rx_queues > xdp::kRxQueuesMax) {
         return fail(EINVAL, "port {}: {} RX queues, XDP serves 1 to {}", port_id, rx_queues,
@@ -74,7 +131,8 @@ Result<std::unique_ptr<GenericPort>> GenericPort::create(std::uint16_t port_id,
                               .xmit = xmit,
                               .attach_check = attach_check,
                               .frame_bytes_max = frame_bytes_max,
-                              .is_up = is_up};
+                              .is_up = is_up,
+                              .sends_fragments = sends_chains};
     const auto hooks = xdp::register_port(port_id, ops, port.get());
     if (!hooks) {
         return forward_error(hooks);
@@ -112,6 +170,8 @@ std::uint32_t GenericPort::collect(std::uint16_t queue,
     std::array<rte_mbuf*, xdp::kBurstMax> done;  // copied from, or dropped
     std::array<std::uint32_t, xdp::kBurstMax> to_copy;
     PoolKind pool_kind;
+    const std::uint32_t bytes_most =
+        frame_bytes_most(hooks_[queue].takes_fragments.load(std::memory_order_relaxed));
     std::uint32_t done_n = 0;
     std::uint32_t copies = 0;
     std::uint32_t too_long = 0;
@@ -122,13 +182,18 @@ std::uint32_t GenericPort::collect(std::uint16_t queue,
             frames[kept++] = {.page = mbuf,
                               .data = rte_pktmbuf_mtod(mbuf, std::uint8_t*),
                               .len = mbuf->data_len,
-                              .meta_len = 0};
-        } else if (mbuf->pkt_len > page_pool::kXdpFrameBytesMax) [[unlikely]] {
+                              .meta_len = 0,
+                              .fragments = 0};
+        } else if (mbuf->pkt_len > bytes_most) [[unlikely]] {
             ++too_long;
             done[done_n++] = mbuf;
         } else {
             // Its place in the burst is kept: order of frames does not depend on where they lie.
-            frames[kept] = {.page = nullptr, .data = nullptr, .len = mbuf->pkt_len, .meta_len = 0};
+            frames[kept] = {.page = nullptr,
+                            .data = nullptr,
+                            .len = mbuf->pkt_len,
+                            .meta_len = 0,
+                            .fragments = 0};
             to_copy[copies++] = kept++;
             done[done_n++] = mbuf;
             mbufs[copies - 1] = mbuf;
@@ -136,14 +201,23 @@ std::uint32_t GenericPort::collect(std::uint16_t queue,
     }
     std::array<rte_mbuf*, xdp::kBurstMax> pages;
     const std::uint32_t got = page_pool::alloc_bulk(pools_[queue], pages.data(), copies);
+    std::uint32_t copied = 0;
     for (std::uint32_t i = 0; i < got; ++i) {
         xdp::Frame& frame = frames[to_copy[i]];
         frame.page = pages[i];
         frame.data = page_pool::buffer_of(pages[i]) + page_pool::kDataOffset;
-        copy_segments(mbufs[i], frame.data);
+        if (frame.len <= page_pool::kFirstPieceBytesMax) [[likely]] {
+            Source(mbufs[i]).read(frame.data, frame.len);
+            ++copied;
+        } else if (copy_in_pieces(mbufs[i], frame, pools_[queue])) {
+            ++copied;
+        } else {
+            page_pool::recycle_bulk(pools_[queue], &pages[i], 1);
+            frame.page = nullptr;
+        }
     }
     rte_pktmbuf_free_bulk(done.data(), done_n);
-    if (got != copies) [[unlikely]] {
+    if (copied != copies) [[unlikely]] {
         std::uint32_t left = 0;
         for (std::uint32_t i = 0; i < kept; ++i) {
             if (frames[i].page != nullptr) {
@@ -153,8 +227,8 @@ std::uint32_t GenericPort::collect(std::uint16_t queue,
         kept = left;
     }
     QueueCounters& own = queue_counters_[queue];
-    xdp::bump(own.copied, got);
-    xdp::bump(own.no_page, copies - got);
+    xdp::bump(own.copied, copied);
+    xdp::bump(own.no_page, copies - copied);
     xdp::bump(own.too_long, too_long);
     return kept;
 }
@@ -168,8 +242,7 @@ std::uint32_t GenericPort::run(std::uint16_t queue, rte_mbuf** mbufs, std::uint3
     xdp::RxHook& hook = hooks_[queue];
     const std::uint32_t passed = hook.run(&hook, frames.data(), ready);
     for (std::uint32_t i = 0; i < passed; ++i) {
-        page_pool::to_mbuf(frames[i].page, frames[i].data, frames[i].len, port_id_);
-        mbufs[i] = frames[i].page;
+        mbufs[i] = xdp::to_mbuf(frames[i], port_id_);
     }
     return passed;
 }
@@ -184,8 +257,7 @@ std::uint32_t GenericPort::xmit(void* port,
     }
     std::array<rte_mbuf*, xdp::kBurstMax> mbufs;
     for (std::uint32_t i = 0; i < n; ++i) {
-        page_pool::to_mbuf(frames[i].page, frames[i].data, frames[i].len, self.port_id_);
-        mbufs[i] = frames[i].page;
+        mbufs[i] = xdp::to_mbuf(frames[i], self.port_id_);
     }
     const std::uint16_t sent = self.tx_.send(slot, mbufs.data(), static_cast<std::uint16_t>(n));
     self.tx_xdp_xmit_.fetch_add(sent, std::memory_order_relaxed);
@@ -195,17 +267,30 @@ std::uint32_t GenericPort::xmit(void* port,
     return sent;
 }
 
-Status GenericPort::attach_check(void* port, bool /*has_frags*/) {
-    const auto& self = *static_cast<const GenericPort*>(port);
-    const std::uint32_t frame_bytes = frame_bytes_max(port);
-    if (frame_bytes > page_pool::kXdpFrameBytesMax) {
-        return fail(EINVAL,
-                    "the MTU makes frames of {} bytes, with a program at most {} fit: set "
-                    "the MTU of port {} to {} or less",
-                    frame_bytes, page_pool::kXdpFrameBytesMax, self.port_id_,
-                    page_pool::kXdpFrameBytesMax - kEthernetBytes - kVlanBytes);
+Status GenericPort::check_frame_bytes(std::uint32_t frame_bytes, bool has_frags) const {
+    const std::uint32_t most = frame_bytes_most(has_frags);
+    if (frame_bytes > most) {
+        return fail(EOPNOTSUPP,
+                    "the MTU makes frames of {} bytes, with a program {} frags support at most {} "
+                    "fit: set the MTU of port {} to {} or less",
+                    frame_bytes, has_frags ? "with" : "without", most, port_id_,
+                    most - kEthernetBytes - kVlanBytes);
     }
     return {};
+}
+
+Status GenericPort::check_mtu(std::uint16_t mtu) const {
+    const xdp::RxHook& hook = hooks_[0];
+    if (!hook.active.load(std::memory_order_acquire)) {
+        return {};
+    }
+    return check_frame_bytes(std::uint32_t{mtu} + kEthernetBytes + kVlanBytes,
+                             hook.takes_fragments.load(std::memory_order_acquire));
+}
+
+Status GenericPort::attach_check(void* port, bool has_frags) {
+    return static_cast<const GenericPort*>(port)->check_frame_bytes(frame_bytes_max(port),
+                                                                    has_frags);
 }
 
 std::uint32_t GenericPort::frame_bytes_max(void* port) {

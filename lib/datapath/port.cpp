@@ -52,6 +52,22 @@ bool is_native(std::uint16_t port_id) {
     return xdp::port_by_ifindex(xdp::ifindex_of(port_id)) != nullptr;
 }
 
+/// What the port needs for frames over several buffers, as far as it offers it. To receive them is
+/// asked of it only where the MTU makes such frames: it may cost the others time.
+void ask_for_chains(std::uint16_t port_id, std::uint16_t mtu, rte_eth_conf& conf) {
+    constexpr std::uint32_t kOverhead = RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
+    const std::uint32_t in_one =
+        is_native(port_id) ? page_pool::kXdpFrameBytesMax : RTE_MBUF_DEFAULT_DATAROOM;
+    rte_eth_dev_info info{};
+    if (rte_eth_dev_info_get(port_id, &info) != 0) {
+        return;
+    }
+    conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    if (mtu + kOverhead > in_one) {
+        conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+    }
+}
+
 }  // namespace
 
 Port::Port(const PortConfig& config, std::uint16_t tx_queues)
@@ -70,9 +86,9 @@ Result<std::unique_ptr<Port>> Port::open(const PortConfig& config) {
         return forward_error(done);
     }
     if (!is_native(config.port_id)) {
-        auto generic =
-            GenericPort::create(config.port_id, config.rx_queues,
-                                config.mbufs != 0 ? config.mbufs : buffers_for(config), port->tx_);
+        auto generic = GenericPort::create(config.port_id, config.rx_queues,
+                                           config.mbufs != 0 ? config.mbufs : buffers_for(config),
+                                           port->sends_chains_, port->tx_);
         if (!generic) {
             return forward_error(generic);
         }
@@ -84,6 +100,8 @@ Result<std::unique_ptr<Port>> Port::open(const PortConfig& config) {
 Status Port::configure(const PortConfig& config, std::uint16_t tx_queues) {
     rte_eth_conf conf{};
     conf.intr_conf.rxq = config.rx_interrupts ? 1 : 0;
+    ask_for_chains(port_id_, config.mtu, conf);
+    sends_chains_ = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
     if (const int rc = rte_eth_dev_configure(port_id_, config.rx_queues, tx_queues, &conf);
         rc != 0) {
         return fail(-rc, "port {} ({}): {} RX and {} TX queues: {}", port_id_, name_,
@@ -216,13 +234,9 @@ void Port::stop() {
 }
 
 Status Port::set_mtu(std::uint16_t mtu) {
-    constexpr std::uint32_t kOverhead = RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
-    if (generic_ != nullptr && xdp::attached(port_id_) != nullptr &&
-        mtu + kOverhead > page_pool::kXdpFrameBytesMax) {
-        return fail(EINVAL,
-                    "port {} ({}): MTU {}: with a program attached it may be at most {}; "
-                    "detach the program first",
-                    port_id_, name_, mtu, page_pool::kXdpFrameBytesMax - kOverhead);
+    if (const Status fits = generic_ == nullptr ? Status{} : generic_->check_mtu(mtu); !fits) {
+        return fail(EINVAL, "port {} ({}): MTU {}: {}, or detach the program first", port_id_,
+                    name_, mtu, fits.error().message);
     }
     int rc = rte_eth_dev_set_mtu(port_id_, mtu);
     if (rc == -EBUSY && started_) {

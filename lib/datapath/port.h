@@ -128,6 +128,7 @@ class Port {
     std::uint16_t rx_queues_;
     rte_ether_addr address_{};
     bool configured_ = false;
+    bool sends_chains_ = false;
     bool started_ = false;
     std::atomic<bool> wants_restart_{false};  // told on the EAL's interrupt thread
 };

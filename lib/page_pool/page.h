@@ -71,6 +71,13 @@ inline constexpr std::uint32_t kFcsBytes = 4;
 /// last 320 bytes stay free, as in the kernel.
 inline constexpr std::uint32_t kFrameBytesMax = kDmaBytes - kMarvellHeaderBytes - kFcsBytes;
 inline constexpr std::uint32_t kXdpFrameBytesMax = kBufferBytes - kDataOffset - 320 - kFcsBytes;
+/// What the NIC may fill of each page when frames may take several: as in the kernel those 320
+/// bytes stay free in the first, and let the last grow.
+inline constexpr std::uint32_t kPieceDmaBytes = (kBufferBytes - kDmaOffset - 320) & ~7U;
+/// Longest piece of a frame in the first of several pages.
+inline constexpr std::uint32_t kFirstPieceBytesMax = kPieceDmaBytes - kMarvellHeaderBytes;
+static_assert(kFirstPieceBytesMax >= kXdpFrameBytesMax &&
+              kDataOffset + kFirstPieceBytesMax + 320 <= kBufferBytes);
 
 /// Start of the buffer of `page`; no load.
 [[nodiscard]] inline std::uint8_t* buffer_of(rte_mbuf* page) {

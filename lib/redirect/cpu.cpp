@@ -80,6 +80,16 @@ FrameHeader* header_of(rte_mbuf* page) {
     return reinterpret_cast<FrameHeader*>(page_pool::buffer_of(page) + kFrameHeaderOffset);
 }
 
+/// The frame that send_to_cpu() put into a ring as `page`.
+xdp::Frame frame_in(rte_mbuf* page) {
+    const FrameHeader& header = *header_of(page);
+    return {.page = page,
+            .data = page_pool::hard_start_of(page) + header.data_offset,
+            .len = header.len,
+            .meta_len = header.meta_len,
+            .fragments = header.fragments};
+}
+
 /// A ring in memory of its own: no name to clash, no EAL needed to make one.
 rte_ring* make_ring(std::uint32_t frames) {
     const unsigned slots = rte_align32pow2(frames + 1);
@@ -106,7 +116,10 @@ std::uint32_t drain(rte_ring* ring) {
     std::uint32_t total = 0;
     while (const unsigned n =
                rte_ring_sc_dequeue_burst(ring, pages.data(), xdp::kBurstMax, nullptr)) {
-        page_pool::recycle_mixed(reinterpret_cast<rte_mbuf**>(pages.data()), n);
+        for (std::uint32_t i = 0; i < n; ++i) {
+            const xdp::Frame frame = frame_in(static_cast<rte_mbuf*>(pages[i]));
+            xdp::recycle(&frame, 1);
+        }
         total += n;
     }
     return total;
@@ -153,6 +166,7 @@ std::uint32_t send_to_cpu(const CpuTarget& target, const Parcels& parcels) {
                     static_cast<std::uint32_t>(frame.data - page_pool::hard_start_of(frame.page)),
                 .len = frame.len,
                 .meta_len = frame.meta_len,
+                .fragments = frame.fragments,
                 .ingress_ifindex = parcels.ingress_ifindexes[i],
             };
             pages[i] = frame.page;
@@ -239,11 +253,7 @@ std::uint32_t deliver(Cpu& cpu,
         rte_prefetch0(header_of(pages[i]));
     }
     for (std::uint32_t i = 0; i < n; ++i) {
-        const FrameHeader& header = *header_of(pages[i]);
-        frames[i] = {.page = pages[i],
-                     .data = page_pool::hard_start_of(pages[i]) + header.data_offset,
-                     .len = header.len,
-                     .meta_len = header.meta_len};
+        frames[i] = frame_in(pages[i]);
     }
     std::uint32_t passed = n;
     xdp::VerdictCounters burst;
@@ -255,12 +265,14 @@ std::uint32_t deliver(Cpu& cpu,
         xdp::Dispatch dispatch(
             frames.data(), {.tx = nullptr, .outbound = outbound, .program_id = target.program->id});
         const ebpf::RunScope scope(buff);
+        xdp::PieceList pieces;  // NOLINT(*-init): fragments are set for frames that have some
+        pieces.may_grow = false;
         xdp::forget_lengths(*target.program, frames.data(), n);
         ebpf::with_runs_of(*target.program, [&](auto&& run) {
             for (std::uint32_t i = 0; i < n; ++i) {
                 buff.ingress_ifindex = header_of(pages[i])->ingress_ifindex;
-                xdp::point_at(buff, frames[i]);
-                dispatch.take(buff, pages[i], static_cast<std::uint32_t>(run(buff)));
+                dispatch.take(buff, pages[i],
+                              xdp::run_on(*target.program, run, buff, frames[i], pieces));
             }
         });
         passed = dispatch.finish(burst);
@@ -270,11 +282,8 @@ std::uint32_t deliver(Cpu& cpu,
                                    static_cast<std::uint32_t>(burst.drop + burst.aborted),
                                    static_cast<std::uint32_t>(burst.redirect));
     for (std::uint32_t i = 0; i < passed; ++i) {
-        const xdp::Frame& frame = frames[i];
-        const std::uint32_t ifindex = header_of(frame.page)->ingress_ifindex;
-        page_pool::to_mbuf(frame.page, frame.data, frame.len,
-                           static_cast<std::uint16_t>(xdp::port_id_of(ifindex)));
-        mbufs[i] = frame.page;
+        const std::uint32_t ifindex = header_of(frames[i].page)->ingress_ifindex;
+        mbufs[i] = xdp::to_mbuf(frames[i], static_cast<std::uint16_t>(xdp::port_id_of(ifindex)));
     }
     return passed;
 }

@@ -60,21 +60,22 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
     buff.egress_ifindex = egress_ifindex;
     const ebpf::RunScope scope(buff);
     xdp::forget_lengths(program, parcels.frames, parcels.n);
-    std::array<rte_mbuf*, xdp::kBurstMax> dropped;
+    xdp::PieceList pieces;  // NOLINT(*-init): fragments are set for frames that have some
+    pieces.may_grow = false;
+    std::array<xdp::Frame, xdp::kBurstMax> dropped;
     std::uint32_t drops = 0;
     std::uint32_t aborted = 0;
     std::uint32_t passed = 0;
     ebpf::with_runs_of(program, [&](auto&& run) {
         for (std::uint32_t i = 0; i < parcels.n; ++i) {
             buff.ingress_ifindex = parcels.ingress_ifindexes[i];
-            rte_mbuf* const page = parcels.frames[i].page;
-            xdp::point_at(buff, parcels.frames[i]);
-            const auto act = static_cast<std::uint32_t>(run(buff));
+            const std::uint32_t act = xdp::run_on(program, run, buff, parcels.frames[i], pieces);
+            const xdp::Frame frame = xdp::settled_frame_of(buff, parcels.frames[i].page);
             if (act == static_cast<std::uint32_t>(ebpf::Verdict::pass)) [[likely]] {
-                frames[passed++] = xdp::frame_of(buff, page);
+                frames[passed++] = frame;
                 continue;
             }
-            dropped[drops++] = page;
+            dropped[drops++] = frame;
             if (act != static_cast<std::uint32_t>(ebpf::Verdict::drop)) {
                 ++aborted;
                 xdp::record_exception(program.id, act, buff);
@@ -82,7 +83,7 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
         }
     });
     if (drops != 0) {
-        page_pool::recycle_mixed(dropped.data(), drops);
+        xdp::recycle(dropped.data(), drops);
         add(counters_of(egress_ifindex).program_drop, drops - aborted);
         add(counters_of(egress_ifindex).program_aborted, aborted);
     }
@@ -93,8 +94,8 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
 std::uint32_t drop_too_long(xdp::Frame* frames, std::uint32_t n, std::uint32_t bytes_max) {
     std::uint32_t kept = 0;
     for (std::uint32_t i = 0; i < n; ++i) {
-        if (frames[i].len > bytes_max) [[unlikely]] {
-            page_pool::recycle_mixed(&frames[i].page, 1);
+        if (xdp::bytes_of(frames[i]) > bytes_max) [[unlikely]] {
+            xdp::recycle(&frames[i], 1);
         } else {
             frames[kept++] = frames[i];
         }
@@ -124,7 +125,9 @@ Gate gate_of(std::uint32_t ifindex) {
     if (port == nullptr || !port->ops->is_up(port->port)) {
         return {};
     }
-    return {.port = port, .frame_bytes_max = port->ops->frame_bytes_max(port->port)};
+    return {.port = port,
+            .frame_bytes_max = port->ops->frame_bytes_max(port->port),
+            .takes_fragments = port->ops->sends_fragments};
 }
 
 std::uint32_t send_to_device(const DeviceTarget& target, const Gate& gate, const Parcels& parcels) {
@@ -143,13 +146,9 @@ std::uint32_t send_to_device(const DeviceTarget& target, const Gate& gate, const
     if (to_send != 0) {
         sent =
             gate.port->ops->xmit(gate.port->port, xdp::tx_slot_of_this_thread(), frames, to_send);
-        std::array<rte_mbuf*, xdp::kBurstMax> rest;
         const std::uint32_t left = to_send - sent;
-        for (std::uint32_t i = 0; i < left; ++i) {
-            rest[i] = frames[sent + i].page;
-        }
         if (left != 0) {
-            page_pool::recycle_mixed(rest.data(), left);
+            xdp::recycle(frames + sent, left);
         }
         refused += left;
     }

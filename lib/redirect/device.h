@@ -14,6 +14,7 @@ namespace crema::redirect {
 struct Gate {
     const xdp::Port* port = nullptr;    // null: the port cannot be sent to
     std::uint32_t frame_bytes_max = 0;  // bytes
+    bool takes_fragments = false;
 };
 
 /// Does the port of `ifindex` exist, is it up, how long may a frame be? Asked once per burst and

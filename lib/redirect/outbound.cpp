@@ -26,7 +26,8 @@ struct Outbound {
         const redirect::Target* target;
         redirect::Gate gate;            // device targets
         std::uint32_t frame_bytes_max;  // 0: the target takes none
-        std::uint32_t n;                // frames in it
+        bool takes_fragments;
+        std::uint32_t n;  // frames in it
         std::uint32_t head;
         std::uint32_t tail;
         redirect::Via via;  // of its first frame
@@ -84,6 +85,7 @@ bool leads_to_same_port(const Outbound::Chain& one, const Outbound::Chain& other
     chain = {.target = &target,
              .gate = {},
              .frame_bytes_max = UINT32_MAX,
+             .takes_fragments = true,
              .n = 0,
              .head = 0,
              .tail = 0,
@@ -92,6 +94,7 @@ bool leads_to_same_port(const Outbound::Chain& one, const Outbound::Chain& other
     if (target.kind == Target::Kind::device) {
         chain.gate = gate_of(static_cast<const DeviceTarget&>(target).ifindex);
         chain.frame_bytes_max = chain.gate.port != nullptr ? chain.gate.frame_bytes_max : 0;
+        chain.takes_fragments = chain.gate.port != nullptr && chain.gate.takes_fragments;
         for (std::uint32_t i = 0; i + 1 < outbound.chains_n; ++i) {
             outbound.ports_shared |= leads_to_same_port(outbound.chains[i], chain);
         }
@@ -109,14 +112,6 @@ Outbound::Chain& chain_of(Outbound& outbound, const Target& target, Via via, boo
     return find_or_open_chain(outbound, target, via, broadcast);
 }
 
-void recycle(const Frame* frames, std::uint32_t n) {
-    std::array<rte_mbuf*, kBurstMax> pages;
-    for (std::uint32_t i = 0; i < n; ++i) {
-        pages[i] = frames[i].page;
-    }
-    page_pool::recycle_mixed(pages.data(), n);
-}
-
 /// Returns how many the target refused; they are recycled.
 std::uint32_t send(const Outbound::Chain& chain, const Parcels& parcels) {
     if (chain.target->kind == Target::Kind::device) {
@@ -124,7 +119,7 @@ std::uint32_t send(const Outbound::Chain& chain, const Parcels& parcels) {
     }
     const std::uint32_t taken = send_to_cpu(static_cast<const CpuTarget&>(*chain.target), parcels);
     if (taken != parcels.n) {
-        recycle(parcels.frames + taken, parcels.n - taken);
+        xdp::recycle(parcels.frames + taken, parcels.n - taken);
     }
     return parcels.n - taken;
 }
@@ -236,7 +231,14 @@ void make_room(Outbound& outbound) {
     }
 }
 
+[[gnu::cold]] bool may_send_pieces(const Outbound::Chain& chain, const Frame& frame) {
+    return chain.takes_fragments && xdp::bytes_of(frame) <= chain.frame_bytes_max;
+}
+
 bool may_send(const Outbound::Chain& chain, const Frame& frame) {
+    if (frame.fragments != 0) [[unlikely]] {
+        return may_send_pieces(chain, frame);
+    }
     return frame.len <= chain.frame_bytes_max;
 }
 
@@ -253,14 +255,18 @@ void append(Outbound& outbound,
 }
 
 /// Counts a frame that may not even wait for its port. Returns why, as the kernel says it.
-[[gnu::cold]] int refuse(const Outbound::Chain& chain) {
+[[gnu::cold]] int refuse(const Outbound::Chain& chain, const Frame& frame) {
     const std::uint32_t ifindex = static_cast<const DeviceTarget&>(*chain.target).ifindex;
     count_refused(ifindex, 1);
     chain.target->counters.add(0, 1);
-    if (chain.gate.port != nullptr) {
-        return -EMSGSIZE;
+    const xdp::Port* const port = xdp::port_by_ifindex(ifindex);
+    if (port == nullptr) {
+        return -EINVAL;
     }
-    return xdp::port_by_ifindex(ifindex) == nullptr ? -EINVAL : -ENETDOWN;
+    if (frame.fragments != 0 && !port->ops->sends_fragments) {
+        return -EOPNOTSUPP;
+    }
+    return chain.gate.port != nullptr ? -EMSGSIZE : -ENETDOWN;
 }
 
 /// 0, or why not.
@@ -272,16 +278,17 @@ int queue_for(Outbound& outbound,
     make_room(outbound);
     Outbound::Chain& chain = chain_of(outbound, target, via, false);
     if (!may_send(chain, frame)) [[unlikely]] {
-        return refuse(chain);
+        return refuse(chain, frame);
     }
     append(outbound, chain, frame, ingress_ifindex);
     return 0;
 }
 
-/// A page of `pool` with the same bytes at the same place, or a null page.
+/// A page of `pool` with the same bytes at the same place, or a null page. As in the kernel there
+/// is no copy of a frame with fragments.
 Frame copy_of(const Frame& frame, rte_mempool* pool) {
     rte_mbuf* page = nullptr;
-    if (page_pool::alloc_bulk(pool, &page, 1) == 0) {
+    if (frame.fragments != 0 || page_pool::alloc_bulk(pool, &page, 1) == 0) {
         return {};
     }
     const std::uint8_t* const from = frame.data - frame.meta_len;
@@ -289,12 +296,16 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
         static_cast<std::uint32_t>(from - page_pool::hard_start_of(frame.page));
     std::uint8_t* const to = page_pool::hard_start_of(page) + offset;
     rte_memcpy(to, from, frame.meta_len + frame.len);
-    return {
-        .page = page, .data = to + frame.meta_len, .len = frame.len, .meta_len = frame.meta_len};
+    return {.page = page,
+            .data = to + frame.meta_len,
+            .len = frame.len,
+            .meta_len = frame.meta_len,
+            .fragments = 0};
 }
 
 /// Sends to every slot whose port can take the frame. The last one gets the frame itself, the
-/// others copies, as in the kernel; no such port is no error. -ENOMEM: no page for a copy.
+/// others copies, as in the kernel; no such port is no error. -ENOMEM: no page for a copy;
+/// -EOPNOTSUPP: a frame with fragments, of which there is none.
 [[gnu::noinline]] int broadcast(Outbound& outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
     const std::uint32_t ingress = buff.ingress_ifindex;
     const bool skip_ingress = (buff.redirect.flags & kExcludeIngress) != 0;
@@ -310,7 +321,7 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
             make_room(outbound);
             const Outbound::Chain& chain = chain_of(outbound, *target, via, true);
             if (!may_send(chain, frame)) {
-                (void)refuse(chain);
+                (void)refuse(chain, frame);
                 return;
             }
             if (last != nullptr) {
@@ -327,11 +338,11 @@ Frame copy_of(const Frame& frame, rte_mempool* pool) {
             last = target;
         });
     if (!complete) {
-        return -ENOMEM;
+        return frame.fragments != 0 ? -EOPNOTSUPP : -ENOMEM;
     }
     count_broadcast(last == nullptr);
     if (last == nullptr) {
-        page_pool::recycle_mixed(&frame.page, 1);
+        xdp::recycle(&frame, 1);
         return 0;
     }
     make_room(outbound);

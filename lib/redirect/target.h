@@ -57,7 +57,8 @@ struct Parcels {
 struct FrameHeader {
     std::uint32_t data_offset;  // bytes from the start of the headroom
     std::uint32_t len;
-    std::uint32_t meta_len;
+    std::uint16_t meta_len;
+    std::uint16_t fragments;
     std::uint32_t ingress_ifindex;
 };
 

@@ -104,7 +104,9 @@ Attachment exchange_programs(PortState& state, Attachment next) {
     if (!runs_alike(next, state.attachment)) {
         auto chain = next.programs.empty() ? nullptr : std::make_unique<const Chain>(next.programs);
         state.chain.store(chain.get(), std::memory_order_release);
+        const bool in_pieces = chain != nullptr && chain->takes_fragments;
         for (RxHook& hook : state.hooks) {
+            hook.takes_fragments.store(in_pieces, std::memory_order_release);
             hook.active.store(chain != nullptr, std::memory_order_release);
         }
         if (state.own_chain != nullptr) {

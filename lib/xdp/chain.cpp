@@ -42,7 +42,9 @@ int compare(const Candidate& a, const Candidate& b) {
 }  // namespace
 
 Chain::Chain(const std::vector<ChainedProgram>& programs)
-    : n(static_cast<std::uint32_t>(programs.size())) {
+    : n(static_cast<std::uint32_t>(programs.size())),
+      takes_fragments(std::ranges::all_of(
+          programs, [](const ChainedProgram& each) { return each.program->program.has_frags; })) {
     CREMA_CHECK(n != 0 && n <= kChainMax);
     for (std::uint32_t i = 0; i < n; ++i) {
         const ebpf::LoadedProgram& program = *programs[i].program;

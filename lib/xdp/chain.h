@@ -40,7 +40,8 @@ struct Chain {
         std::uint32_t actions = 0;  // with kGoesOn
     };
 
-    std::uint32_t n = 0;  // of links, > 0
+    std::uint32_t n = 0;           // of links, > 0
+    bool takes_fragments = false;  // each of them does
     std::array<Link, kChainMax> links;
 
     explicit Chain(const std::vector<ebpf::syscall::ChainedProgram>& programs);
@@ -61,6 +62,10 @@ struct ChainRuns {
 [[nodiscard]] inline bool moves_packet(const ChainRuns& runs) {
     return std::any_of(runs.chain.links.begin(), runs.chain.links.begin() + runs.chain.n,
                        [](const Chain::Link& link) { return link.program->moves_packet(0); });
+}
+
+[[nodiscard]] inline bool takes_fragments(const ChainRuns& runs) {
+    return runs.chain.takes_fragments;
 }
 
 /// Where the programs of a chain start, for one burst.

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 
 #include <rte_mbuf.h>
@@ -20,6 +21,7 @@
 #include "lib/page_pool/page_pool.h"
 #include "lib/xdp/counter.h"
 #include "lib/xdp/events.h"
+#include "lib/xdp/fragments.h"
 #include "lib/xdp/hook.h"
 #include "lib/xdp/redirector.h"
 #include "lib/xdp/trace_points.h"
@@ -33,14 +35,24 @@ struct Exits {
     std::uint32_t program_id;  // for events
 };
 
-/// The frame in `page` as a program left it.
+/// The first piece of the frame in `page` as a program left it.
 [[nodiscard]] inline Frame frame_of(const ebpf::XdpBuff& buff, rte_mbuf* page) {
     return {
         .page = page,
         .data = buff.data,
         .len = static_cast<std::uint32_t>(buff.data_end - buff.data),
-        .meta_len = static_cast<std::uint32_t>(buff.data - buff.data_meta),
+        .meta_len = static_cast<std::uint16_t>(buff.data - buff.data_meta),
+        .fragments = 0,
     };
+}
+
+/// As frame_of(), also of a frame with fragments: those that the program took off it go home.
+[[nodiscard]] inline Frame settled_frame_of(const ebpf::XdpBuff& buff, rte_mbuf* page) {
+    Frame frame = frame_of(buff, page);
+    if (buff.fragments != nullptr) [[unlikely]] {
+        frame.fragments = settle_fragments(*buff.fragments, page);
+    }
+    return frame;
 }
 
 /// A frame whose program returned ABORTED or what is no verdict there.
@@ -68,6 +80,10 @@ class Dispatch {
 
     /// Decides about one frame after its run. `act`: low half of r0.
     [[gnu::always_inline]] void take(const ebpf::XdpBuff& buff, rte_mbuf* page, std::uint32_t act) {
+        if (buff.fragments != nullptr) [[unlikely]] {
+            take_pieces(buff, page, act);
+            return;
+        }
         switch (static_cast<ebpf::Verdict>(act)) {
             case ebpf::Verdict::pass:
                 frames_[passed_++] = frame_of(buff, page);
@@ -82,7 +98,7 @@ class Dispatch {
                 }
                 break;
             case ebpf::Verdict::redirect:
-                redirect(buff, page);
+                redirect(buff, frame_of(buff, page));
                 return;
             case ebpf::Verdict::aborted:
                 break;
@@ -94,7 +110,7 @@ class Dispatch {
     /// were passed.
     std::uint32_t finish(VerdictCounters& counters) {
         // of the dropped pages these were no verdict DROP
-        const std::uint32_t verdict_drops = drops_ - aborted_ - redirect_errors_;
+        const std::uint32_t verdict_drops = drops_ - aborted_ - redirect_errors_ - unsendable_;
         if (drops_ != 0) {
             page_pool::recycle_mixed(dropped_.data(), drops_);
         }
@@ -111,22 +127,76 @@ class Dispatch {
         add(counters.pass, passed_);
         add(counters.aborted, aborted_);
         add(counters.redirect_errors, redirect_errors_);
+        add(counters.tx_errors, unsendable_);
         return passed_;
     }
 
   private:
-    void redirect(const ebpf::XdpBuff& buff, rte_mbuf* page) {
-        const int err = redirector().enqueue(exits_.outbound, buff, frame_of(buff, page));
+    /// take() of a frame that had fragments when the program began.
+    [[gnu::cold, gnu::noinline]] void take_pieces(const ebpf::XdpBuff& buff,
+                                                  rte_mbuf* page,
+                                                  std::uint32_t act) {
+        const Frame frame = settled_frame_of(buff, page);
+        switch (static_cast<ebpf::Verdict>(act)) {
+            case ebpf::Verdict::pass:
+                frames_[passed_++] = frame;
+                return;
+            case ebpf::Verdict::tx:
+                if (exits_.tx != nullptr) {
+                    send_later(frame);
+                    return;
+                }
+                break;
+            case ebpf::Verdict::redirect:
+                redirect(buff, frame);
+                return;
+            case ebpf::Verdict::drop:
+                drop(frame);
+                return;
+            case ebpf::Verdict::aborted:
+                break;
+        }
+        recycle_fragments(page);
+        abort(buff, page, act);
+    }
+
+    void send_later(const Frame& frame) {
+        if (frame.fragments != 0 && !exits_.tx->ops->sends_fragments) {
+            ++unsendable_;
+            drop(frame);
+            record({.kind = EventKind::bulk_tx,
+                    .program_id = exits_.program_id,
+                    .act = static_cast<std::uint32_t>(ebpf::Verdict::tx),
+                    .err = -EOPNOTSUPP,
+                    .ifindex = ifindex_of(exits_.tx->port_id),
+                    .sent = 0,
+                    .drops = 1});
+            return;
+        }
+        to_send_[sends_++] = frame;
+    }
+
+    void drop(const Frame& frame) {
+        if (frame.fragments != 0) [[unlikely]] {
+            recycle_fragments(frame.page);
+        }
+        dropped_[drops_++] = frame.page;
+    }
+
+    void redirect(const ebpf::XdpBuff& buff, const Frame& frame) {
+        const int err = redirector().enqueue(exits_.outbound, buff, frame);
         if (err == 0) [[likely]] {
             ++redirects_;
         } else {
-            refuse(buff, page, err);
+            refuse(buff, frame, err);
         }
     }
 
-    [[gnu::cold, gnu::noinline]] void refuse(const ebpf::XdpBuff& buff, rte_mbuf* page, int err) {
+    [[gnu::cold, gnu::noinline]] void refuse(const ebpf::XdpBuff& buff,
+                                             const Frame& frame,
+                                             int err) {
         ++redirect_errors_;
-        dropped_[drops_++] = page;
+        drop(frame);
         const ebpf::RedirectTarget& target = buff.redirect;
         const bool by_map = target.kind == ebpf::RedirectTarget::Kind::map;
         const std::uint32_t to =
@@ -171,10 +241,7 @@ class Dispatch {
         if (refused == 0) [[likely]] {
             return;
         }
-        for (std::uint32_t i = 0; i < refused; ++i) {
-            dropped_[i] = to_send_[taken + i].page;
-        }
-        page_pool::recycle_mixed(dropped_.data(), refused);
+        recycle(&to_send_[taken], refused);
         bump(counters.tx_errors, refused);
         record({.kind = EventKind::bulk_tx,
                 .program_id = exits_.program_id,
@@ -192,6 +259,7 @@ class Dispatch {
     std::uint32_t redirects_ = 0;
     std::uint32_t redirect_errors_ = 0;
     std::uint32_t aborted_ = 0;
+    std::uint32_t unsendable_ = 0;  // verdict TX, and the port sends no fragments
     std::array<rte_mbuf*, kBurstMax> dropped_;
     std::array<Frame, kBurstMax> to_send_;
 };

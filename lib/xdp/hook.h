@@ -9,24 +9,15 @@
 #include <cstdint>
 #include <string>
 
-#include <rte_mbuf.h>
-
 #include "lib/base/result.h"
 #include "lib/xdp/counter.h"
+#include "lib/xdp/frame.h"
 
 namespace crema::xdp {
 
 inline constexpr std::uint32_t kBurstMax = 64;
 inline constexpr std::uint16_t kRxQueuesMax = 16;  // per port
 inline constexpr std::uint16_t kPortsMax = 32;     // RTE_MAX_ETHPORTS
-
-/// A frame that is not yet a mbuf. `page` is an element of a page_pool; only its identity is used.
-struct Frame {
-    rte_mbuf* page;
-    std::uint8_t* data;
-    std::uint32_t len;       // bytes, without FCS
-    std::uint32_t meta_len;  // bytes of metadata in front of data
-};
 
 /// Verdict counters of one RX queue; written by the polling core only. Their sum over one queue is
 /// the number of frames that went through the hook.
@@ -55,6 +46,9 @@ inline void add_to(VerdictCounters& sum, const VerdictCounters& queue) {
 struct RxHook {
     /// True while a program is attached: the driver calls run() for its bursts.
     std::atomic<bool> active{false};
+    /// The attached program takes frames with fragments. One that reaches another program, because
+    /// the two changed places meanwhile, is ABORTED.
+    std::atomic<bool> takes_fragments{false};
     /// Runs the program over frames[0..n), n <= kBurstMax, and brings every frame to its end
     /// except those with verdict PASS: they are left in frames[0..return), in order, for the
     /// caller to make mbufs of. Flushes what it queued. Thread: the one that polls the queue.
@@ -78,6 +72,9 @@ struct PortOps {
     std::uint32_t (*frame_bytes_max)(void* port);
     /// True while the port is started and may send.
     bool (*is_up)(void* port);
+    /// xmit() takes frames with fragments, each whole or not at all. Without, it is given none:
+    /// they are refused and counted where they would be queued (the kernel: EOPNOTSUPP).
+    bool sends_fragments = false;
 };
 
 /// Registers an ethdev port; its ifindex is ifindex_of(port_id). Returns kRxQueuesMax hooks.

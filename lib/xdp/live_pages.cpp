@@ -268,7 +268,8 @@ std::uint32_t LivePages::take(Frame* frames, std::uint32_t max) {
         frames[i] = {.page = page,
                      .data = page_pool::hard_start_of(page) + ebpf::kXdpHeadroom,
                      .len = static_cast<std::uint32_t>(bytes_.size()) - meta_bytes_,
-                     .meta_len = meta_bytes_};
+                     .meta_len = static_cast<std::uint16_t>(meta_bytes_),
+                     .fragments = 0};
     }
     return n;
 }

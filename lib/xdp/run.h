@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Runs one program, or several one after the other, over one burst. One XdpBuff on the stack serves
-// the whole burst: what is constant for the queue is written once, four pointers per frame. Packet
-// data is prefetched a few frames ahead; nothing else of a frame is touched here.
+// the whole burst: what is constant for the queue is written once, five pointers per frame. Packet
+// data is prefetched a few frames ahead; nothing else of a frame is touched here, but for the pages
+// behind the first of one that has fragments.
 #pragma once
 
 #include <cstdint>
 
 #include <rte_prefetch.h>
 
+#include "lib/ebpf/abi/fragments.h"
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/ebpf/syscall/loaded_program.h"
@@ -16,12 +18,13 @@
 #include "lib/page_pool/page.h"
 #include "lib/topology/this_cpu.h"
 #include "lib/xdp/dispatch.h"
+#include "lib/xdp/fragments.h"
 
 namespace crema::xdp {
 
 inline constexpr std::uint32_t kPrefetchAhead = 4;  // frames
 
-/// Sets the part of `buff` that changes per frame.
+/// Sets the part of `buff` that changes per frame, but for fragments.
 inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
     buff.data = frame.data;
     buff.data_end = frame.data + frame.len;
@@ -30,6 +33,32 @@ inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
     // A program may return REDIRECT without having asked for a target.
     buff.redirect.kind = ebpf::RedirectTarget::Kind::none;
     buff.tail_calls = 0;
+    buff.fragments = nullptr;
+}
+
+/// Where the fragments of a frame are listed while its program runs, and whether the last may grow.
+struct PieceList {
+    bool may_grow;
+    ebpf::Fragments fragments;  // not set before a frame has some
+};
+
+[[nodiscard]] inline bool takes_fragments(const ebpf::LoadedProgram& program) {
+    return program.program.has_frags;
+}
+
+/// Runs what `program` is, by `run`, over one frame. Returns the verdict, or ABORTED without a run
+/// for a frame with fragments that the program does not take. Runs: as of run_burst().
+template <typename Runs, typename Run>
+[[gnu::always_inline]] inline std::uint32_t run_on(
+    const Runs& program, Run& run, ebpf::XdpBuff& buff, const Frame& frame, PieceList& pieces) {
+    point_at(buff, frame);
+    if (frame.fragments != 0) [[unlikely]] {
+        show_fragments(buff, frame, pieces.fragments, pieces.may_grow);
+        if (!takes_fragments(program)) {
+            return static_cast<std::uint32_t>(ebpf::Verdict::aborted);
+        }
+    }
+    return static_cast<std::uint32_t>(run(buff));
 }
 
 [[nodiscard]] inline bool moves_packet(const ebpf::LoadedProgram& program) {
@@ -57,6 +86,8 @@ void run_burst(const Runs& program,
                std::uint32_t n,
                Exit& dispatch) {
     const ebpf::RunScope scope(buff);
+    PieceList pieces;  // NOLINT(*-init): fragments are set for frames that have some
+    pieces.may_grow = true;
     forget_lengths(program, frames, n);
     for (std::uint32_t i = 0; i < n && i < kPrefetchAhead; ++i) {
         rte_prefetch0(frames[i].data);
@@ -67,8 +98,7 @@ void run_burst(const Runs& program,
                 rte_prefetch0(frames[i + kPrefetchAhead].data);
             }
             rte_mbuf* const page = frames[i].page;
-            point_at(buff, frames[i]);
-            dispatch.take(buff, page, static_cast<std::uint32_t>(run(buff)));
+            dispatch.take(buff, page, run_on(program, run, buff, frames[i], pieces));
         }
     });
 }

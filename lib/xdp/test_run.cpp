@@ -7,7 +7,9 @@
 #include <chrono>
 #include <memory>
 #include <sched.h>
+#include <vector>
 
+#include "lib/ebpf/abi/fragments.h"
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/abi/xdp_buff.h"
 #include "lib/xdp/hook.h"
@@ -107,33 +109,80 @@ Result<std::uint64_t> run_often(const ebpf::LoadedProgram& program,
     return result;
 }
 
-/// meta_bytes of the given bytes are metadata.
-Status check_fits(std::size_t bytes, std::uint32_t meta_bytes) {
-    const std::size_t packet_bytes = bytes - meta_bytes;
-    if (packet_bytes > ebpf::kTestRunLinearMax) {
-        return fail(ENOTSUP,
-                    "packet of {} bytes: at most {} fit one page, and multi-buffer frames are not "
-                    "served",
-                    packet_bytes, ebpf::kTestRunLinearMax);
+/// The given bytes in a page of the kernel's shape, and in pages behind it what does not fit or is
+/// said to lie there.
+class Packet {
+  public:
+    /// linear: bytes of the first piece, metadata included.
+    Packet(std::span<const std::uint8_t> bytes, std::uint32_t meta_bytes, std::size_t linear)
+        : pages_(new Page[1 + pages_for(bytes.size() - linear)]()) {
+        // Zeroed as the kernel's page: a program may grow the frame at its head and read there.
+        std::uint8_t* const start = pages_[0].bytes.data();
+        buff_.data_hard_start = start;
+        buff_.frame_sz = ebpf::kTestRunPageBytes;
+        buff_.data = start + ebpf::kXdpHeadroom;
+        buff_.data_meta = buff_.data - meta_bytes;
+        buff_.data_end = std::copy_n(bytes.begin(), linear, buff_.data_meta);
+        if (linear != bytes.size()) {
+            add_fragments(bytes.subspan(linear));
+        }
     }
-    return {};
-}
+
+    Packet(const Packet&) = delete;  // the context points into it
+    Packet& operator=(const Packet&) = delete;
+
+    [[nodiscard]] static std::size_t pages_for(std::size_t fragment_bytes) {
+        return (fragment_bytes + ebpf::kTestRunPageBytes - 1) / ebpf::kTestRunPageBytes;
+    }
+
+    [[nodiscard]] ebpf::XdpBuff& buff() { return buff_; }
+
+    /// Metadata and all pieces.
+    [[nodiscard]] std::vector<std::uint8_t> bytes() {
+        std::vector<std::uint8_t> all(buff_.data_meta, buff_.data_end);
+        if (ebpf::Fragments* const left = ebpf::fragments_of(buff_); left != nullptr) {
+            for (const ebpf::Fragment& fragment : *left) {
+                all.insert(all.end(), fragment.data, fragment.data + fragment.len);
+            }
+        }
+        return all;
+    }
+
+  private:
+    void add_fragments(std::span<const std::uint8_t> bytes) {
+        fragments_.may_grow = true;
+        fragments_.bytes = static_cast<std::uint32_t>(bytes.size());
+        for (std::size_t at = 0; at < bytes.size(); at += ebpf::kTestRunPageBytes) {
+            const auto part = static_cast<std::uint32_t>(
+                std::min<std::size_t>(bytes.size() - at, ebpf::kTestRunPageBytes));
+            std::uint8_t* const data = pages_[1 + fragments_.n].bytes.data();
+            std::copy_n(&bytes[at], part, data);
+            fragments_.all[fragments_.n++] = {.data = data,
+                                              .len = part,
+                                              .room = ebpf::kTestRunPageBytes - part,
+                                              .owner = nullptr};
+        }
+        fragments_.shown = fragments_.n;
+        buff_.fragments = &fragments_;
+    }
+
+    std::unique_ptr<Page[]> pages_;
+    ebpf::Fragments fragments_{};
+    ebpf::XdpBuff buff_{};
+};
 
 Result<TestRunResult> run(const ebpf::LoadedProgram& program,
                           std::span<const std::uint8_t> bytes,
                           const TestRunContext& context,
                           std::uint32_t repeat) {
-    // Zeroed as the kernel's page: a program may grow the frame at its head and read there.
-    const auto page = std::make_unique<Page>();
-    std::uint8_t* const data = page->bytes.data() + ebpf::kXdpHeadroom;
-    std::copy(bytes.begin(), bytes.end(), data - context.data);
-
-    ebpf::XdpBuff buff{};
-    buff.data_hard_start = page->bytes.data();
-    buff.frame_sz = ebpf::kTestRunPageBytes;
-    buff.data = data;
-    buff.data_meta = data - context.data;
-    buff.data_end = buff.data_meta + bytes.size();
+    const std::size_t linear =
+        std::min<std::size_t>(context.data_end, context.data + ebpf::kTestRunLinearMax);
+    if (Packet::pages_for(bytes.size() - linear) > ebpf::kFragmentsMax) {
+        return fail(ENOMEM, "packet of {} bytes: more than {} fragments of {} bytes hold",
+                    bytes.size() - context.data, ebpf::kFragmentsMax, ebpf::kTestRunPageBytes);
+    }
+    Packet packet(bytes, context.data, linear);
+    ebpf::XdpBuff& buff = packet.buff();
     buff.ingress_ifindex = context.ingress_ifindex != 0 ? context.ingress_ifindex : 1;
     buff.rx_queue_index = context.rx_queue_index;
     buff.cpu = static_cast<std::uint32_t>(std::max(sched_getcpu(), 0));
@@ -151,7 +200,7 @@ Result<TestRunResult> run(const ebpf::LoadedProgram& program,
     after.data = meta_bytes;
     after.data_end = static_cast<std::uint32_t>(buff.data_end - buff.data_meta);
     return TestRunResult{.retval = static_cast<std::uint32_t>(*result),
-                         .bytes = {buff.data_meta, buff.data_end},
+                         .bytes = packet.bytes(),
                          .duration_ns = static_cast<std::uint64_t>(spent_ns) / runs,
                          .meta_bytes = meta_bytes,
                          .redirect = buff.redirect,
@@ -170,9 +219,6 @@ Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
                                std::uint32_t repeat) {
     if (auto allowed = check_test_run(program.program, packet.size(), 0); !allowed) {
         return forward_error(allowed);
-    }
-    if (auto fits = check_fits(packet.size(), 0); !fits) {
-        return forward_error(fits);
     }
     return run(program, packet,
                {.data = 0,
@@ -193,15 +239,6 @@ Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
     }
     if (auto allowed = check_test_run(program.program, bytes.size(), context.data); !allowed) {
         return forward_error(allowed);
-    }
-    if (auto fits = check_fits(bytes.size(), context.data); !fits) {
-        return forward_error(fits);
-    }
-    if (context.data_end < bytes.size()) {
-        return fail(ENOTSUP,
-                    "data_end {} before the end of {} bytes: the rest would be fragments, and "
-                    "multi-buffer frames are not served",
-                    context.data_end, bytes.size());
     }
     return run(program, bytes, context, repeat);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Runs a program over one packet outside any port, as BPF_PROG_TEST_RUN does: same geometry (4 KiB
-// page, 256 bytes headroom), same context, same errors. For PROG_TEST_RUN of lib/ebpf/syscall,
+// page, 256 bytes headroom, fragments of 4 KiB behind), same context, same errors. As there nobody
+// asks whether the program takes fragments. For PROG_TEST_RUN of lib/ebpf/syscall,
 // `crema xdp run`, tests and benchmarks.
 #pragma once
 
@@ -18,19 +19,18 @@ namespace crema::xdp {
 using ebpf::TestRunContext;
 using ebpf::TestRunResult;
 
-/// packet: 14..3520 bytes. repeat: runs on the same buffer (0 = 1); each finds the packet as the
-/// one before left it, ends included, as in the kernel.
-/// Errors: EINVAL shorter than 14 bytes; ENOTSUP longer than one page holds (the kernel would make
-/// fragments of it; multi-buffer frames are not served).
+/// packet: 14 bytes or more; the first 3520 are the linear part. repeat: runs on the same buffer
+/// (0 = 1); each finds the packet as the one before left it, ends included, as in the kernel.
+/// Errors: EINVAL shorter than 14 bytes; ENOMEM more than 17 fragments hold.
 [[nodiscard]] Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
                                              std::span<const std::uint8_t> packet,
                                              std::uint32_t ingress_ifindex,
                                              std::uint32_t repeat);
 
-/// With a context. bytes: context.data bytes of metadata, then the packet. Further errors: ENODEV
-/// no port has that ifindex; EINVAL a queue that no port has, or without port, metadata whose size
-/// is no multiple of 4 or more than 216, ends that lie outside `bytes`, fields that are not for
-/// user space. ENOTSUP an end before the end of `bytes` (to the kernel: the rest is fragments).
+/// With a context. bytes: context.data bytes of metadata, then the packet; what lies behind
+/// context.data_end is fragments. Further errors: ENODEV no port has that ifindex; EINVAL a queue
+/// that no port has, or without port, metadata whose size is no multiple of 4 or more than 216,
+/// ends that lie outside `bytes`, fields that are not for user space.
 [[nodiscard]] Result<TestRunResult> test_run(const ebpf::LoadedProgram& program,
                                              std::span<const std::uint8_t> bytes,
                                              const TestRunContext& context,

@@ -70,6 +70,78 @@ TEST_F(HelpersOnPackets, AdjustAsTheKernelDoes) {
     }
 }
 
+// In pieces: the kernel's test runs put what does not fit the first page into pages of their own,
+// and what the context's data_end leaves out.
+TEST_F(HelpersOnPackets, AdjustOfFramesInPiecesAsTheKernelDoes) {
+    struct Shape {
+        std::uint32_t bytes;
+        std::uint32_t linear;
+    };
+
+    constexpr std::int64_t kAcross[] = {
+        -9000, -8987, -8986, -8000, -5481, -5480, -5479, -4098, -4097, -4096, -2713, -1384,
+        -1383, -100,  -87,   -86,   -64,   -51,   -50,   -1,    0,     1,     16,    49,
+        50,    51,    86,    87,    2711,  2712,  2713,  3506,  3507,  4032,  4033,  4096};
+    for (const Shape& shape : {Shape{9000, 3520},
+                               {9000, 64},
+                               {3521, 3520},
+                               {100, 36},
+                               {100, 13},
+                               {100, 0},
+                               {64, 63},
+                               {14, 1},
+                               {7616, 3520},
+                               {73152, 3520}}) {
+        for (const std::uint32_t meta : {0U, 8U, 216U}) {
+            for (const std::int64_t offset : kAcross) {
+                for (const auto& [id, native] : {std::pair{44U, &helpers::xdp_adjust_head},
+                                                 std::pair{54U, &helpers::xdp_adjust_meta},
+                                                 std::pair{65U, &helpers::xdp_adjust_tail}}) {
+                    same({.helper = id,
+                          .args = {context(), signed_number(offset)},
+                          .frame = pattern(shape.bytes),
+                          .meta_bytes = meta,
+                          .memory = {},
+                          .linear = shape.linear},
+                         native);
+                }
+            }
+        }
+    }
+}
+
+TEST_F(HelpersOnPackets, BytesOfFramesInPiecesAreCopiedAsTheKernelCopies) {
+    struct Shape {
+        std::uint32_t bytes;
+        std::uint32_t linear;
+    };
+
+    for (const Shape& shape : {Shape{12000, 3520}, {9000, 64}, {100, 36}, {100, 0}}) {
+        same({.helper = 188,
+              .args = {context()},
+              .frame = pattern(shape.bytes),
+              .memory = {},
+              .linear = shape.linear},
+             helpers::xdp_get_buff_len);
+        for (const std::uint64_t place : {0U, 1U, 35U, 36U, 37U, 63U, 64U, 65U, 99U, 100U, 3519U,
+                                          3520U, 7615U, 7616U, 7617U, 9000U}) {
+            for (const std::uint64_t length :
+                 {1U, 2U, 35U, 36U, 63U, 64U, 100U, 3520U, 4096U, 4097U, 8192U, 9000U, 12000U}) {
+                for (const auto& [id, native] : {std::pair{189U, &helpers::xdp_load_bytes},
+                                                 std::pair{190U, &helpers::xdp_store_bytes}}) {
+                    same({.helper = id,
+                          .args = {context(), number(place), memory(3), number(length)},
+                          .frame = pattern(shape.bytes),
+                          .meta_bytes = 0,
+                          .memory = pattern(0x3010, 77),
+                          .linear = shape.linear},
+                         native);
+                }
+            }
+        }
+    }
+}
+
 // The offset is an int: upper halves of the register do not count.
 TEST_F(HelpersOnPackets, OffsetsAreThirtyTwoBits) {
     for (const std::uint64_t offset : {0xffffffff00000004ULL, 0x100000004ULL, 0x00000000fffffff8ULL,

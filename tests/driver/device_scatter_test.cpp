@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint32_t kFirst = neta::kRxFirst;
 constexpr std::uint32_t kLast = neta::kRxLast;
-constexpr std::uint32_t kBuffer = page_pool::kDmaBytes;
+constexpr std::uint32_t kBuffer = page_pool::kPieceDmaBytes;
 constexpr std::uint16_t kJumboMtu = 9000;
 
 class DeviceScatter : public ScriptedPort {
@@ -63,8 +63,8 @@ TEST_F(DeviceScatter, BrokenChainsCountOnceAndTheirPagesComeHome) {
         {"two", {{kFirst, kTwo}, {kLast, 0}}, nullptr},
         {"three", {{kFirst, kThree}, {0, 0}, {kLast, 0}}, nullptr},
         {"sizes in all of them", {{kFirst, kThree}, {0, 77}, {kLast, 0xffff}}, nullptr},
-        {"largest", {{kFirst, 9018 + 6}, {0, 0}, {kLast, 0}}, nullptr},
-        {"a byte too long", {{kFirst, 9018 + 7}, {0, 0}, {kLast, 0}}, "rx_error_size"},
+        {"largest", {{kFirst, 9018 + 6}, {0, 0}, {0, 0}, {kLast, 0}}, nullptr},
+        {"a byte too long", {{kFirst, 9018 + 7}, {0, 0}, {0, 0}, {kLast, 0}}, "rx_error_size"},
         {"far too long", {{kFirst, 0xffff}, {0, 0}, {0, 0}, {0, 0}, {kLast, 0}}, "rx_error_size"},
         {"ends too early", {{kFirst, kThree}, {kLast, 0}}, "rx_error_size"},
         {"ends in the first", {{kFirst | kLast, kTwo}}, "rx_error_size"},

@@ -325,7 +325,8 @@ TEST_P(ModelCache, FramesGoOnThroughAnotherPort) {
             const xdp::Frame one{.page = mbuf,
                                  .data = rte_pktmbuf_mtod(mbuf, std::uint8_t*),
                                  .len = mbuf->pkt_len,
-                                 .meta_len = 0};
+                                 .meta_len = 0,
+                                 .fragments = 0};
             ASSERT_EQ(target->ops->xmit(target->port, round, &one, 1), 1U);
         }
         mbuf = next(sink);

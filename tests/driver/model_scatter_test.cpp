@@ -17,7 +17,7 @@
 namespace crema::test {
 namespace {
 
-constexpr std::uint32_t kBuffer = page_pool::kDmaBytes;
+constexpr std::uint32_t kBuffer = page_pool::kPieceDmaBytes;
 constexpr std::uint16_t kMtuMost = 16360;
 constexpr std::uint32_t kFrameMost = kMtuMost + 18;
 
@@ -136,24 +136,24 @@ TEST_F(ModelScatter, LargeMtuNeedsTheOffload) {
     EXPECT_EQ(rte_eth_dev_set_mtu(port_.id, page_pool::kFrameBytesMax - 17), -EINVAL);
 }
 
-TEST_F(ModelScatter, ProgramsAndFramesOfSeveralBuffersExcludeEachOther) {
-    up_jumbo(page_pool::kFrameBytesMax - 17);
+TEST_F(ModelScatter, ProgramsWithoutFragsSupportAndLargeMtusExcludeEachOther) {
+    constexpr std::uint16_t kMost = page_pool::kXdpFrameBytesMax - 18;
+    up_jumbo(kMost + 1);
     const xdp::Port* port = xdp::port_by_ifindex(xdp::ifindex_of(port_.id));
     ASSERT_NE(port, nullptr);
-    for (const bool frags : {false, true}) {
-        const auto refused = port->ops->attach_check(port->port, frags);
-        ASSERT_FALSE(refused);
-        EXPECT_EQ(refused.error().code, EINVAL);
-        EXPECT_NE(refused.error().message.find("lower the MTU"), std::string::npos);
-    }
-    ASSERT_EQ(rte_eth_dev_set_mtu(port_.id, page_pool::kFrameBytesMax - 18), 0);
+    const auto refused = port->ops->attach_check(port->port, false);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, EOPNOTSUPP);
+    EXPECT_NE(refused.error().message.find("lower the MTU"), std::string::npos);
     EXPECT_TRUE(port->ops->attach_check(port->port, true));
-    EXPECT_FALSE(port->ops->attach_check(port->port, false));
-    ASSERT_EQ(rte_eth_dev_set_mtu(port_.id, 1500), 0);
-    ASSERT_TRUE(
-        xdp::attach_object(port_.id, std::string(CREMA_BPF_FOLDER) + "/pass.bpf.o").has_value());
-    EXPECT_EQ(rte_eth_dev_set_mtu(port_.id, 9000), -EINVAL);
-    ASSERT_TRUE(send(port_, long_mbuf(jumbo(1500, 1))));
+    ASSERT_EQ(rte_eth_dev_set_mtu(port_.id, kMtuMost), 0);
+    EXPECT_TRUE(port->ops->attach_check(port->port, true));
+    const std::string object = std::string(CREMA_BPF_FOLDER) + "/pass.bpf.o";
+    EXPECT_FALSE(xdp::attach_object(port_.id, object).has_value());
+    ASSERT_EQ(rte_eth_dev_set_mtu(port_.id, kMost), 0);
+    ASSERT_TRUE(xdp::attach_object(port_.id, object).has_value());
+    EXPECT_EQ(rte_eth_dev_set_mtu(port_.id, kMost + 1), -EINVAL);
+    ASSERT_TRUE(send(port_, long_mbuf(jumbo(kMost, 1))));
     EXPECT_EQ(receive_and_free(port_), 1U);
     EXPECT_EQ(port_.xstat("rx_xdp_pass"), 1U);
 }

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <vector>
 
+#include "lib/ebpf/abi/fragments.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/xdp/hook.h"
 
@@ -30,8 +31,10 @@ struct FakePort {
     std::vector<xdp::Frame> sent;
     std::mutex lock;  // tests send from several threads; a driver has its own ways
 
-    explicit FakePort(std::uint16_t id) : port_id(id) {
-        const auto registered = xdp::register_port(id, kOps, this);
+    explicit FakePort(std::uint16_t id, bool sends_fragments = true) : port_id(id) {
+        xdp::PortOps ops = kOps;
+        ops.sends_fragments = sends_fragments;
+        const auto registered = xdp::register_port(id, ops, this);
         EXPECT_TRUE(registered) << registered.error().message;
         hooks = *registered;
     }
@@ -46,7 +49,7 @@ struct FakePort {
 
     void drain() {
         for (const xdp::Frame& frame : sent) {
-            page_pool::recycle_mixed(&frame.page, 1);
+            xdp::recycle(&frame, 1);
         }
         sent.clear();
     }
@@ -71,7 +74,7 @@ struct FakePort {
             if (self.keeps) {
                 self.sent.push_back(frames[i]);
             } else {
-                page_pool::recycle_mixed(&frames[i].page, 1);
+                xdp::recycle(&frames[i], 1);
             }
         }
         return taken;
@@ -123,9 +126,36 @@ class FrameSource {
         for (std::uint32_t i = 0; i < got; ++i) {
             std::uint8_t* const data = page_pool::buffer_of(pages[i]) + page_pool::kDataOffset;
             data[0] = static_cast<std::uint8_t>(first + i);
-            frames[i] = {.page = pages[i], .data = data, .len = len, .meta_len = 0};
+            frames[i] = {.page = pages[i], .data = data, .len = len, .meta_len = 0, .fragments = 0};
         }
         return got;
+    }
+
+    /// A frame with a piece of each of these lengths, byte i of it i * 7.
+    [[nodiscard]] xdp::Frame make_long(std::initializer_list<std::uint32_t> pieces) const {
+        std::array<rte_mbuf*, 1 + ebpf::kFragmentsMax> pages{};
+        const auto n = static_cast<std::uint32_t>(pieces.size());
+        EXPECT_EQ(page_pool::alloc_bulk(pool_, pages.data(), n), n);
+        std::uint32_t number = 0;
+        xdp::Frame frame{};
+        rte_mbuf* last = nullptr;
+        for (const std::uint32_t len : pieces) {
+            rte_mbuf* const page = pages[last == nullptr ? 0 : ++frame.fragments];
+            std::uint8_t* const data =
+                page_pool::buffer_of(page) +
+                (last == nullptr ? page_pool::kDataOffset : page_pool::kDmaOffset);
+            std::generate_n(data, len, [&] { return static_cast<std::uint8_t>(number++ * 7); });
+            if (last == nullptr) {
+                frame.page = page;
+                frame.data = data;
+                frame.len = len;
+            } else {
+                page_pool::to_mbuf(page, data, len, 0);
+                last->next = page;
+            }
+            last = page;
+        }
+        return frame;
     }
 
     [[nodiscard]] std::uint64_t in_flight() const { return page_pool::stats(pool_).in_flight; }
@@ -137,9 +167,7 @@ class FrameSource {
 };
 
 inline void recycle(const xdp::Frame* frames, std::uint32_t n) {
-    for (std::uint32_t i = 0; i < n; ++i) {
-        page_pool::recycle_mixed(&frames[i].page, 1);
-    }
+    xdp::recycle(frames, n);
 }
 
 }  // namespace crema::test

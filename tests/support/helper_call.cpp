@@ -10,6 +10,7 @@
 #include <memory>
 #include <unistd.h>
 
+#include "lib/ebpf/abi/fragments.h"
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/maps/known_memory.h"
 #include "tests/support/asm.h"
@@ -86,6 +87,39 @@ void clear_pointers(const HelperCall& call, CallOutcome& outcome) {
     }
 }
 
+struct alignas(64) Page {
+    std::array<std::uint8_t, ebpf::kTestRunPageBytes> bytes{};
+};
+
+std::uint32_t linear_bytes(const HelperCall& call) {
+    return std::min(
+        {static_cast<std::uint32_t>(call.frame.size()), call.linear, ebpf::kTestRunLinearMax});
+}
+
+/// Where the bytes of a call's frame lie that its first page has not.
+struct Rest {
+    explicit Rest(const HelperCall& call) {
+        list.may_grow = true;
+        for (std::size_t at = linear_bytes(call); at < call.frame.size();) {
+            const std::size_t part = std::min<std::size_t>(call.frame.size() - at, kPage);
+            pages.push_back(std::make_unique<Page>());
+            std::uint8_t* const data = pages.back()->bytes.data();
+            std::copy_n(&call.frame[at], part, data);
+            list.all.at(list.n++) = {.data = data,
+                                     .len = static_cast<std::uint32_t>(part),
+                                     .room = static_cast<std::uint32_t>(kPage - part),
+                                     .owner = nullptr};
+            list.bytes += static_cast<std::uint32_t>(part);
+            at += part;
+        }
+        list.shown = list.n;
+    }
+
+    static constexpr std::size_t kPage = ebpf::kTestRunPageBytes;
+    std::vector<std::unique_ptr<Page>> pages;
+    ebpf::Fragments list{};
+};
+
 }  // namespace
 
 CallOutcome call_in_kernel(const HelperCall& call) {
@@ -131,7 +165,7 @@ CallOutcome call_in_kernel(const HelperCall& call) {
     std::vector<std::uint8_t> packet(call.meta_bytes);
     packet.insert(packet.end(), call.frame.begin(), call.frame.end());
     kernel::Context context{.data = call.meta_bytes,
-                            .data_end = static_cast<std::uint32_t>(packet.size())};
+                            .data_end = call.meta_bytes + linear_bytes(call)};
     kernel::Run run = kernel::test_run(fd.get(), packet, context);
     outcome.error = run.error;
     outcome.bytes = std::move(run.packet);
@@ -146,19 +180,16 @@ CallOutcome call_in_kernel(const HelperCall& call) {
 }
 
 CallOutcome call_native(const HelperCall& call, ebpf::helpers::Native native, bool wants_context) {
-    struct alignas(64) Page {
-        std::array<std::uint8_t, ebpf::kTestRunPageBytes> bytes{};
-    };
-
+    Rest rest(call);
     const auto page = std::make_unique<Page>();
     ebpf::XdpBuff buff{};
     buff.data_hard_start = page->bytes.data();
     buff.frame_sz = ebpf::kTestRunPageBytes;
     buff.data = page->bytes.data() + ebpf::kXdpHeadroom;  // metadata: in the headroom
     buff.data_meta = buff.data - call.meta_bytes;
-    buff.data_end = buff.data + call.frame.size();
+    buff.data_end = std::copy_n(call.frame.begin(), linear_bytes(call), buff.data);
     buff.ingress_ifindex = 1;
-    std::copy(call.frame.begin(), call.frame.end(), buff.data);
+    buff.fragments = rest.list.n != 0 ? &rest.list : nullptr;
 
     CallOutcome outcome;
     outcome.memory = call.memory;
@@ -186,6 +217,10 @@ CallOutcome call_native(const HelperCall& call, ebpf::helpers::Native native, bo
     }
     outcome.result = native(args[0], args[1], args[2], args[3], args[4]);
     outcome.bytes.assign(buff.data_meta, buff.data_end);
+    for (std::uint32_t i = 0; i < rest.list.n; ++i) {
+        const ebpf::Fragment& fragment = rest.list.all.at(rest.list.first + i);
+        outcome.bytes.insert(outcome.bytes.end(), fragment.data, fragment.data + fragment.len);
+    }
     outcome.meta_bytes = static_cast<std::uint32_t>(buff.data - buff.data_meta);
     clear_pointers(call, outcome);
     return outcome;
@@ -215,8 +250,8 @@ std::string describe(const HelperCall& call) {
                 break;
         }
     }
-    return text +
-           fmt::format("), frame of {} bytes, metadata of {}", call.frame.size(), call.meta_bytes);
+    return text + fmt::format("), frame of {} bytes, {} of them linear, metadata of {}",
+                              call.frame.size(), linear_bytes(call), call.meta_bytes);
 }
 
 std::string describe(const CallOutcome& outcome) {

@@ -55,11 +55,14 @@ struct PointerInMemory {
 struct HelperCall {
     std::uint32_t helper;
     std::vector<CallArg> args;
-    std::vector<std::uint8_t> frame;          // 14 bytes or more
+    /// 14 bytes or more; what does not fit the first page, or lies behind the first `linear` bytes,
+    /// is fragments of a page each.
+    std::vector<std::uint8_t> frame;
     std::uint32_t meta_bytes = 0;             // zeroed metadata in front of the frame
     std::vector<std::uint8_t> memory{};       // what memory() arguments point into
     std::vector<PointerInMemory> pointers{};  // zero in the outcome
     std::string constants{};                  // read-only memory; with the NUL behind it
+    std::uint32_t linear = UINT32_MAX;
 };
 
 struct CallOutcome {

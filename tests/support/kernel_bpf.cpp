@@ -213,7 +213,7 @@ Run run_with(int program,
              std::uint32_t repeat,
              Context* context) {
     Run run;
-    run.packet.resize(4096);
+    run.packet.resize(packet.size() + 8192);  // it may grow by most of a page, twice
     Attr attr;
     attr.fields.test.prog_fd = static_cast<std::uint32_t>(program);
     attr.fields.test.data_in = address(packet.data());

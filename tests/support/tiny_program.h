@@ -17,7 +17,9 @@
 namespace crema::test {
 
 inline std::shared_ptr<const ebpf::LoadedProgram> tiny_program(
-    const ebpf::lowering::LoweredFunction& lowered, std::uint32_t attach_type = ebpf::kAttachXdp) {
+    const ebpf::lowering::LoweredFunction& lowered,
+    std::uint32_t attach_type = ebpf::kAttachXdp,
+    bool has_frags = false) {
     static std::atomic<std::uint32_t> next_id{1000};
     auto code = ebpf::lowering::compile({.functions = {lowered}});
     EXPECT_TRUE(code) << code.error().message;
@@ -25,6 +27,7 @@ inline std::shared_ptr<const ebpf::LoadedProgram> tiny_program(
     program->id = next_id++;
     program->program.name = "tiny" + std::to_string(program->id);
     program->program.expected_attach_type = attach_type;
+    program->program.has_frags = has_frags;
     program->code = std::move(*code);
     return program;
 }
@@ -43,14 +46,16 @@ inline std::shared_ptr<const ebpf::LoadedProgram> returning(
 
 /// return function(ctx);
 inline std::shared_ptr<const ebpf::LoadedProgram> calling(
-    ebpf::helpers::Native function, std::uint32_t attach_type = ebpf::kAttachXdp) {
+    ebpf::helpers::Native function,
+    std::uint32_t attach_type = ebpf::kAttachXdp,
+    bool has_frags = false) {
     using namespace ebpf;
     Insn call{};
     call.code = op::kJmp | op::kCall;
     Insn exit{};
     exit.code = op::kJmp | op::kExit;
     return tiny_program({.insns = {call, exit}, .natives = {function}, .stack_bytes = 0},
-                        attach_type);
+                        attach_type, has_frags);
 }
 
 }  // namespace crema::test

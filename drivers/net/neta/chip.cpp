@@ -28,10 +28,10 @@ void chip_init(Port& port) {
 void chip_program_rx_queue(Port& port, unsigned queue) {
     const vfio::Registers& registers = port.registers();
     const RxQueue& own = *port.rx[queue];
-    constexpr std::uint32_t kBufferUnits = page_pool::kDmaBytes / 8;
+    const std::uint32_t buffer_units = rx_buffer_bytes(port.ethdev) / 8;
     registers.write(neta::rxq_base(queue), port.device->dma().iova_of(own.ring));
     registers.write(neta::rxq_size(queue),
-                    neta::kRxqSizeBufSize.of(kBufferUnits) | neta::kRxqSizeDescNum.of(own.size));
+                    neta::kRxqSizeBufSize.of(buffer_units) | neta::kRxqSizeDescNum.of(own.size));
     registers.write(neta::rxq_threshold(queue), 0);
     registers.write(neta::rxq_config(queue), 0);  // buffers by descriptor, offset 0
 }

@@ -176,23 +176,29 @@ bool program_attached(const Port& port) {
     return port.hooks != nullptr && port.hooks[0].active.load(std::memory_order_acquire);
 }
 
+/// Largest MTU with a program, which takes fragments or does not.
+std::uint32_t program_mtu_max(const Port& port, bool takes_fragments) {
+    return takes_fragments && port.ethdev->data->scattered_rx != 0 ? kScatteredMtuMax : kXdpMtuMax;
+}
+
+// The kernel's driver says EOPNOTSUPP here, and EINVAL where the MTU is what changes.
 Status xdp_attach_check(void* pointer, bool has_frags) {
-    Port& port = *static_cast<Port*>(pointer);
+    const Port& port = *static_cast<Port*>(pointer);
     const std::uint32_t mtu = port.ethdev->data->mtu;
-    if (mtu > kMtuMax) {
-        return fail(EINVAL,
-                    "{}: frames of MTU {} lie in several buffers, which programs are not shown; at "
-                    "most {}: lower the MTU first",
-                    name_of(port), mtu, has_frags ? kMtuMax : kXdpMtuMax);
+    if (mtu <= program_mtu_max(port, has_frags)) {
+        return {};
     }
-    if (!has_frags && mtu > kXdpMtuMax) {
-        return fail(EINVAL,
-                    "{}: MTU {} is too large for a program without frags support, at most {}: "
-                    "lower the MTU first",
+    if (has_frags) {
+        return fail(EOPNOTSUPP,
+                    "{}: MTU {} is too large for a program on a port that was configured without "
+                    "RTE_ETH_RX_OFFLOAD_SCATTER, at most {}: configure it with, or lower the MTU "
+                    "first",
                     name_of(port), mtu, kXdpMtuMax);
     }
-    port.frags_program = has_frags;
-    return {};
+    return fail(EOPNOTSUPP,
+                "{}: MTU {} is too large for a program without frags support, at most {}: "
+                "lower the MTU first",
+                name_of(port), mtu, kXdpMtuMax);
 }
 
 std::uint32_t xdp_frame_bytes_max(void* pointer) {
@@ -207,7 +213,8 @@ constexpr xdp::PortOps kXdpOps = {.mode = "native",
                                   .xmit = transmit_frames,
                                   .attach_check = xdp_attach_check,
                                   .frame_bytes_max = xdp_frame_bytes_max,
-                                  .is_up = xdp_is_up};
+                                  .is_up = xdp_is_up,
+                                  .sends_fragments = true};
 
 rte_ether_addr first_address(const Port& port) {
     if (port.args.mac) {
@@ -313,8 +320,9 @@ Status port_check_mtu(Port& port, std::uint32_t mtu) {
     std::uint32_t most = scattered ? kScatteredMtuMax : kMtuMax;
     const char* why = scattered ? "" : ", the limit without RTE_ETH_RX_OFFLOAD_SCATTER";
     if (programmed) {
-        most = port.frags_program ? kMtuMax : kXdpMtuMax;
-        why = ", the limit with an XDP program attached";
+        const bool in_pieces = port.hooks[0].takes_fragments.load(std::memory_order_relaxed);
+        most = program_mtu_max(port, in_pieces);
+        why = most == kXdpMtuMax ? ", the limit with an XDP program attached" : "";
     }
     if (mtu >= kMtuMin && mtu <= most) {
         return {};

@@ -54,7 +54,8 @@ inline constexpr std::uint32_t kMtuMin = 68;
 /// Largest frame, without FCS, that the MAC receives and the driver sends.
 inline constexpr std::uint32_t kFrameBytesLimit =
     2 * neta::kGmacCtrl0MaxRxSize.max() - neta::kFcsBytes;
-/// MTU of frames that lie in one page, without and with a program, and in several.
+/// MTU of frames that lie in one page, without and with a program, and in several (with a program:
+/// one that takes fragments).
 inline constexpr std::uint32_t kMtuMax = page_pool::kFrameBytesMax - kFrameOverhead;
 inline constexpr std::uint32_t kXdpMtuMax = page_pool::kXdpFrameBytesMax - kFrameOverhead;
 inline constexpr std::uint32_t kScatteredMtuMax = kFrameBytesLimit - kFrameOverhead;
@@ -105,8 +106,7 @@ struct Port {  // NOLINT(clang-analyzer-optin.performance.Padding): in order of 
     std::uint32_t rx_running = 0;  // queues that are to run, one bit each
     std::uint32_t tx_running = 0;  // of the application
     bool link_forced_down = false;
-    bool pause = false;          // flow control, both ways
-    bool frags_program = false;  // the program checked last can take frames in fragments
+    bool pause = false;  // flow control, both ways
     std::atomic<std::uint32_t> frame_bytes_max{RTE_ETHER_MTU + kFrameOverhead};
     std::atomic<bool> started{false};
     std::uint32_t type_mask = ~0U;  // of packet_type, as the application wants to see it
@@ -130,6 +130,11 @@ struct Port {  // NOLINT(clang-analyzer-optin.performance.Padding): in order of 
 
 [[nodiscard]] inline Port& port_of(const rte_eth_dev* ethdev) {
     return *static_cast<Port*>(ethdev->data->dev_private);
+}
+
+/// What the chip may fill of a page.
+[[nodiscard]] inline std::uint32_t rx_buffer_bytes(const rte_eth_dev* ethdev) {
+    return ethdev->data->scattered_rx != 0 ? page_pool::kPieceDmaBytes : page_pool::kDmaBytes;
 }
 
 /// Name of the port, for messages.

@@ -114,7 +114,7 @@ void rx_queue_info(rte_eth_dev* ethdev, std::uint16_t index, rte_eth_rxq_info* i
     info->conf.rx_drop_en = 1;  // a queue without descriptors drops, and only its own frames
     info->scattered_rx = ethdev->data->scattered_rx;
     info->nb_desc = static_cast<std::uint16_t>(queue.size);
-    info->rx_buf_size = static_cast<std::uint16_t>(page_pool::kDmaBytes);
+    info->rx_buf_size = static_cast<std::uint16_t>(rx_buffer_bytes(ethdev));
 }
 
 void tx_queue_info(rte_eth_dev* ethdev, std::uint16_t index, rte_eth_txq_info* info) {

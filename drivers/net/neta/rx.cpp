@@ -91,7 +91,8 @@ std::uint32_t take_frames(RxQueue& queue,
         if constexpr (kFacts) {
             statuses[good] = status;
         }
-        frames[good++] = {.page = page, .data = buffer + kDataOffset, .len = len, .meta_len = 0};
+        frames[good++] = {
+            .page = page, .data = buffer + kDataOffset, .len = len, .meta_len = 0, .fragments = 0};
     }
     queue.next = slot;
     queue.ready -= taken;

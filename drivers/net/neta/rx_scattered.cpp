@@ -4,12 +4,15 @@
 // RTE_ETH_RX_OFFLOAD_SCATTER. The chip fills each buffer to its end and goes on in the next
 // descriptor; the first one tells the length of the whole frame, FIRST and LAST mark its ends
 // (hardware page 3.4). Pages become a chain of mbufs as they are; a last buffer that got nothing
-// but bytes of the FCS goes home.
+// but bytes of the FCS goes home. The chip is told of buffers that end before the tail which
+// programs never get (kPieceDmaBytes), so the first piece has the kernel's room behind it, and so
+// does the last, which may grow.
 //
 // A chain is taken only when all of it is there and its marks and its length agree. Of a chain that
-// does not, one fault is counted and every page goes home, up to LAST or the next FIRST. Programs
-// see frames in one page only: with one attached, a longer frame is a fault (its port had a small
-// MTU when it was attached, so an honest device sends none).
+// does not, one fault is counted and every page goes home, up to LAST or the next FIRST. To a
+// program that takes fragments the pages behind the first are such. With another program attached,
+// a frame of several pages is a fault (its port had a small MTU when it was attached, so an honest
+// device sends none).
 #include <algorithm>
 #include <array>
 
@@ -25,10 +28,9 @@ namespace crema::neta_pmd {
 namespace {
 
 using page_pool::kDataOffset;
-using page_pool::kDmaBytes;
 using page_pool::kDmaOffset;
-
-constexpr std::uint32_t kFirstBytes = kDmaBytes - page_pool::kMarvellHeaderBytes;
+using page_pool::kFirstPieceBytesMax;
+using page_pool::kPieceDmaBytes;
 
 struct Written {
     std::uint32_t status;
@@ -114,7 +116,7 @@ Found find_frame(const RxQueue& queue, std::uint32_t len_max) {
     if (len - RTE_ETHER_HDR_LEN > len_max - RTE_ETHER_HDR_LEN) {
         return refuse(1, RxFault::bad_size, !whole);
     }
-    const std::uint32_t count = (first.size + kDmaBytes - 1) / kDmaBytes;
+    const std::uint32_t count = (first.size + kPieceDmaBytes - 1) / kPieceDmaBytes;
     if (whole != (count == 1)) {
         return refuse(1, whole ? RxFault::bad_size : RxFault::fragment, !whole);
     }
@@ -141,19 +143,21 @@ void send_home(RxQueue& queue, std::uint32_t descriptors) {
     }
 }
 
-/// Takes the frame's pages and links them; the first mbuf's own numbers are filled in later.
+/// Takes the frame's pages and links them.
 xdp::Frame take_frame(RxQueue& queue, const Found& found) {
     rte_mbuf* const head = take_page(queue);
     const std::uint32_t len = found.first.size - kAround;
     std::uint8_t* const buffer = page_pool::buffer_of(head);
-    vfio::sync_for_cpu(buffer + kDmaOffset, std::min(found.first.size, kDmaBytes), queue.coherent);
+    vfio::sync_for_cpu(buffer + kDmaOffset, std::min(found.first.size, kPieceDmaBytes),
+                       queue.coherent);
     rte_prefetch0(buffer + kDataOffset);
-    std::uint32_t left = len - std::min(len, kFirstBytes);
+    const std::uint32_t first_bytes = std::min(len, kFirstPieceBytesMax);
+    std::uint32_t left = len - first_bytes;
     rte_mbuf* last = head;
-    std::uint16_t segments = 1;
+    std::uint16_t fragments = 0;
     for (std::uint32_t i = 1; i < found.descriptors; ++i) {
         rte_mbuf* page = take_page(queue);
-        const std::uint32_t bytes = std::min(left, kDmaBytes);
+        const std::uint32_t bytes = std::min(left, kPieceDmaBytes);
         if (bytes == 0) {
             page_pool::recycle_bulk(queue.pool, &page, 1);
             continue;
@@ -164,10 +168,13 @@ xdp::Frame take_frame(RxQueue& queue, const Found& found) {
         last->next = page;
         last = page;
         left -= bytes;
-        ++segments;
+        ++fragments;
     }
-    head->nb_segs = segments;
-    return {.page = head, .data = buffer + kDataOffset, .len = len, .meta_len = 0};
+    return {.page = head,
+            .data = buffer + kDataOffset,
+            .len = first_bytes,
+            .meta_len = 0,
+            .fragments = fragments};
 }
 
 /// Frames from the front of the ring; bad ones go home.
@@ -194,8 +201,8 @@ std::uint32_t take_frames(RxQueue& queue,
         if (found.kind == Found::Kind::frame) [[likely]] {
             queue.refusing = false;
             statuses[good] = found.first.status;
-            frames[good] = take_frame(queue, found);
-            bytes += frames[good++].len;
+            frames[good++] = take_frame(queue, found);
+            bytes += found.first.size - kAround;
             continue;
         }
         if (found.kind == Found::Kind::refused) {
@@ -217,15 +224,10 @@ void make_mbufs(const RxQueue& queue,
                 std::uint32_t n) {
     const std::uint32_t types = queue.type_mask.load(std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < n; ++i) {
-        rte_mbuf* page = frames[i].page;
-        page_pool::to_mbuf(page, frames[i].data, frames[i].len, queue.port_id);
-        if (page->nb_segs != 1) {
-            page->data_len = static_cast<std::uint16_t>(kFirstBytes);
-        }
+        mbufs[i] = xdp::to_mbuf(frames[i], queue.port_id);
         if (statuses != nullptr) {
-            add_facts(queue, statuses[i], types, *page);
+            add_facts(queue, statuses[i], types, *mbufs[i]);
         }
-        mbufs[i] = page;
     }
 }
 
@@ -241,10 +243,11 @@ std::uint16_t receive_scattered(void* queue_pointer, rte_mbuf** mbufs, std::uint
     std::array<xdp::Frame, xdp::kBurstMax> frames;       // NOLINT(*-init-variables): filled below
     std::array<std::uint32_t, xdp::kBurstMax> statuses;  // NOLINT(*-init-variables): as above
     const bool hooked = queue.hook->active.load(std::memory_order_acquire);
+    const bool in_pieces = !hooked || queue.hook->takes_fragments.load(std::memory_order_relaxed);
     const std::uint32_t len_max = queue.frame_bytes_max->load(std::memory_order_relaxed);
     std::uint32_t count =
         take_frames(queue, frames.data(), statuses.data(), wanted,
-                    hooked ? std::min(len_max, page_pool::kFrameBytesMax) : len_max);
+                    in_pieces ? len_max : std::min(len_max, page_pool::kXdpFrameBytesMax));
     if (count != 0 && hooked) {
         count = queue.hook->run(queue.hook, frames.data(), count);
     }

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include <rte_branch_prediction.h>
 #include <rte_errno.h>
@@ -236,6 +237,47 @@ std::uint32_t write_chain(TxQueue& queue, rte_mbuf* first, std::uint32_t sums) {
     return 1;
 }
 
+struct Pieces {
+    std::uint32_t bytes = 0;  // 0: the frame was not taken, and nothing has changed
+    std::uint32_t next = 0;   // slot behind the last one
+};
+
+/// Writes the descriptors of a frame with fragments, one for each page, from `slot` on; `before`
+/// slots in front of it are not in the queue's count yet. All of them or none: pages are the
+/// queue's, each in its own slot and no longer linked, when the last descriptor is written.
+[[gnu::cold, gnu::noinline]] Pieces write_pieces(TxQueue& queue,
+                                                 std::uint32_t slot,
+                                                 const xdp::Frame& frame,
+                                                 std::uint32_t before) {
+    const std::uint32_t wanted = before + 1 + frame.fragments;
+    if (wanted > queue.room()) {
+        tx_reclaim(queue);
+    }
+    const std::uint32_t bytes = xdp::bytes_of(frame);
+    if (wanted > queue.room() || bytes > kFrameBytesLimit ||
+        !write_descriptor(queue, slot, kTxNoSums | neta::kTxFirst, frame.data, frame.len)) {
+        return {};
+    }
+    std::uint32_t last = slot;
+    for (const rte_mbuf* page = frame.page->next; page != nullptr; page = page->next) {
+        last = queue.after(last);
+        const bool ends = page->next == nullptr;
+        const std::uint32_t command = ends ? neta::kTxLast | neta::kTxZeroPad : 0;
+        if (!write_descriptor(queue, last, command, rte_pktmbuf_mtod(page, const void*),
+                              page->data_len)) {
+            return {};
+        }
+    }
+    for (rte_mbuf* page = frame.page; page != nullptr;) {
+        rte_mbuf* const next = std::exchange(page->next, nullptr);
+        page->nb_segs = 1;
+        queue.owners[slot] = reinterpret_cast<TxOwner>(page);
+        slot = queue.after(slot);
+        page = next;
+    }
+    return {.bytes = bytes, .next = slot};
+}
+
 template <bool kSums>
 std::uint16_t transmit_burst(TxQueue& queue, rte_mbuf** mbufs, std::uint16_t n) {
     make_room(queue, n);
@@ -369,13 +411,25 @@ std::uint32_t transmit_frames(void* port_pointer,
     if (port.started.load(std::memory_order_relaxed)) {
         make_room(*queue, n);
         queue->translator.begin_burst();
-        const std::uint32_t room = std::min(n, queue->room());
+        std::uint32_t room = std::min(n, queue->room());  // frames, as long as each is one page
         prefetch_descriptors(*queue, room);
         TxOwner* const owners = queue->owners;
         std::uint32_t next = queue->next;
+        std::uint32_t fragments = 0;
         std::uint64_t bytes = 0;
         for (; taken < room; ++taken) {
             const xdp::Frame& frame = frames[taken];
+            if (frame.fragments != 0) [[unlikely]] {
+                const Pieces sent = write_pieces(*queue, next, frame, taken + fragments);
+                if (sent.bytes == 0) {
+                    break;
+                }
+                next = sent.next;
+                bytes += sent.bytes;
+                fragments += frame.fragments;
+                room = std::min(n, queue->room() - fragments);
+                continue;
+            }
             if (frame.len - 1 >= kFrameBytesLimit ||
                 !write_descriptor(*queue, next, neta::kTxSingle, frame.data, frame.len)) {
                 break;
@@ -386,10 +440,10 @@ std::uint32_t transmit_frames(void* port_pointer,
         }
         queue->next = next;
         if (taken != 0) {
-            queue->in_use += taken;
+            queue->in_use += taken + fragments;
             queue->counters->packets.add(taken);
             queue->counters->bytes.add(bytes);
-            doorbell(*queue, taken);
+            doorbell(*queue, taken + fragments);
         }
     }
     queue->counters->errors.add(n - taken);

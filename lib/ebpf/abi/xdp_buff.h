@@ -30,6 +30,8 @@ namespace maps {
 class Map;
 }
 
+struct Fragments;  // abi/fragments.h
+
 /// What the last redirect helper of this run asked for. Consumed by the caller on verdict redirect.
 struct RedirectTarget {
     enum class Kind : std::uint32_t { none = 0, ifindex = 1, map = 2 };
@@ -53,11 +55,15 @@ struct alignas(64) XdpBuff {
     std::uint32_t cpu;             // kernel CPU number of the running worker; indexes per-CPU maps
     std::uint32_t tail_calls;      // taken so far in this run
     RedirectTarget redirect;
+    /// What of the frame does not lie in its first buffer; null: nothing, as mostly. data_end is
+    /// the end of the first one's part.
+    Fragments* fragments;
 };
 
 static_assert(offsetof(XdpBuff, data) == 0 && offsetof(XdpBuff, data_end) == 8 &&
               offsetof(XdpBuff, data_meta) == 16 && offsetof(XdpBuff, data_hard_start) == 24);
-static_assert(offsetof(XdpBuff, cpu) == 48 && offsetof(XdpBuff, redirect) == 56);
+static_assert(offsetof(XdpBuff, cpu) == 48 && offsetof(XdpBuff, redirect) == 56 &&
+              sizeof(XdpBuff) == 128);
 
 /// Where a run of a loaded program starts. `self` is what LoadedProgram::self() gives: an
 /// interpreted program's own form; compiled code ignores it. Returns r0; callers take the low 32

@@ -2,9 +2,12 @@
 //
 // Records to user space: bpf_ringbuf_* on records of fixed size, bpf_perf_event_output, and what
 // programs may ask of perf events.
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
+#include "lib/ebpf/helpers/frame_pieces.h"
 #include "lib/ebpf/helpers/map_natives.h"
 #include "lib/ebpf/maps/perf_event_array.h"
 #include "lib/ebpf/maps/ringbuf.h"
@@ -78,15 +81,20 @@ std::uint64_t perf_event_output(
     if ((r3 & ~(kIndexMask | kFrameBytesMask)) != 0) {
         return error_result(EINVAL);
     }
-    const std::uint64_t frame_bytes = (r3 & kFrameBytesMask) >> 32U;
-    if (frame_bytes > static_cast<std::uint64_t>(buff.data_end - buff.data)) {
+    const auto wanted = static_cast<std::uint32_t>((r3 & kFrameBytesMask) >> 32U);
+    if (wanted > frame_bytes(buff)) {
         return error_result(EFAULT);
     }
     const Slot slot = slot_of(r2, r3, buff.cpu);
     if (slot.event == nullptr) {
         return slot.error;
     }
-    return result_of(slot.event->output(buff.cpu, {memory_at(r4), r5}, {buff.data, frame_bytes}));
+    std::array<std::span<const std::uint8_t>, 1 + kFragmentsMax> pieces;
+    std::size_t n = 0;
+    for_each_piece(buff, 0, wanted, [&](const std::uint8_t* piece, std::uint32_t bytes) {
+        pieces[n++] = {piece, bytes};
+    });
+    return result_of(slot.event->output_pieces(buff.cpu, {memory_at(r4), r5}, {pieces.data(), n}));
 }
 
 // An event that programs write to counts nothing; what can be read is how long it was enabled.

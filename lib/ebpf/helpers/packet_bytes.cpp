@@ -1,36 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// bpf_xdp_get_buff_len, bpf_xdp_load_bytes and bpf_xdp_store_bytes: the frame as a row of bytes. A
-// frame is one piece here (multi-buffer frames are not served), so each is one copy. Metadata is no
-// part of the row. The verifier has proved that r3 holds r4 bytes.
-#include <cerrno>
+// bpf_xdp_get_buff_len, bpf_xdp_load_bytes and bpf_xdp_store_bytes: the frame as a row of bytes,
+// across its fragments where it has some. Metadata is no part of the row. The verifier has proved
+// that r3 holds r4 bytes.
 #include <cstring>
 
+#include "lib/ebpf/helpers/frame_pieces.h"
 #include "lib/ebpf/helpers/natives.h"
 
 namespace crema::ebpf::helpers {
 
-namespace {
-
-constexpr std::uint32_t kOffsetMax = 0xffff;  // of offsets and of lengths
-
-/// 0 when the frame has bytes [offset, offset + bytes), or a negative errno.
-std::int64_t check_range(const XdpBuff& buff, std::uint32_t offset, std::uint32_t bytes) {
-    if (offset > kOffsetMax || bytes > kOffsetMax) [[unlikely]] {
-        return -EFAULT;
-    }
-    if (std::int64_t{offset} + bytes > buff.data_end - buff.data) [[unlikely]] {
-        return -EINVAL;
-    }
-    return 0;
-}
-
-}  // namespace
-
 std::uint64_t xdp_get_buff_len(
     std::uint64_t r1, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t) {
-    const XdpBuff& buff = context_of(r1);
-    return static_cast<std::uint64_t>(buff.data_end - buff.data);
+    return frame_bytes(context_of(r1));
 }
 
 // memmove: the program's memory may be the frame itself.
@@ -40,10 +22,20 @@ std::uint64_t xdp_load_bytes(
     const auto offset = static_cast<std::uint32_t>(r2);
     const auto bytes = static_cast<std::uint32_t>(r4);
     const std::int64_t error = check_range(buff, offset, bytes);
-    if (error == 0) [[likely]] {
-        std::memmove(memory_at(r3), buff.data + offset, bytes);
+    if (error != 0) [[unlikely]] {
+        return static_cast<std::uint64_t>(error);
     }
-    return static_cast<std::uint64_t>(error);
+    std::uint8_t* to = memory_at(r3);
+    if (const std::uint8_t* const from = place_of(buff, offset, bytes); from != nullptr)
+        [[likely]] {
+        std::memmove(to, from, bytes);
+        return 0;
+    }
+    for_each_piece(buff, offset, bytes, [&to](const std::uint8_t* piece, std::uint32_t n) {
+        std::memmove(to, piece, n);
+        to += n;
+    });
+    return 0;
 }
 
 std::uint64_t xdp_store_bytes(
@@ -52,10 +44,19 @@ std::uint64_t xdp_store_bytes(
     const auto offset = static_cast<std::uint32_t>(r2);
     const auto bytes = static_cast<std::uint32_t>(r4);
     const std::int64_t error = check_range(buff, offset, bytes);
-    if (error == 0) [[likely]] {
-        std::memmove(buff.data + offset, memory_at(r3), bytes);
+    if (error != 0) [[unlikely]] {
+        return static_cast<std::uint64_t>(error);
     }
-    return static_cast<std::uint64_t>(error);
+    const std::uint8_t* from = memory_at(r3);
+    if (std::uint8_t* const to = place_of(buff, offset, bytes); to != nullptr) [[likely]] {
+        std::memmove(to, from, bytes);
+        return 0;
+    }
+    for_each_piece(buff, offset, bytes, [&from](std::uint8_t* piece, std::uint32_t n) {
+        std::memmove(piece, from, n);
+        from += n;
+    });
+    return 0;
 }
 
 }  // namespace crema::ebpf::helpers

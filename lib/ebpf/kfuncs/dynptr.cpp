@@ -5,10 +5,12 @@
 // one that has shrunk since is not read behind its end.
 #include "lib/ebpf/helpers/dynptr.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 
+#include "lib/ebpf/helpers/frame_pieces.h"
 #include "lib/ebpf/kfuncs/natives.h"
 
 namespace crema::ebpf::kfuncs {
@@ -23,9 +25,9 @@ bool is_frame(const Dynptr& dynptr) {
     return dynptr.kind == static_cast<std::uint32_t>(Dynptr::Kind::frame);
 }
 
-/// Where bytes [offset, offset + bytes) of the dynptr lie, or null.
+/// Where bytes [offset, offset + bytes) of the dynptr lie, or null; null, too, when they lie in
+/// several fragments.
 std::uint8_t* place_in(const Dynptr& dynptr, std::uint32_t offset, std::uint32_t bytes) {
-    constexpr std::uint32_t kFrameOffsetMax = 0xffff;
     if (dynptr.data == 0 || !dynptr.holds(offset, bytes)) {
         return nullptr;
     }
@@ -34,10 +36,11 @@ std::uint8_t* place_in(const Dynptr& dynptr, std::uint32_t offset, std::uint32_t
         return memory_at(dynptr.data + at);
     }
     const XdpBuff& buff = helpers::context_of(dynptr.data);
-    const bool inside = at <= kFrameOffsetMax && bytes <= kFrameOffsetMax &&
-                        std::int64_t{at} + bytes <= buff.data_end - buff.data;
-    return inside ? buff.data + at : nullptr;
+    return helpers::check_range(buff, at, bytes) == 0 ? helpers::place_of(buff, at, bytes)
+                                                      : nullptr;
 }
+
+constexpr std::uint32_t kChunkBytes = 256;  // of what is copied by way of the stack
 
 std::uint64_t as_result(const std::uint8_t* place) {
     return reinterpret_cast<std::uintptr_t>(place);
@@ -55,24 +58,40 @@ std::uint64_t dynptr_from_xdp(
     }
     const XdpBuff& buff = helpers::context_of(r1);
     dynptr.data = r1;
-    dynptr.size = static_cast<std::uint32_t>(buff.data_end - buff.data) & helpers::kDynptrBytesMax;
+    dynptr.size = frame_bytes(buff) & helpers::kDynptrBytesMax;
     dynptr.kind = static_cast<std::uint32_t>(Dynptr::Kind::frame);
     return 0;
 }
 
-// r1 dynptr, r2 offset, r3 buffer or 0, r4 its size. Result: address or 0. The buffer is for frames
-// in pieces, which are not here: what comes back never lies in the program's own frame, where
-// writes through it would change what the verifier believes to know. Bytes that a frame has lost
-// since its dynptr was made are none.
+// r1 dynptr, r2 offset, r3 buffer or 0, r4 its size. Result: address or 0. What lies in several
+// fragments is copied to the buffer, which is the result then. Bytes that a frame has lost since
+// its dynptr was made are none.
 std::uint64_t dynptr_slice(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t r4, std::uint64_t) {
-    return as_result(
-        place_in(dynptr_at(r1), static_cast<std::uint32_t>(r2), static_cast<std::uint32_t>(r4)));
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t) {
+    const Dynptr& dynptr = dynptr_at(r1);
+    const auto offset = static_cast<std::uint32_t>(r2);
+    const auto bytes = static_cast<std::uint32_t>(r4);
+    if (const std::uint8_t* const place = place_in(dynptr, offset, bytes); place != nullptr)
+        [[likely]] {
+        return as_result(place);
+    }
+    if (r3 == 0 || dynptr.data == 0 || !is_frame(dynptr) || !dynptr.holds(offset, bytes)) {
+        return 0;
+    }
+    const std::uint64_t error =
+        helpers::xdp_load_bytes(dynptr.data, std::uint64_t{dynptr.offset} + offset, r3, bytes, 0);
+    return error == 0 ? r3 : 0;
 }
 
+// As above, and the result may be written to. It never lies in the program's own frame, where
+// writes through it would change what the verifier believes to know: what lies in several fragments
+// has no address here.
 std::uint64_t dynptr_slice_rdwr(
-    std::uint64_t r1, std::uint64_t r2, std::uint64_t r3, std::uint64_t r4, std::uint64_t r5) {
-    return dynptr_at(r1).is_read_only != 0 ? 0 : dynptr_slice(r1, r2, r3, r4, r5);
+    std::uint64_t r1, std::uint64_t r2, std::uint64_t, std::uint64_t r4, std::uint64_t) {
+    const Dynptr& dynptr = dynptr_at(r1);
+    return dynptr.is_read_only != 0 ? 0
+                                    : as_result(place_in(dynptr, static_cast<std::uint32_t>(r2),
+                                                         static_cast<std::uint32_t>(r4)));
 }
 
 // r1 dynptr, r2 start, r3 end: becomes [start, end) of itself.
@@ -131,7 +150,15 @@ std::uint64_t dynptr_copy(
     if (!to.holds(to_offset, bytes) || !from.holds(from_offset, bytes)) {
         return int_error(E2BIG);
     }
-    return bytes == 0 ? 0 : int_error(EINVAL);
+    std::array<std::uint8_t, kChunkBytes> chunk;
+    const auto address = as_result(chunk.data());
+    std::uint64_t error = 0;
+    for (std::uint32_t at = 0; at < bytes && error == 0; at += kChunkBytes) {
+        const std::uint32_t part = std::min(bytes - at, kChunkBytes);
+        error = helpers::dynptr_read(address, part, r3, from_offset + at, 0);
+        error = error != 0 ? error : helpers::dynptr_write(r1, to_offset + at, address, part, 0);
+    }
+    return static_cast<std::uint32_t>(error);
 }
 
 // r1 dynptr, r2 offset, r3 bytes, r4 value.
@@ -146,12 +173,18 @@ std::uint64_t dynptr_memset(
     if (!dynptr.holds(offset, bytes)) {
         return int_error(E2BIG);
     }
-    std::uint8_t* const place = place_in(dynptr, offset, bytes);
-    if (place == nullptr) {
-        return bytes == 0 ? 0 : int_error(EINVAL);
+    if (std::uint8_t* const place = place_in(dynptr, offset, bytes); place != nullptr) [[likely]] {
+        std::memset(place, static_cast<std::uint8_t>(r4), bytes);
+        return 0;
     }
-    std::memset(place, static_cast<std::uint8_t>(r4), bytes);
-    return 0;
+    std::array<std::uint8_t, kChunkBytes> chunk;
+    chunk.fill(static_cast<std::uint8_t>(r4));
+    std::uint64_t error = 0;
+    for (std::uint32_t at = 0; at < bytes && error == 0; at += kChunkBytes) {
+        error = helpers::dynptr_write(r1, offset + at, as_result(chunk.data()),
+                                      std::min(bytes - at, kChunkBytes), 0);
+    }
+    return static_cast<std::uint32_t>(error);
 }
 
 std::uint64_t dynptr_is_null(

@@ -223,6 +223,14 @@ std::uint32_t PerfEvent::sample_bytes(std::uint64_t raw_bytes) const {
 
 namespace {
 
+std::size_t size_of(PerfEvent::Pieces pieces) {
+    std::size_t bytes = 0;
+    for (const auto& piece : pieces) {
+        bytes += piece.size();
+    }
+    return bytes;
+}
+
 std::uint64_t process_and_thread() {
     thread_local const auto thread = static_cast<std::uint32_t>(::syscall(SYS_gettid));
     return std::uint64_t{thread} << 32U | static_cast<std::uint32_t>(getpid());
@@ -267,7 +275,7 @@ void PerfEvent::put_lost(Writer& to) {
 void PerfEvent::put_sample(Writer& to,
                            std::uint32_t bytes,
                            std::span<const std::uint8_t> first,
-                           std::span<const std::uint8_t> second) const {
+                           Pieces others) const {
     to.put(perf_event_header{.type = PERF_RECORD_SAMPLE,
                              .misc = PERF_RECORD_MISC_KERNEL,
                              .size = static_cast<std::uint16_t>(bytes)});
@@ -284,16 +292,15 @@ void PerfEvent::put_sample(Writer& to,
                                   id_bytes_ - static_cast<std::uint32_t>(sizeof(std::uint32_t));
         to.put(raw);
         to.put_bytes(first.data(), first.size());
-        to.put_bytes(second.data(), second.size());
-        to.put_zeros(raw - first.size() - second.size());
+        for (const auto& piece : others) {
+            to.put_bytes(piece.data(), piece.size());
+        }
+        to.put_zeros(raw - first.size() - size_of(others));
     }
 }
 
-int PerfEvent::append(Ring& ring,
-                      std::span<const std::uint8_t> first,
-                      std::span<const std::uint8_t> second,
-                      bool& wakes) {
-    const std::uint32_t bytes = sample_bytes(std::uint64_t{first.size()} + second.size());
+int PerfEvent::append(Ring& ring, std::span<const std::uint8_t> first, Pieces others, bool& wakes) {
+    const std::uint32_t bytes = sample_bytes(std::uint64_t{first.size()} + size_of(others));
     if (bytes == 0) {
         return -E2BIG;
     }
@@ -311,7 +318,7 @@ int PerfEvent::append(Ring& ring,
     if (lost_ != 0) {
         put_lost(to);
     }
-    put_sample(to, bytes, first, second);
+    put_sample(to, bytes, first, others);
     head_ += with_lost;
     head_of(ring.page()).store(head_, std::memory_order_release);
     // The kernel's rule: bytes and samples move the same marker.
@@ -327,9 +334,9 @@ int PerfEvent::append(Ring& ring,
     return 0;
 }
 
-int PerfEvent::output(std::uint32_t cpu,
-                      std::span<const std::uint8_t> first,
-                      std::span<const std::uint8_t> second) {
+int PerfEvent::output_pieces(std::uint32_t cpu,
+                             std::span<const std::uint8_t> first,
+                             Pieces others) {
     if (cpu != spec_.cpu || !enabled_.load(std::memory_order_acquire)) [[unlikely]] {
         return -EOPNOTSUPP;
     }
@@ -341,7 +348,7 @@ int PerfEvent::output(std::uint32_t cpu,
     int result = 0;
     {
         const HeldLock held(locked_);
-        result = append(*ring, first, second, wakes);
+        result = append(*ring, first, others, wakes);
     }
     if (wakes) {
         wakeups_.ask();

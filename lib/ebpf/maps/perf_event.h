@@ -89,7 +89,15 @@ class alignas(64) PerfEvent {
     /// hold (the kernel would write a record that says less than it holds).
     [[nodiscard]] int output(std::uint32_t cpu,
                              std::span<const std::uint8_t> first,
-                             std::span<const std::uint8_t> second);
+                             std::span<const std::uint8_t> second) {
+        return output_pieces(cpu, first, {&second, 1});
+    }
+
+    /// As output(), with any number of pieces.
+    using Pieces = std::span<const std::span<const std::uint8_t>>;
+    [[nodiscard]] int output_pieces(std::uint32_t cpu,
+                                    std::span<const std::uint8_t> first,
+                                    Pieces others);
 
     /// Nanoseconds for which it was enabled. Any thread.
     [[nodiscard]] std::uint64_t enabled_ns() const;
@@ -114,11 +122,11 @@ class alignas(64) PerfEvent {
     void put_sample(Writer& to,
                     std::uint32_t bytes,
                     std::span<const std::uint8_t> first,
-                    std::span<const std::uint8_t> second) const;
+                    Pieces others) const;
     /// Under the lock. Whether who waits is to be woken.
     [[nodiscard]] int append(Ring& ring,
                              std::span<const std::uint8_t> first,
-                             std::span<const std::uint8_t> second,
+                             Pieces others,
                              bool& wakes);
 
     PerfEventSpec spec_;

@@ -219,7 +219,7 @@ long prog_test_run(Call& call) {
     if (test_runner() == nullptr || live_runner() == nullptr) {
         return refuse(EOPNOTSUPP, "program {}: nothing here runs programs", program.program.name);
     }
-    // More than a frame of fragments holds; the runner says no to less than that.
+    // More than a frame with all its fragments holds; the runner says no to less than that.
     constexpr std::uint32_t kDataMax = 1U << 17;
     if (test.data_size_in > kDataMax) {
         return -ENOMEM;

@@ -17,6 +17,7 @@
 
 #include "lib/base/caller.h"
 #include "lib/base/unique_fd.h"
+#include "lib/ebpf/abi/fragments.h"
 #include "lib/ebpf/syscall/serve.h"
 #include "lib/ebpf/syscall/session.h"
 #include "tests/support/asm.h"
@@ -87,30 +88,45 @@ TEST(TestRun, EndsWhenNobodyWaitsAnyMore) {
     EXPECT_EQ(asked, 3U);
 }
 
-TEST(TestRun, DataBehindTheContextsEndWouldBeFragments) {
+TEST(TestRun, DataBehindTheContextsEndIsFragments) {
     const auto packet = packet_of(60);
-    const auto run = test_run(*returns_field(12), packet,
-                              {.data = 0,
-                               .data_end = 0,
-                               .data_meta = 0,
-                               .ingress_ifindex = 0,
-                               .rx_queue_index = 0,
-                               .egress_ifindex = 0},
-                              1);
-    ASSERT_FALSE(run);
-    EXPECT_EQ(run.error().code, ENOTSUP);
+    // r0 = data_end - data
+    const auto program = load({insn(op::kLdx | op::kMem | op::kW, 0, 1, 4, 0),
+                               insn(op::kLdx | op::kMem | op::kW, 2, 1, 0, 0),
+                               insn(op::kAlu64 | op::kSub | op::kX, 0, 2, 0, 0),
+                               insn(op::kJmp | op::kExit, 0, 0, 0, 0)});
+    for (const std::uint32_t linear : {0U, 20U, 60U}) {
+        const auto run = test_run(*program, packet,
+                                  {.data = 0,
+                                   .data_end = linear,
+                                   .data_meta = 0,
+                                   .ingress_ifindex = 0,
+                                   .rx_queue_index = 0,
+                                   .egress_ifindex = 0},
+                                  1);
+        ASSERT_TRUE(run);
+        EXPECT_EQ(run->retval, linear);
+        EXPECT_EQ(run->bytes, packet);
+        EXPECT_EQ(run->context.data_end, linear);
+    }
 }
 
-TEST(TestRun, PacketSizesAreThoseOfOnePage) {
+TEST(TestRun, PacketSizesAreTheKernels) {
     const auto program = returns_field(12);
     const auto runt = test_run(*program, packet_of(13), 1, 1);
     ASSERT_FALSE(runt);
     EXPECT_EQ(runt.error().code, EINVAL);
-    EXPECT_TRUE(test_run(*program, packet_of(14), 1, 1));
-    EXPECT_TRUE(test_run(*program, packet_of(3520), 1, 1));
-    const auto longer = test_run(*program, packet_of(3521), 1, 1);
+    constexpr std::uint32_t kMost =
+        ebpf::kTestRunLinearMax + ebpf::kFragmentsMax * ebpf::kTestRunPageBytes;
+    for (const std::uint32_t bytes : {14U, 3520U, 3521U, 9000U, kMost}) {
+        const auto packet = packet_of(bytes);
+        const auto run = test_run(*program, packet, 1, 1);
+        ASSERT_TRUE(run) << bytes;
+        EXPECT_EQ(run->bytes, packet) << bytes;
+    }
+    const auto longer = test_run(*program, packet_of(kMost + 1), 1, 1);
     ASSERT_FALSE(longer);
-    EXPECT_EQ(longer.error().code, ENOTSUP);
+    EXPECT_EQ(longer.error().code, ENOMEM);
 }
 
 TEST(TestRun, HeadroomIsTheKernels) {
