@@ -164,8 +164,22 @@ TEST_F(DeviceScatter, LastBufferWithNothingButFcsGoesHome) {
     rte_pktmbuf_free(mbufs[0]);
 }
 
-TEST_F(DeviceScatter, RandomDescriptorsLoseNoPage) {
-    up_scattered();
+struct Attached {
+    const char* name;
+    const char* argument;
+};
+
+class DeviceScatterPrograms : public DeviceScatter, public testing::WithParamInterface<Attached> {};
+
+INSTANTIATE_TEST_SUITE_P(,
+                         DeviceScatterPrograms,
+                         testing::Values(Attached{"none", ""},
+                                         Attached{"in_pieces", ",xdp=" CREMA_TEST_OBJECTS
+                                                               "/native_cases.o:in_pieces"}),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+TEST_P(DeviceScatterPrograms, RandomDescriptorsLoseNoPage) {
+    up_scattered(GetParam().argument);
     std::mt19937 dice(20261129);
     const std::array<std::uint32_t, 8> sizes = {0,           20,          66,     kBuffer,
                                                 kBuffer + 3, kBuffer * 2, 0xffff, 0xdead};
