@@ -30,6 +30,7 @@ struct ProgramSnapshot {
 };
 
 struct PortSnapshot {
+    xdp::VerdictCounters verdicts;
     std::uint16_t port_id = 0;
     std::string name;
     std::string mode;                       // native, generic
@@ -39,7 +40,6 @@ struct PortSnapshot {
     std::uint32_t link_mbps = 0;
     std::uint16_t mtu = 0;
     rte_eth_stats ethdev{};
-    xdp::VerdictCounters verdicts;
     std::uint64_t tx_xdp_xmit = 0;
     std::uint64_t tx_xdp_xmit_errors = 0;
     redirect::DeviceCounters redirect;

@@ -307,9 +307,8 @@ class Sets {
     }
 
     static bool is_one(const std::string& marks) {
-        static const std::set<std::string> kThese = {"129", "3459", "69", "9",
-                                                     "12",  "345",  "6",  ""};
-        return kThese.contains(marks);
+        static const std::set<std::string> these = {"129", "3459", "69", "9", "12", "345", "6", ""};
+        return these.contains(marks);
     }
 
   private:
