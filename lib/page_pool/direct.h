@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include <rte_lcore.h>
 
@@ -28,21 +29,26 @@ inline void check_owner([[maybe_unused]] const Pool& pool) {
                  rte_lcore_id() == pool.owner.load(std::memory_order_relaxed));
 }
 
-/// Pointers in and out of the cache. Bursts are mostly of 32 or fewer, where a call costs as much
-/// as the copy.
+/// Pointers in and out of the cache. Bursts are mostly of 32 or fewer, where a call of memcpy()
+/// costs as much as the copy; 128 bytes at once leave little but its loads and stores. (Registers
+/// of 32 bytes, where the machine has them, were measured to be no faster.)
 inline void copy_pages(void* to, const void* from, std::uint32_t n) {
-    constexpr std::uint32_t kAtOnce = 4;
     auto* out = static_cast<std::uint8_t*>(to);
     const auto* in = static_cast<const std::uint8_t*>(from);
-    for (; n >= kAtOnce; n -= kAtOnce) {
-        std::memcpy(out, in, kAtOnce * sizeof(void*));
-        out += kAtOnce * sizeof(void*);
-        in += kAtOnce * sizeof(void*);
+    const auto copy = [&]<std::uint32_t kN>(std::integral_constant<std::uint32_t, kN>) {
+        std::memcpy(out, in, kN * sizeof(void*));
+        out += kN * sizeof(void*);
+        in += kN * sizeof(void*);
+        n -= kN;
+    };
+    while (n >= 16) {
+        copy(std::integral_constant<std::uint32_t, 16>());
     }
-    for (; n != 0; --n) {
-        std::memcpy(out, in, sizeof(void*));
-        out += sizeof(void*);
-        in += sizeof(void*);
+    while (n >= 4) {
+        copy(std::integral_constant<std::uint32_t, 4>());
+    }
+    while (n != 0) {
+        copy(std::integral_constant<std::uint32_t, 1>());
     }
 }
 
