@@ -78,9 +78,10 @@ std::uint32_t run_hook(RxHook* self, Frame* frames, std::uint32_t n) {
     }
     ebpf::XdpBuff buff;
     set_constants(buff, ifindex_of(queue.port->port.port_id), queue.queue);
-    Dispatch dispatch(
-        frames,
-        {.tx = &queue.port->port, .outbound = queue.outbound, .program_id = chain->links[0].id});
+    Dispatch dispatch(frames, {.tx = &queue.port->port,
+                               .outbound = queue.outbound,
+                               .program_id = chain->links[0].id,
+                               .memory = &self->memory});
     if (chain->n == 1) [[likely]] {
         run_burst(*chain->links[0].program, buff, frames, n, dispatch);
     } else {

@@ -33,6 +33,8 @@ struct Exits {
     const Port* tx;
     Outbound* outbound;
     std::uint32_t program_id;  // for events
+    /// Of all frames of the burst; null: they come from anywhere.
+    const page_pool::MemoryModel* memory = nullptr;
 };
 
 /// The first piece of the frame in `page` as a program left it.
@@ -112,7 +114,11 @@ class Dispatch {
         // of the dropped pages these were no verdict DROP
         const std::uint32_t verdict_drops = drops_ - aborted_ - redirect_errors_ - unsendable_;
         if (drops_ != 0) {
-            page_pool::recycle_mixed(dropped_.data(), drops_);
+            if (exits_.memory != nullptr) [[likely]] {
+                page_pool::return_frames(*exits_.memory, dropped_.data(), drops_);
+            } else {
+                page_pool::recycle_mixed(dropped_.data(), drops_);
+            }
         }
         if (sends_ != 0) {
             send(counters);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "lib/base/result.h"
+#include "lib/page_pool/memory_model.h"
 #include "lib/xdp/counter.h"
 #include "lib/xdp/frame.h"
 
@@ -54,6 +55,9 @@ struct RxHook {
     /// caller to make mbufs of. Flushes what it queued. Thread: the one that polls the queue.
     std::uint32_t (*run)(RxHook* self, Frame* frames, std::uint32_t n) = nullptr;
     void* state = nullptr;  // of this room
+    /// Where the queue's frames come from, first pages only; the driver's to set, while nobody
+    /// polls the queue. Frames that a program drops go back there without being looked at.
+    page_pool::MemoryModel memory;
     VerdictCounters counters;
 };
 

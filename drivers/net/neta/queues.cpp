@@ -15,6 +15,7 @@
 #include "drivers/net/neta/secondary.h"
 #include "lib/base/log.h"
 #include "lib/page_pool/holders.h"
+#include "lib/page_pool/memory_model.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/page_pool/retire.h"
 
@@ -138,6 +139,9 @@ void free_rx(Port& port, unsigned index) {
         return;
     }
     page_pool::unregister_holder(queue);
+    if (port.hooks != nullptr) {  // null: the port closes
+        queue->hook->memory = {};
+    }
     if (queue->pages != nullptr) {
         rx_drain(*queue);
     }
@@ -182,6 +186,11 @@ Status make_rx(Port& port, unsigned index, std::uint32_t descriptors, unsigned n
         return forward_error(pool);
     }
     queue.pool = *pool;
+    const auto model = page_pool::make_memory_model(page_pool::MemoryType::page_pool, *pool);
+    if (!model) {
+        return forward_error(model);
+    }
+    queue.hook->memory = *model;
     auto ring = ring_memory<neta::RxDescriptor>(port, "a RX ring", descriptors, node);
     if (!ring) {
         return forward_error(ring);
