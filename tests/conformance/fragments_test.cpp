@@ -6,12 +6,14 @@
 #include "lib/ebpf/abi/fragments.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <memory>
 #include <random>
 #include <string>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <vector>
 
@@ -24,6 +26,7 @@
 #include "tests/support/asm.h"
 #include "tests/support/kernel_bpf.h"
 #include "tests/support/kernel_kfuncs.h"
+#include "tests/support/rounds.h"
 #include "tests/support/with_kernel.h"
 
 namespace crema::test {
@@ -274,10 +277,11 @@ class Fragments : public WithKernel {
 };
 
 TEST_F(Fragments, RandomRowsOfCallsDoWhatTheyDoInTheKernel) {
-    constexpr std::uint32_t kPrograms = 3000;
-    std::uint32_t runs = 0;
-    for (std::uint32_t seed = 1; seed <= kPrograms && !HasFailure(); ++seed) {
-        Writer writer(seed);
+    const std::uint64_t programs = scaled_rounds(3000);
+    std::uint64_t runs = 0;
+    for (std::uint64_t i = 0; i < programs && !HasFailure(); ++i) {
+        const std::uint64_t seed = first_seed() + i;
+        Writer writer(static_cast<std::uint32_t>(seed));
         ebpf::Program program = program_of(writer.row());
         program.has_frags = true;
         std::string log;
@@ -285,7 +289,7 @@ TEST_F(Fragments, RandomRowsOfCallsDoWhatTheyDoInTheKernel) {
         ASSERT_TRUE(theirs.valid()) << "seed " << seed << "\n" << log;
         const auto ours = load_here(program);
         ASSERT_NE(ours, nullptr) << "seed " << seed;
-        for (int i = 0; i < 12 && !HasFailure(); ++i) {
+        for (int run = 0; run < 12 && !HasFailure(); ++run) {
             Shape shape{};
             shape.bytes = 14 + writer.below(writer.below(3) == 0 ? 20000 : 9200);
             shape.meta = writer.below(3) == 0 ? 4 * writer.below(55) : 0;
@@ -298,7 +302,68 @@ TEST_F(Fragments, RandomRowsOfCallsDoWhatTheyDoInTheKernel) {
             runs += same(*ours, theirs.get(), shape) ? 1 : 0;
         }
     }
-    EXPECT_GT(runs, kPrograms * 6);
+    EXPECT_GT(runs, programs * 6);
+}
+
+/// What BPF_PROG_TEST_RUN leaves behind when there is room for so much.
+struct Written {
+    long result = 0;
+    std::uint32_t size = 0;
+    std::uint32_t retval = 0;
+    Bytes room;
+
+    bool operator==(const Written&) const = default;
+};
+
+template <typename Bpf>
+Written run_into(int program, const Bytes& packet, std::uint32_t room, Bpf bpf) {
+    Written written;
+    written.room.assign(packet.size() + 64, 0xee);
+    bpf_attr attr{};
+    attr.test.prog_fd = static_cast<std::uint32_t>(program);
+    attr.test.data_in = reinterpret_cast<std::uint64_t>(packet.data());
+    attr.test.data_size_in = static_cast<std::uint32_t>(packet.size());
+    attr.test.data_out = reinterpret_cast<std::uint64_t>(written.room.data());
+    attr.test.data_size_out = room;
+    attr.test.retval = 77;
+    written.result = bpf(attr);
+    written.size = attr.test.data_size_out;
+    written.retval = attr.test.retval;
+    return written;
+}
+
+TEST_F(Fragments, TooLittleRoomForTheResultIsSaidAsInTheKernel) {
+    const ebpf::Program program = program_of({mov_k(0, 2), exit_insn()});
+    std::string log;
+    const UniqueFd theirs(kernel::load_xdp(program, {}, &log));
+    ASSERT_TRUE(theirs.valid()) << log;
+    const ebpf::syscall::Session session;
+    bpf_attr load{};
+    load.prog_type = BPF_PROG_TYPE_XDP;
+    load.expected_attach_type = BPF_XDP;
+    load.insns = reinterpret_cast<std::uint64_t>(program.insns.data());
+    load.insn_cnt = static_cast<std::uint32_t>(program.insns.size());
+    load.license = reinterpret_cast<std::uint64_t>("GPL");
+    const UniqueFd ours(static_cast<int>(ebpf::syscall::serve(BPF_PROG_LOAD, &load, sizeof load)));
+    ASSERT_TRUE(ours.valid());
+    for (const std::uint32_t bytes : {100U, 5000U, 12000U}) {
+        for (const std::uint32_t room :
+             {0U, 1U, 99U, 100U, 1000U, 1479U, 1480U, 1481U, 3520U, 4000U, 4999U, 5000U, 5001U,
+              8479U, 8480U, 8481U, 11999U, 12000U}) {
+            const Bytes packet = row_of(bytes);
+            const Written expected = run_into(theirs.get(), packet, room, [](bpf_attr& attr) {
+                const long result = ::syscall(__NR_bpf, BPF_PROG_TEST_RUN, &attr, sizeof attr);
+                return result < 0 ? -long{errno} : result;
+            });
+            const Written got = run_into(ours.get(), packet, room, [](bpf_attr& attr) {
+                return ebpf::syscall::serve(BPF_PROG_TEST_RUN, &attr, sizeof attr);
+            });
+            EXPECT_EQ(got.result, expected.result) << bytes << " into " << room;
+            EXPECT_EQ(got.size, expected.size) << bytes << " into " << room;
+            EXPECT_EQ(got.retval, expected.retval) << bytes << " into " << room;
+            EXPECT_TRUE(got.room == expected.room) << bytes << " into " << room;
+        }
+    }
 }
 
 }  // namespace

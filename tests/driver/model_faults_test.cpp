@@ -207,7 +207,15 @@ INSTANTIATE_TEST_SUITE_P(
                               .faults = ",faults=late=5:link=600:dma=50:seed=5",
                               .link = true,
                               .bad = true,
-                              .late = true}),
+                              .late = true},
+                    // A program takes them in pieces and passes them all.
+                    FaultCase{
+                        .name = "mixed_program",
+                        .faults = ",faults=late=5:link=600:dma=50:seed=6,xdp=" CREMA_TEST_OBJECTS
+                                  "/native_cases.o:in_pieces",
+                        .link = true,
+                        .bad = true,
+                        .late = true}),
     [](const auto& one) { return std::string(one.param.name); });
 
 TEST_P(ScatteredFaults, NothingIsLostThatWasNotInjected) {

@@ -152,12 +152,35 @@ int write_word(const Call& call, std::size_t at, std::uint32_t value) {
     return copy_out(call.user_attr + at, &value, sizeof value);
 }
 
+/// Bytes of the packet that lay behind its first piece when the run ended.
+std::size_t fragment_bytes(const TestRunResult& result) {
+    return result.bytes.size() - result.context.data_end;
+}
+
+/// Copies first piece and fragments, as far as there is room. Too little of it is taken off the
+/// first piece, as in the kernel: its bytes that are missing lie where the fragments' stand.
+Written write_pieces(const Call& call, const TestRunResult& result) {
+    const auto& test = call.attr.test;
+    const std::size_t size = result.bytes.size();
+    const std::size_t fragments = fragment_bytes(result);
+    const bool cut = test.data_size_out != 0 && size > test.data_size_out;
+    const std::size_t linear = (cut ? test.data_size_out : size) - fragments;
+    const bool whole = test.data_out == 0 ||
+                       (copy_out(test.data_out, result.bytes.data(), linear) == 0 &&
+                        copy_out(test.data_out + linear,
+                                 result.bytes.data() + result.context.data_end, fragments) == 0);
+    return {.whole = whole, .cut = cut};
+}
+
 int write_result(const Call& call, const TestRunResult& result) {
     const auto& test = call.attr.test;
     constexpr std::uint64_t kDurationMax = std::numeric_limits<std::uint32_t>::max();
     const auto duration = static_cast<std::uint32_t>(std::min(result.duration_ns, kDurationMax));
-    const Written data = write_bytes(test.data_out, test.data_size_out, result.bytes.data(),
-                                     result.bytes.size(), test.data_size_out != 0);
+    if (test.data_out != 0 && test.data_size_out != 0 &&
+        test.data_size_out < fragment_bytes(result)) {
+        return -ENOSPC;
+    }
+    const Written data = write_pieces(call, result);
     const bool fault = !data.whole ||
                        write_word(call, offsetof(bpf_attr, test.data_size_out),
                                   static_cast<std::uint32_t>(result.bytes.size())) != 0 ||

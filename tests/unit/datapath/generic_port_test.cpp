@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Generic mode on net_ring, a port that receives what it sends: which frames are copied, what
-// programs get to see, what happens to what does not fit.
+// programs get to see, what happens to what does not fit, and frames over several pages for
+// programs that take them.
 #include <array>
 #include <cstring>
 #include <gtest/gtest.h>
 
 #include "lib/datapath/port.h"
+#include "lib/ebpf/helpers/natives.h"
 #include "lib/page_pool/page_pool.h"
 #include "lib/xdp/attach.h"
 #include "lib/xdp/test_run.h"
@@ -173,6 +175,97 @@ TEST_F(DatapathGeneric, TooLongFramesAreDroppedAndCounted) {
     rte_pktmbuf_free(got_[0]);
 }
 
+std::uint64_t g_length_seen = 0;
+std::int64_t g_tail = 0;
+
+/// Shortens the frame by g_tail bytes and sends it back, or passes it.
+template <std::uint32_t kVerdict>
+std::uint64_t cut_tail(
+    std::uint64_t r1, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t) {
+    namespace helpers = ebpf::helpers;
+    if (g_tail != 0) {
+        helpers::xdp_adjust_tail(r1, static_cast<std::uint64_t>(-g_tail), 0, 0, 0);
+    }
+    g_length_seen = helpers::xdp_get_buff_len(r1, 0, 0, 0, 0);
+    return kVerdict;
+}
+
+/// Byte i is i + first, over `pages` segments.
+void expect_whole(const rte_mbuf* mbuf,
+                  std::uint32_t len,
+                  std::uint32_t pages,
+                  std::uint8_t first) {
+    ASSERT_EQ(mbuf->pkt_len, len);
+    EXPECT_EQ(mbuf->nb_segs, pages);
+    EXPECT_EQ(rte_mbuf_check(mbuf, 1, nullptr), 0);
+    std::vector<std::uint8_t> room(len);
+    const auto* const bytes =
+        static_cast<const std::uint8_t*>(rte_pktmbuf_read(mbuf, 0, len, room.data()));
+    for (std::uint32_t i = 0; i < len; ++i) {
+        ASSERT_EQ(bytes[i], static_cast<std::uint8_t>(i + first)) << "byte " << i << " of " << len;
+    }
+}
+
+TEST_F(DatapathGeneric, LongFramesLieInSeveralPages) {
+    ASSERT_TRUE(xdp::attach(0, test::calling(cut_tail<kPass>, ebpf::kAttachXdp, true)));
+    constexpr std::uint32_t kFirst = page_pool::kFirstPieceBytesMax;
+    constexpr std::uint32_t kNext = page_pool::kPieceDmaBytes;
+    for (const std::uint32_t part : {400U, 2048U, 1999U}) {
+        for (const std::uint32_t len :
+             {60U, kFirst, kFirst + 1, kFirst + kNext, kFirst + kNext + 1, 9018U, 20000U}) {
+            send(frame(len, 3, part));
+            send(frame(64, 5));
+            ASSERT_EQ(receive(), 2U);
+            EXPECT_EQ(g_length_seen, 64U);
+            expect_whole(got_[0], len, 1 + (std::max(len, kFirst) - kFirst + kNext - 1) / kNext, 3);
+            expect_whole(got_[1], 64, 1, 5);
+            rte_pktmbuf_free_bulk(got_.data(), 2);
+        }
+    }
+    EXPECT_EQ(counters().too_long, 0U);
+    EXPECT_EQ(counters().no_page, 0U);
+}
+
+TEST_F(DatapathGeneric, LongFramesAreCutDroppedAndSentBack) {
+    ASSERT_TRUE(xdp::attach(0, test::calling(cut_tail<kPass>, ebpf::kAttachXdp, true)));
+    g_tail = 4000;
+    send(frame(9018, 3));
+    ASSERT_EQ(receive(), 1U);
+    expect_whole(got_[0], 5018, 2, 3);
+    rte_pktmbuf_free(got_[0]);
+    ASSERT_TRUE(xdp::attach(0, test::calling(cut_tail<kTx>, ebpf::kAttachXdp, true)));
+    send(frame(9018, 4));
+    EXPECT_EQ(receive(), 0U);
+    EXPECT_EQ(counters().tx_xdp_xmit, 1U);
+    g_tail = 0;
+    ASSERT_TRUE(xdp::attach(0, test::calling(cut_tail<kPass>, ebpf::kAttachXdp, true)));
+    ASSERT_EQ(receive(), 1U);
+    expect_whole(got_[0], 5018, 2, 4);
+    rte_pktmbuf_free(got_[0]);
+    ASSERT_TRUE(xdp::attach(0, test::calling(cut_tail<kDrop>, ebpf::kAttachXdp, true)));
+    const std::uint64_t drops = xdp::verdicts(0).drop;
+    send(frame(9018, 4));
+    EXPECT_EQ(receive(), 0U);
+    EXPECT_EQ(xdp::verdicts(0).drop - drops, 1U);
+}
+
+TEST_F(DatapathGeneric, PagesForAllOfAFrameOrNone) {
+    ASSERT_TRUE(xdp::attach(0, test::calling(cut_tail<kPass>, ebpf::kAttachXdp, true)));
+    std::vector<rte_mbuf*> held;
+    std::uint32_t pages = 0;
+    for (int i = 0; i < 60; ++i) {
+        send(frame(9018, 0));  // four pages
+        for (std::uint32_t n = receive(); n > 0; --n) {
+            held.push_back(got_[n - 1]);
+            pages += got_[n - 1]->nb_segs;
+        }
+    }
+    EXPECT_EQ(pages, kPages);
+    EXPECT_EQ(held.size(), kPages / 4);
+    EXPECT_EQ(counters().no_page, 60 - kPages / 4);
+    rte_pktmbuf_free_bulk(held.data(), static_cast<unsigned>(held.size()));
+}
+
 TEST_F(DatapathGeneric, EmptyPoolDropsAndCounts) {
     ASSERT_TRUE(xdp::attach(0, test::returning(kPass)));
     std::vector<rte_mbuf*> held;
@@ -219,7 +312,14 @@ TEST_F(DatapathGeneric, TestRunsComeFromAQueueThatThePortHas) {
 
 TEST_F(DatapathGeneric, MtuAndProgramRespectEachOther) {
     EXPECT_TRUE(xdp::attach(0, test::returning(kPass)));
-    EXPECT_FALSE(shared_port->set_mtu(9000));
+    const Status refused = shared_port->set_mtu(9000);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, EINVAL);
+    EXPECT_NE(refused.error().message.find("2856"), std::string::npos) << refused.error().message;
+    EXPECT_TRUE(shared_port->generic()->check_mtu(2856));
+    ASSERT_TRUE(xdp::attach(0, test::calling(cut_tail<kPass>, ebpf::kAttachXdp, true)));
+    EXPECT_TRUE(shared_port->generic()->check_mtu(9000));
+    EXPECT_FALSE(shared_port->generic()->check_mtu(65000));
 }
 
 }  // namespace
