@@ -265,14 +265,11 @@ std::uint32_t deliver(Cpu& cpu,
         xdp::Dispatch dispatch(
             frames.data(), {.tx = nullptr, .outbound = outbound, .program_id = target.program->id});
         const ebpf::RunScope scope(buff);
-        xdp::PieceList pieces;  // NOLINT(*-init): fragments are set for frames that have some
-        pieces.may_grow = false;
         xdp::forget_lengths(*target.program, frames.data(), n);
         ebpf::with_runs_of(*target.program, [&](auto&& run) {
             for (std::uint32_t i = 0; i < n; ++i) {
                 buff.ingress_ifindex = header_of(pages[i])->ingress_ifindex;
-                dispatch.take(buff, pages[i],
-                              xdp::run_on(*target.program, run, buff, frames[i], pieces));
+                xdp::run_one(*target.program, run, buff, frames[i], false, dispatch);
             }
         });
         passed = dispatch.finish(burst);

@@ -50,6 +50,54 @@ void add(std::atomic<std::uint64_t>& counter, std::uint32_t by) {
     }
 }
 
+/// What becomes of frames by the verdict of a slot's program.
+class SlotExit {
+  public:
+    /// frames: where passed ones go.
+    SlotExit(xdp::Frame* frames, std::uint32_t program_id)
+        : frames_(frames), program_id_(program_id) {}
+
+    void take(const ebpf::XdpBuff& buff, rte_mbuf* page, std::uint32_t act) {
+        decide(buff, xdp::frame_of(buff, page), act);
+    }
+
+    void take_pieces(const ebpf::XdpBuff& buff, rte_mbuf* page, std::uint32_t act) {
+        decide(buff, xdp::settled_frame_of(buff, page), act);
+    }
+
+    /// Returns how many were passed.
+    std::uint32_t finish(std::uint32_t egress_ifindex) {
+        if (drops_ != 0) {
+            xdp::recycle(dropped_.data(), drops_);
+            add(counters_of(egress_ifindex).program_drop, drops_ - aborted_);
+            add(counters_of(egress_ifindex).program_aborted, aborted_);
+        }
+        return passed_;
+    }
+
+  private:
+    [[gnu::always_inline]] void decide(const ebpf::XdpBuff& buff,
+                                       const xdp::Frame& frame,
+                                       std::uint32_t act) {
+        if (act == static_cast<std::uint32_t>(ebpf::Verdict::pass)) [[likely]] {
+            frames_[passed_++] = frame;
+            return;
+        }
+        dropped_[drops_++] = frame;
+        if (act != static_cast<std::uint32_t>(ebpf::Verdict::drop)) {
+            ++aborted_;
+            xdp::record_exception(program_id_, act, buff);
+        }
+    }
+
+    xdp::Frame* frames_;
+    std::uint32_t program_id_;
+    std::uint32_t passed_ = 0;
+    std::uint32_t drops_ = 0;
+    std::uint32_t aborted_ = 0;
+    std::array<xdp::Frame, xdp::kBurstMax> dropped_;
+};
+
 /// Leaves in frames[0..return) what the program passed.
 std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
                                std::uint32_t egress_ifindex,
@@ -60,34 +108,14 @@ std::uint32_t run_slot_program(const ebpf::LoadedProgram& program,
     buff.egress_ifindex = egress_ifindex;
     const ebpf::RunScope scope(buff);
     xdp::forget_lengths(program, parcels.frames, parcels.n);
-    xdp::PieceList pieces;  // NOLINT(*-init): fragments are set for frames that have some
-    pieces.may_grow = false;
-    std::array<xdp::Frame, xdp::kBurstMax> dropped;
-    std::uint32_t drops = 0;
-    std::uint32_t aborted = 0;
-    std::uint32_t passed = 0;
+    SlotExit exit(frames, program.id);
     ebpf::with_runs_of(program, [&](auto&& run) {
         for (std::uint32_t i = 0; i < parcels.n; ++i) {
             buff.ingress_ifindex = parcels.ingress_ifindexes[i];
-            const std::uint32_t act = xdp::run_on(program, run, buff, parcels.frames[i], pieces);
-            const xdp::Frame frame = xdp::settled_frame_of(buff, parcels.frames[i].page);
-            if (act == static_cast<std::uint32_t>(ebpf::Verdict::pass)) [[likely]] {
-                frames[passed++] = frame;
-                continue;
-            }
-            dropped[drops++] = frame;
-            if (act != static_cast<std::uint32_t>(ebpf::Verdict::drop)) {
-                ++aborted;
-                xdp::record_exception(program.id, act, buff);
-            }
+            xdp::run_one(program, run, buff, parcels.frames[i], false, exit);
         }
     });
-    if (drops != 0) {
-        xdp::recycle(dropped.data(), drops);
-        add(counters_of(egress_ifindex).program_drop, drops - aborted);
-        add(counters_of(egress_ifindex).program_aborted, aborted);
-    }
-    return passed;
+    return exit.finish(egress_ifindex);
 }
 
 /// Recycles frames that have outgrown the port since they were queued; compacts the others.

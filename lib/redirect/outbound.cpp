@@ -411,8 +411,8 @@ int enqueue(Outbound* outbound, const ebpf::XdpBuff& buff, const Frame& frame) {
         (buff.redirect.flags & kBroadcast) == 0) [[likely]] {
         Outbound::Chain* const last = outbound->last;
         if (last != nullptr && last->target == buff.redirect.slot && !last->broadcast &&
-            outbound->waiting_n != kBurstMax && has_headroom(buff, frame) && may_send(*last, frame))
-            [[likely]] {
+            outbound->waiting_n != kBurstMax && has_headroom(buff, frame) && frame.fragments == 0 &&
+            frame.len <= last->frame_bytes_max) [[likely]] {
             append(*outbound, *last, frame, buff.ingress_ifindex);
             return 0;
         }

@@ -48,12 +48,10 @@ struct Exits {
     };
 }
 
-/// As frame_of(), also of a frame with fragments: those that the program took off it go home.
+/// All of a frame that had fragments: those that the program took off it go home.
 [[nodiscard]] inline Frame settled_frame_of(const ebpf::XdpBuff& buff, rte_mbuf* page) {
     Frame frame = frame_of(buff, page);
-    if (buff.fragments != nullptr) [[unlikely]] {
-        frame.fragments = settle_fragments(*buff.fragments, page);
-    }
+    frame.fragments = settle_fragments(*buff.fragments, page);
     return frame;
 }
 
@@ -82,10 +80,6 @@ class Dispatch {
 
     /// Decides about one frame after its run. `act`: low half of r0.
     [[gnu::always_inline]] void take(const ebpf::XdpBuff& buff, rte_mbuf* page, std::uint32_t act) {
-        if (buff.fragments != nullptr) [[unlikely]] {
-            take_pieces(buff, page, act);
-            return;
-        }
         switch (static_cast<ebpf::Verdict>(act)) {
             case ebpf::Verdict::pass:
                 frames_[passed_++] = frame_of(buff, page);
@@ -105,6 +99,34 @@ class Dispatch {
             case ebpf::Verdict::aborted:
                 break;
         }
+        abort(buff, page, act);
+    }
+
+    /// take() of a frame that had fragments when the program began.
+    [[gnu::cold, gnu::noinline]] void take_pieces(const ebpf::XdpBuff& buff,
+                                                  rte_mbuf* page,
+                                                  std::uint32_t act) {
+        const Frame frame = settled_frame_of(buff, page);
+        switch (static_cast<ebpf::Verdict>(act)) {
+            case ebpf::Verdict::pass:
+                frames_[passed_++] = frame;
+                return;
+            case ebpf::Verdict::tx:
+                if (exits_.tx != nullptr) {
+                    send_later(frame);
+                    return;
+                }
+                break;
+            case ebpf::Verdict::redirect:
+                redirect(buff, frame);
+                return;
+            case ebpf::Verdict::drop:
+                drop(frame);
+                return;
+            case ebpf::Verdict::aborted:
+                break;
+        }
+        recycle_fragments(page);
         abort(buff, page, act);
     }
 
@@ -138,34 +160,6 @@ class Dispatch {
     }
 
   private:
-    /// take() of a frame that had fragments when the program began.
-    [[gnu::cold, gnu::noinline]] void take_pieces(const ebpf::XdpBuff& buff,
-                                                  rte_mbuf* page,
-                                                  std::uint32_t act) {
-        const Frame frame = settled_frame_of(buff, page);
-        switch (static_cast<ebpf::Verdict>(act)) {
-            case ebpf::Verdict::pass:
-                frames_[passed_++] = frame;
-                return;
-            case ebpf::Verdict::tx:
-                if (exits_.tx != nullptr) {
-                    send_later(frame);
-                    return;
-                }
-                break;
-            case ebpf::Verdict::redirect:
-                redirect(buff, frame);
-                return;
-            case ebpf::Verdict::drop:
-                drop(frame);
-                return;
-            case ebpf::Verdict::aborted:
-                break;
-        }
-        recycle_fragments(page);
-        abort(buff, page, act);
-    }
-
     void send_later(const Frame& frame) {
         if (frame.fragments != 0 && !exits_.tx->ops->sends_fragments) {
             ++unsendable_;

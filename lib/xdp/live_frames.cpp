@@ -56,6 +56,9 @@ class PortExit {
         dispatch_->take(buff, page, act);
     }
 
+    /// A live frame lies in one page.
+    static void take_pieces(const ebpf::XdpBuff&, rte_mbuf*, std::uint32_t) { CREMA_CHECK(false); }
+
     /// How many were passed, in the frames given to open().
     std::uint32_t close(VerdictCounters& verdicts) { return dispatch_->finish(verdicts); }
 
@@ -97,6 +100,8 @@ class DeadEnd {
         }
         dropped_[dropped_n_++] = page;
     }
+
+    static void take_pieces(const ebpf::XdpBuff&, rte_mbuf*, std::uint32_t) { CREMA_CHECK(false); }
 
     std::uint32_t close(VerdictCounters& verdicts) {
         pages_.give_back(dropped_.data(), dropped_n_);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Runs one program, or several one after the other, over one burst. One XdpBuff on the stack serves
-// the whole burst: what is constant for the queue is written once, five pointers per frame. Packet
+// the whole burst: what is constant for the queue is written once, four pointers per frame. Packet
 // data is prefetched a few frames ahead; nothing else of a frame is touched here, but for the pages
 // behind the first of one that has fragments.
 #pragma once
@@ -33,32 +33,46 @@ inline void point_at(ebpf::XdpBuff& buff, const Frame& frame) {
     // A program may return REDIRECT without having asked for a target.
     buff.redirect.kind = ebpf::RedirectTarget::Kind::none;
     buff.tail_calls = 0;
-    buff.fragments = nullptr;
 }
-
-/// Where the fragments of a frame are listed while its program runs, and whether the last may grow.
-struct PieceList {
-    bool may_grow;
-    ebpf::Fragments fragments;  // not set before a frame has some
-};
 
 [[nodiscard]] inline bool takes_fragments(const ebpf::LoadedProgram& program) {
     return program.program.has_frags;
 }
 
-/// Runs what `program` is, by `run`, over one frame. Returns the verdict, or ABORTED without a run
-/// for a frame with fragments that the program does not take. Runs: as of run_burst().
-template <typename Runs, typename Run>
-[[gnu::always_inline]] inline std::uint32_t run_on(
-    const Runs& program, Run& run, ebpf::XdpBuff& buff, const Frame& frame, PieceList& pieces) {
+/// run_one() of a frame with fragments: ABORTED without a run when the program does not take them.
+template <typename Runs, typename Run, typename Exit>
+[[gnu::cold, gnu::noinline]] void run_pieces(const Runs& runs,
+                                             Run& run,
+                                             ebpf::XdpBuff& buff,
+                                             const Frame& frame,
+                                             bool may_grow,
+                                             Exit& exit) {
+    rte_mbuf* const page = frame.page;
+    ebpf::Fragments fragments;  // NOLINT(*-init): filled at once
     point_at(buff, frame);
+    show_fragments(buff, frame, fragments, may_grow);
+    const auto act = takes_fragments(runs) ? static_cast<std::uint32_t>(run(buff))
+                                           : static_cast<std::uint32_t>(ebpf::Verdict::aborted);
+    exit.take_pieces(buff, page, act);
+    buff.fragments = nullptr;
+}
+
+/// Runs what `runs` is, by `run`, over one frame, and hands it to `exit`. Runs and Exit: as of
+/// run_burst(). may_grow: whether its last fragment may.
+template <typename Runs, typename Run, typename Exit>
+[[gnu::always_inline]] inline void run_one(const Runs& runs,
+                                           Run& run,
+                                           ebpf::XdpBuff& buff,
+                                           const Frame& frame,
+                                           bool may_grow,
+                                           Exit& exit) {
     if (frame.fragments != 0) [[unlikely]] {
-        show_fragments(buff, frame, pieces.fragments, pieces.may_grow);
-        if (!takes_fragments(program)) {
-            return static_cast<std::uint32_t>(ebpf::Verdict::aborted);
-        }
+        run_pieces(runs, run, buff, frame, may_grow, exit);
+        return;
     }
-    return static_cast<std::uint32_t>(run(buff));
+    rte_mbuf* const page = frame.page;
+    point_at(buff, frame);
+    exit.take(buff, page, static_cast<std::uint32_t>(run(buff)));
 }
 
 [[nodiscard]] inline bool moves_packet(const ebpf::LoadedProgram& program) {
@@ -78,7 +92,8 @@ void forget_lengths(const Runs& runs, const Frame* frames, std::uint32_t n) {
 
 /// frames[0..n), n <= kBurstMax. `buff` holds what is constant. Caller: a Reader is entered.
 /// Runs: LoadedProgram or ChainRuns, what has a with_runs_of().
-/// Exit: Dispatch, or what stands in front of one.
+/// Exit: Dispatch, or what stands in front of one: take() gets frames in one page, take_pieces()
+/// those that had fragments when they came.
 template <typename Runs, typename Exit>
 void run_burst(const Runs& program,
                ebpf::XdpBuff& buff,
@@ -86,8 +101,6 @@ void run_burst(const Runs& program,
                std::uint32_t n,
                Exit& dispatch) {
     const ebpf::RunScope scope(buff);
-    PieceList pieces;  // NOLINT(*-init): fragments are set for frames that have some
-    pieces.may_grow = true;
     forget_lengths(program, frames, n);
     for (std::uint32_t i = 0; i < n && i < kPrefetchAhead; ++i) {
         rte_prefetch0(frames[i].data);
@@ -97,8 +110,7 @@ void run_burst(const Runs& program,
             if (i + kPrefetchAhead < n) {
                 rte_prefetch0(frames[i + kPrefetchAhead].data);
             }
-            rte_mbuf* const page = frames[i].page;
-            dispatch.take(buff, page, run_on(program, run, buff, frames[i], pieces));
+            run_one(program, run, buff, frames[i], true, dispatch);
         }
     });
 }
@@ -111,6 +123,7 @@ inline void set_constants(ebpf::XdpBuff& buff, std::uint32_t ifindex, std::uint3
     buff.egress_ifindex = 0;
     buff.cpu = topology::cpu_of_this_thread();
     buff.redirect = {};
+    buff.fragments = nullptr;
 }
 
 }  // namespace crema::xdp

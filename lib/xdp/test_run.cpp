@@ -128,6 +128,7 @@ class Packet {
         }
     }
 
+    ~Packet() = default;
     Packet(const Packet&) = delete;  // the context points into it
     Packet& operator=(const Packet&) = delete;
 

@@ -44,10 +44,14 @@ struct Fragments {
     return buff.fragments != nullptr && buff.fragments->n != 0 ? buff.fragments : nullptr;
 }
 
-/// Bytes of the frame, metadata not counted.
+/// Bytes of its first piece, metadata not counted.
+[[nodiscard]] inline std::uint32_t linear_bytes(const XdpBuff& buff) {
+    return static_cast<std::uint32_t>(buff.data_end - buff.data);
+}
+
+/// Bytes of all of it.
 [[nodiscard]] inline std::uint32_t frame_bytes(const XdpBuff& buff) {
-    const auto linear = static_cast<std::uint32_t>(buff.data_end - buff.data);
-    return buff.fragments == nullptr ? linear : linear + buff.fragments->bytes;
+    return linear_bytes(buff) + (buff.fragments == nullptr ? 0 : buff.fragments->bytes);
 }
 
 }  // namespace crema::ebpf

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "lib/ebpf/abi/fragments.h"
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/maps/known_memory.h"
 
@@ -35,6 +36,18 @@ Range frame_of(const XdpBuff& buff) {
     return {address_of(buff.data_hard_start), address_of(buff.data_hard_start) + buff.frame_sz};
 }
 
+/// What of a fragment's buffer lies behind `address`.
+std::size_t in_fragments(const XdpBuff& buff, std::uint64_t address) {
+    std::size_t known = 0;
+    if (Fragments* const fragments = fragments_of(buff); fragments != nullptr) [[unlikely]] {
+        for (const Fragment& each : *fragments) {
+            const std::uint64_t begin = address_of(each.data);
+            known = std::max(known, Range{begin, begin + each.len + each.room}.bytes_from(address));
+        }
+    }
+    return known;
+}
+
 Range programs_stack() {
     const std::uint64_t begin = address_of(__builtin_frame_address(0));
     const std::uint64_t end = address_of(RunScope::stack_end());
@@ -45,7 +58,8 @@ std::size_t read_some(void* to, std::uint64_t address, std::size_t bytes, bool u
     const XdpBuff* const buff = RunScope::current();
     std::size_t known = 0;
     if (buff != nullptr) {
-        known = std::max(frame_of(*buff).bytes_from(address), programs_stack().bytes_from(address));
+        known = std::max({frame_of(*buff).bytes_from(address), in_fragments(*buff, address),
+                          programs_stack().bytes_from(address)});
     }
     if (known == 0) {
         return maps::copy_known(to, address, bytes, until_nul);

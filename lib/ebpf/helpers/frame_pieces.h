@@ -36,7 +36,7 @@ void for_each_piece(const XdpBuff& buff, std::uint32_t offset, std::uint32_t byt
         offset = 0;
         bytes -= n;
     };
-    part(buff.data, static_cast<std::uint32_t>(buff.data_end - buff.data));
+    part(buff.data, linear_bytes(buff));
     if (Fragments* const fragments = fragments_of(buff); fragments != nullptr) {
         for (const Fragment& fragment : *fragments) {
             if (bytes == 0) {
@@ -51,7 +51,7 @@ void for_each_piece(const XdpBuff& buff, std::uint32_t offset, std::uint32_t byt
 [[nodiscard]] inline std::uint8_t* place_of(const XdpBuff& buff,
                                             std::uint32_t offset,
                                             std::uint32_t bytes) {
-    if (offset + bytes <= static_cast<std::uint32_t>(buff.data_end - buff.data)) [[likely]] {
+    if (offset + bytes <= linear_bytes(buff)) [[likely]] {
         return buff.data + offset;
     }
     std::uint8_t* place = nullptr;

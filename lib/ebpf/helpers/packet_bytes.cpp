@@ -26,9 +26,8 @@ std::uint64_t xdp_load_bytes(
         return static_cast<std::uint64_t>(error);
     }
     std::uint8_t* to = memory_at(r3);
-    if (const std::uint8_t* const from = place_of(buff, offset, bytes); from != nullptr)
-        [[likely]] {
-        std::memmove(to, from, bytes);
+    if (offset + bytes <= linear_bytes(buff)) [[likely]] {
+        std::memmove(to, buff.data + offset, bytes);
         return 0;
     }
     for_each_piece(buff, offset, bytes, [&to](const std::uint8_t* piece, std::uint32_t n) {
@@ -48,8 +47,8 @@ std::uint64_t xdp_store_bytes(
         return static_cast<std::uint64_t>(error);
     }
     const std::uint8_t* from = memory_at(r3);
-    if (std::uint8_t* const to = place_of(buff, offset, bytes); to != nullptr) [[likely]] {
-        std::memmove(to, from, bytes);
+    if (offset + bytes <= linear_bytes(buff)) [[likely]] {
+        std::memmove(buff.data + offset, from, bytes);
         return 0;
     }
     for_each_piece(buff, offset, bytes, [&from](std::uint8_t* piece, std::uint32_t n) {

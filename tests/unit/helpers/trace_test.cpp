@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "lib/ebpf/abi/fragments.h"
 #include "lib/ebpf/abi/run_scope.h"
 #include "lib/ebpf/helpers/checked_read.h"
 #include "lib/ebpf/helpers/natives.h"
@@ -153,6 +154,15 @@ TEST(CheckedRead, FollowsAddressesIntoTheRunsOwnMemoryOnly) {
             EXPECT_EQ(checked_read(bytes.data(), address_of(elsewhere->data()) + 60, 5), -ERANGE);
         }
         EXPECT_EQ(checked_read(&out, address_of(elsewhere->data()), 1), -ERANGE);
+        Fragments fragments{};
+        fragments.all[1] = {.data = elsewhere->data() + 8, .len = 40, .room = 8, .owner = nullptr};
+        fragments.first = fragments.n = 1;
+        buff.fragments = &fragments;
+        EXPECT_EQ(checked_read(bytes.data(), address_of(elsewhere->data()) + 40, 16), 0);
+        EXPECT_EQ(checked_read(bytes.data(), address_of(elsewhere->data()) + 41, 16), -ERANGE);
+        EXPECT_EQ(checked_read(&out, address_of(elsewhere->data()) + 7, 1), -ERANGE);
+        fragments.n = 0;
+        EXPECT_EQ(checked_read(&out, address_of(elsewhere->data()) + 8, 1), -ERANGE);
     }
     EXPECT_EQ(checked_read(&out, address_of(page->data() + 300), 1), -ERANGE);
 }

@@ -106,6 +106,21 @@ TEST(PerfEvent, RecordsLieAsTheKernelWritesThem) {
     EXPECT_EQ(event->output(0, bytes_of(0xfff8, 0), {}), -E2BIG);
 }
 
+TEST(PerfEvent, PiecesStandOneBehindTheOther) {
+    const auto event = make({});
+    const Mapped seen(*event, 1);
+    const Bytes a = bytes_of(3, 10);
+    const Bytes b = bytes_of(1, 50);
+    const Bytes c = bytes_of(2, 90);
+    const std::array<std::span<const std::uint8_t>, 3> others = {a, b, c};
+    ASSERT_EQ(event->output_pieces(0, bytes_of(2, 1), others), 0);
+    const Bytes expected = {9, 0, 0,  0,  1,  0,  24, 0,  12, 0, 0, 0,
+                            1, 2, 10, 11, 12, 50, 90, 91, 0,  0, 0, 0};
+    EXPECT_EQ(seen.head().data_head, expected.size());
+    EXPECT_EQ(Bytes(seen.data(), seen.data() + expected.size()), expected);
+    ASSERT_EQ(event->output_pieces(0, bytes_of(2, 1), {}), 0);
+}
+
 TEST(PerfEvent, IdsStandInTheirOrder) {
     const auto event =
         make({.cpu = 3, .sample_type = kSampleServed, .sample_period = 77, .ids_everywhere = true});
