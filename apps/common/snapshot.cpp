@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "apps/common/snapshot.h"
 
+#include <algorithm>
 #include <array>
 
 #include <rte_mempool.h>
 
+#include "lib/ebpf/maps/type_names.h"
+#include "lib/ebpf/syscall/object_ids.h"
+#include "lib/ebpf/syscall/object_info.h"
 #include "lib/xdp/attach.h"
 
 namespace crema::app {
@@ -72,6 +76,7 @@ void port_table(std::string& out, const PortSnapshot& port) {
 PortSnapshot snapshot_of_port(std::uint16_t port_id, const datapath::GenericPort* generic) {
     PortSnapshot port;
     port.port_id = port_id;
+    port.ifindex = xdp::ifindex_of(port_id);
     std::array<char, RTE_ETH_NAME_MAX_LEN> name{};
     if (rte_eth_dev_get_name_by_port(port_id, name.data()) == 0) {
         port.name = name.data();
@@ -90,6 +95,7 @@ PortSnapshot snapshot_of_port(std::uint16_t port_id, const datapath::GenericPort
     (void)rte_eth_dev_get_mtu(port_id, &port.mtu);
     (void)rte_eth_stats_get(port_id, &port.ethdev);
     port.xstats = xstats_of(port_id);
+    port.queues = xdp::queue_verdicts(port_id);
     port.verdicts = xdp::verdicts(port_id);
     port.redirect = redirect::device_counters(port_id);
     if (generic != nullptr) {
@@ -116,6 +122,42 @@ std::vector<PoolSnapshot> snapshot_of_pools() {
         },
         &pools);
     return pools;
+}
+
+std::vector<LoadedSnapshot> snapshot_of_programs() {
+    std::vector<LoadedSnapshot> all;
+    for (const auto& program : ebpf::syscall::object_ids::living().programs) {
+        LoadedSnapshot own{.id = program->id,
+                           .name = std::string(ebpf::full_name_of(program->program)),
+                           .tag = ebpf::syscall::tag_text(program->tag),
+                           .runs = program->stats.runs(),
+                           .run_ns = program->stats.ns(),
+                           .map_ids = {},
+                           .last_error = xdp::last_error_of(program->id)};
+        for (const auto& map : program->program.maps) {
+            own.map_ids.push_back(map->id());
+        }
+        all.push_back(std::move(own));
+    }
+    std::ranges::sort(all, {}, &LoadedSnapshot::id);
+    return all;
+}
+
+std::vector<MapSnapshot> snapshot_of_maps() {
+    std::vector<MapSnapshot> all;
+    for (const auto& map : ebpf::syscall::object_ids::living().maps) {
+        const ebpf::maps::MapSpec& spec = map->spec();
+        all.push_back(
+            {.id = map->id(),
+             .name = spec.name,
+             .type = std::string(ebpf::maps::type_name(static_cast<std::uint32_t>(spec.type))),
+             .key_bytes = spec.key_size,
+             .value_bytes = spec.value_size,
+             .max_entries = spec.max_entries,
+             .entries = redirect::entries_of(*map)});
+    }
+    std::ranges::sort(all, {}, &MapSnapshot::id);
+    return all;
 }
 
 std::string to_table(const Snapshot& snapshot) {

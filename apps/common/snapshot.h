@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,8 @@
 #include "lib/page_pool/page_pool.h"
 #include "lib/redirect/counters.h"
 #include "lib/redirect/cpu_poller.h"
+#include "lib/redirect/entries.h"
+#include "lib/xdp/event_log.h"
 #include "lib/xdp/hook.h"
 
 namespace crema::app {
@@ -32,6 +35,7 @@ struct ProgramSnapshot {
 struct PortSnapshot {
     xdp::VerdictCounters verdicts;
     std::uint16_t port_id = 0;
+    std::uint32_t ifindex = 0;
     std::string name;
     std::string mode;                       // native, generic
     std::string program;                    // OBJECT:PROGRAM, ...; or empty
@@ -40,6 +44,7 @@ struct PortSnapshot {
     std::uint32_t link_mbps = 0;
     std::uint16_t mtu = 0;
     rte_eth_stats ethdev{};
+    std::vector<xdp::VerdictCounters> queues;  // the same by RX queue
     std::uint64_t tx_xdp_xmit = 0;
     std::uint64_t tx_xdp_xmit_errors = 0;
     redirect::DeviceCounters redirect;
@@ -50,6 +55,27 @@ struct PortSnapshot {
 struct PoolSnapshot {
     std::string name;
     page_pool::Stats stats;
+};
+
+/// A loaded program. Runs and time are counted while somebody wants them (BPF_ENABLE_STATS).
+struct LoadedSnapshot {
+    std::uint32_t id = 0;
+    std::string name;
+    std::string tag;
+    std::uint64_t runs = 0;
+    std::uint64_t run_ns = 0;
+    std::vector<std::uint32_t> map_ids;
+    std::optional<xdp::LastError> last_error;
+};
+
+struct MapSnapshot {
+    std::uint32_t id = 0;
+    std::string name;
+    std::string type;
+    std::uint32_t key_bytes = 0;
+    std::uint32_t value_bytes = 0;
+    std::uint32_t max_entries = 0;
+    std::vector<redirect::EntryStatistics> entries;  // of maps that redirect
 };
 
 struct CpuSnapshot {
@@ -70,6 +96,8 @@ struct Snapshot {
     std::vector<WorkerSnapshot> workers;
     std::vector<CpuSnapshot> cpus;  // where a worker runs
     std::vector<PoolSnapshot> pools;
+    std::vector<LoadedSnapshot> programs;
+    std::vector<MapSnapshot> maps;
     std::int64_t buffers_missing = -1;  // final only: 0 when every buffer came home
 };
 
@@ -79,6 +107,10 @@ struct Snapshot {
 
 /// Every page_pool of the process.
 [[nodiscard]] std::vector<PoolSnapshot> snapshot_of_pools();
+
+/// Every program and map that is loaded.
+[[nodiscard]] std::vector<LoadedSnapshot> snapshot_of_programs();
+[[nodiscard]] std::vector<MapSnapshot> snapshot_of_maps();
 
 /// One line, without the newline.
 [[nodiscard]] std::string to_json(const Snapshot& snapshot);

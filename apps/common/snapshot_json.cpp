@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/common/snapshot.h"
+#include "lib/xdp/event_text.h"
 
 namespace crema::app {
 namespace {
@@ -43,9 +44,20 @@ Json xdp_json(const PortSnapshot& port) {
             {"tx_xdp_xmit_errors", port.tx_xdp_xmit_errors}};
 }
 
+Json queue_json(const xdp::VerdictCounters& own) {
+    return {{"rx_xdp_pass", own.pass},
+            {"rx_xdp_drop", own.drop},
+            {"rx_xdp_tx", own.tx},
+            {"rx_xdp_tx_errors", own.tx_errors},
+            {"rx_xdp_redirect", own.redirect},
+            {"rx_xdp_redirect_errors", own.redirect_errors},
+            {"rx_xdp_aborted", own.aborted}};
+}
+
 Json port_json(const PortSnapshot& port) {
     Json json = {{"port", port.port_id},
                  {"name", port.name},
+                 {"ifindex", port.ifindex},
                  {"link", {{"up", port.link_up}, {"speed_mbps", port.link_mbps}}},
                  {"mtu", port.mtu},
                  {"ethdev",
@@ -68,6 +80,7 @@ Json port_json(const PortSnapshot& port) {
                            {"too_long", port.generic.too_long},
                            {"no_page", port.generic.no_page}};
     }
+    json["queues"] = list(port.queues, queue_json);
     Json& xstats = json["xstats"] = Json::object();
     for (const auto& [name, value] : port.xstats) {
         xstats[name] = value;
@@ -116,6 +129,59 @@ Json worker_json(const WorkerSnapshot& worker) {
             {"interrupts", worker.counters.interrupts}};
 }
 
+Json error_json(const xdp::LastError& last) {
+    const xdp::Event& event = last.event;
+    return {{"what", xdp::name_of(event.kind)},
+            {"text", xdp::text_of(event, {})},
+            {"act", event.act},
+            {"err", event.err},
+            {"ifindex", event.ifindex},
+            {"queue", event.queue},
+            {"unix_ns", last.unix_ns}};
+}
+
+Json loaded_json(const LoadedSnapshot& program) {
+    return {{"id", program.id},
+            {"name", program.name},
+            {"tag", program.tag},
+            {"run_cnt", program.runs},
+            {"run_time_ns", program.run_ns},
+            {"map_ids", program.map_ids},
+            {"last_error", program.last_error ? error_json(*program.last_error) : Json(nullptr)}};
+}
+
+Json entry_json(const redirect::EntryStatistics& entry, bool is_cpumap) {
+    Json json = {{"key", entry.key},
+                 {is_cpumap ? "cpu" : "ifindex", entry.to},
+                 {"program_id", entry.program_id},
+                 {"packets", entry.packets},
+                 {"drops", entry.drops}};
+    if (is_cpumap) {
+        json["queue_size"] = entry.queue_size;
+        json["received"] = entry.received.received;
+        json["pass"] = entry.received.pass;
+        json["drop"] = entry.received.drop;
+        json["aborted"] = entry.received.aborted;
+        json["redirect"] = entry.received.redirect;
+        json["redirect_errors"] = entry.received.redirect_errors;
+    }
+    return json;
+}
+
+Json map_json(const MapSnapshot& map) {
+    Json entries = Json::array();
+    for (const redirect::EntryStatistics& entry : map.entries) {
+        entries.push_back(entry_json(entry, map.type == "cpumap"));
+    }
+    return {{"id", map.id},
+            {"name", map.name},
+            {"type", map.type},
+            {"key_bytes", map.key_bytes},
+            {"value_bytes", map.value_bytes},
+            {"max_entries", map.max_entries},
+            {"entries", std::move(entries)}};
+}
+
 }  // namespace
 
 std::string to_json(const Snapshot& snapshot) {
@@ -124,6 +190,8 @@ std::string to_json(const Snapshot& snapshot) {
     json["workers"] = list(snapshot.workers, worker_json);
     json["cpumap"] = list(snapshot.cpus, cpu_json);
     json["page_pools"] = list(snapshot.pools, pool_json);
+    json["programs"] = list(snapshot.programs, loaded_json);
+    json["maps"] = list(snapshot.maps, map_json);
     if (snapshot.buffers_missing >= 0) {
         json["buffers_missing"] = snapshot.buffers_missing;
     }

@@ -12,6 +12,7 @@
 
 #include "apps/common/exit_code.h"
 #include "apps/crema/remote_options.h"
+#include "apps/crema/watch_options.h"
 
 namespace crema::command {
 namespace {
@@ -33,6 +34,7 @@ struct All {
     BpfOptions bpf;
     ProbeOptions probe;
     RemoteVerbs remote;
+    WatchVerbs watch;
     std::vector<std::string> run_settings;
     std::vector<std::string> bench_settings;
 };
@@ -239,6 +241,7 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
     declare_run(xdp, all.run, all.run_settings);
     declare_bench(xdp, all.bench, all.bench_settings);
     all.remote.declare(app, xdp);
+    all.watch.declare(app);
     declare_bpf(app, all.bpf);
     declare_probe(app, all.probe);
     if (auto unknown = unknown_command(app, words)) {
@@ -263,6 +266,9 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
     }
     if (auto remote = all.remote.named(verb)) {
         return std::move(*remote);
+    }
+    if (auto watch = all.watch.named(verb)) {
+        return std::move(*watch);
     }
     const bool is_run = verb.get_name() == "run";
     auto settings = parse_settings(is_run ? all.run_settings : all.bench_settings);

@@ -127,6 +127,37 @@ struct AttachOptions : RemoteOptions {
     bool all = false;
 };
 
+/// crema stats
+struct StatsOptions : RemoteOptions {
+    std::vector<std::string> what;  // sections; empty: all
+    double interval_s = 0;          // 0: once
+    std::uint64_t count = 0;        // documents; 0: until told
+    bool count_runs = false;
+};
+
+/// crema monitor
+struct MonitorOptions : RemoteOptions {
+    double interval_s = 1;    // of summaries
+    std::uint64_t count = 0;  // of them; 0: until told
+    bool all_events = false;  // not only the first of an interval
+};
+
+/// crema dump
+struct DumpOptions : RemoteOptions {
+    std::string port;                   // name or ifindex; empty: all
+    std::vector<std::string> programs;  // names or numbers; empty: those on the port
+    bool list = false;
+    bool at_entry = true;
+    bool at_exit = false;
+    std::string out;  // file, or "-"; empty: lines
+    bool hex = false;
+    std::uint32_t snap_bytes = 262144;
+    std::uint64_t ring_bytes = 4U << 20U;  // per worker
+    std::uint64_t count = 0;               // frames; 0: until told
+    std::string filter;                    // as in pcap-filter(7)
+    std::string filter_digits;             // the same, compiled
+};
+
 using Verb = std::variant<VerifyOptions,
                           DisasmOptions,
                           RunOptions,
@@ -134,7 +165,10 @@ using Verb = std::variant<VerifyOptions,
                           BpfOptions,
                           ProbeOptions,
                           MapOptions,
-                          AttachOptions>;
+                          AttachOptions,
+                          StatsOptions,
+                          MonitorOptions,
+                          DumpOptions>;
 
 /// What to do instead of running a verb.
 struct Early {

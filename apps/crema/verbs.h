@@ -17,4 +17,8 @@ namespace crema::command {
 [[nodiscard]] int run_verb(const MapOptions& options);     // map.cpp
 [[nodiscard]] int run_verb(const AttachOptions& options);  // attach.cpp
 
+[[nodiscard]] int run_verb(const StatsOptions& options);    // stats.cpp
+[[nodiscard]] int run_verb(const MonitorOptions& options);  // monitor.cpp
+[[nodiscard]] int run_verb(const DumpOptions& options);     // dump.cpp
+
 }  // namespace crema::command

@@ -11,8 +11,10 @@
 
 #include "apps/common/eal.h"
 #include "apps/common/exit_code.h"
+#include "apps/common/metrics_server.h"
 #include "apps/common/progress.h"
 #include "apps/common/signals.h"
+#include "apps/common/watch_service.h"
 #include "apps/testpmd/commands.h"
 #include "apps/testpmd/options.h"
 #include "apps/testpmd/session.h"
@@ -23,7 +25,6 @@ namespace crema::testpmd {
 namespace {
 
 constexpr int kTickMs = 100;
-constexpr double kAbortedPeriodS = 1.0;
 
 void say_error(const std::string& message) {
     (void)std::fprintf(stderr, "crema-testpmd: %s\n", message.c_str());
@@ -89,7 +90,10 @@ class Console {
 
     /// False: quit.
     bool command(const std::string& line) {
-        const Reply reply = run_command(session_, line);
+        const Reply reply = [&] {
+            const std::scoped_lock turn(session_.turn());
+            return run_command(session_, line);
+        }();
         if (!reply.text.empty()) {
             progress_.finish();
             print(reply.text);
@@ -150,11 +154,9 @@ class Console {
     }
 
     void tick() {
+        const std::scoped_lock turn(session_.turn());
         session_.restart_ports();
         const double now_s = session_.seconds();
-        if (aborted_.is_due(now_s)) {
-            session_.report_aborted();
-        }
         if (stats_.is_due(now_s)) {
             const app::Snapshot all = session_.snapshot();
             progress_.finish();
@@ -169,7 +171,6 @@ class Console {
     const Options& options_;
     app::Progress progress_;
     Lines input_;
-    Every aborted_{kAbortedPeriodS};
     Every stats_;
     bool shows_progress_;
     Every shown_;
@@ -193,6 +194,7 @@ bool run_command_file(Console& console, const std::string& path, Status& status)
 
 Status forward(Session& session, const Options& options) {
     if (!options.interactive || options.auto_start) {
+        const std::scoped_lock turn(session.turn());
         if (Status done = session.start(); !done) {
             return done;
         }
@@ -204,6 +206,49 @@ Status forward(Session& session, const Options& options) {
     }
     return status;
 }
+
+/// Who looks at the session, and changes it, from outside.
+class Watchers {
+  public:
+    [[nodiscard]] Status start(Session& session, const Options& options) {
+        const auto snapshot = [&session] {
+            const std::scoped_lock turn(session.turn());
+            return session.snapshot();
+        };
+        if (!options.metrics.empty()) {
+            auto metrics = app::MetricsServer::listen(
+                options.metrics,
+                [snapshot](app::MetricsForm form) { return to_metrics(snapshot(), form); });
+            if (!metrics) {
+                return fail(metrics.error().code, "--metrics {}", metrics.error().message);
+            }
+            metrics_ = std::move(*metrics);
+            (void)std::fprintf(stderr, "crema-testpmd: metrics at %s\n",
+                               metrics_->address().c_str());
+        }
+        if (options.bpf_socket.empty()) {
+            return {};
+        }
+        auto service = app::WatchService::start(snapshot);
+        if (!service) {
+            return forward_error(service);
+        }
+        service_ = std::move(*service);
+        auto listening = ebpf::supervise::ControlSocket::listen(
+            options.bpf_socket,
+            [&watch = *service_](UniqueFd connection) { watch.take(std::move(connection)); });
+        if (!listening) {
+            return forward_error(listening);
+        }
+        socket_ = std::move(*listening);
+        return {};
+    }
+
+  private:
+    std::unique_ptr<app::MetricsServer> metrics_;
+    std::unique_ptr<app::WatchService> service_;
+    std::unique_ptr<ebpf::supervise::ControlSocket> socket_;  // goes first: it feeds the service
+};
 
 int finish(Session& session, const Options& options, const Status& status) {
     std::string missing;
@@ -229,15 +274,8 @@ int run(const Options& options) {
     Status status;
     {
         // Before the ports go, nobody may use them from outside any more.
-        std::unique_ptr<ebpf::supervise::ControlSocket> socket;
-        if (!options.bpf_socket.empty()) {
-            auto listening = ebpf::supervise::ControlSocket::listen(options.bpf_socket);
-            if (listening) {
-                socket = std::move(*listening);
-            } else {
-                status = forward_error(listening);
-            }
-        }
+        Watchers watchers;
+        status = watchers.start(**session, options);
         if (status) {
             status = forward(**session, options);
         }

@@ -75,6 +75,8 @@ void declare(CLI::App& app, Options& options, Texts& texts) {
     app.add_option("--first-ifindex", options.first_ifindex, "ifindex of port 0; others follow")
         ->check(CLI::Range(1, INT32_MAX - static_cast<int>(xdp::kPortsMax)))
         ->capture_default_str();
+    app.add_option("--metrics", options.metrics,
+                   "[HOST:]PORT or unix:PATH: serve GET /metrics to Prometheus there");
     app.add_option("--bpf-socket", options.bpf_socket,
                    "a new socket: `crema bpf --to` serves commands with programs and maps of here");
     app.set_version_flag("--version", "crema-testpmd 0.1.0");

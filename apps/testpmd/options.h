@@ -36,6 +36,7 @@ struct Options {
     bool auto_start = false;
     std::string command_file;
     std::uint32_t first_ifindex = 32;
+    std::string metrics;     // where Prometheus reads; empty: nowhere
     std::string bpf_socket;  // for crema bpf --to; empty: none
     std::vector<app::ProgramSpec> programs;
     std::vector<app::MapSetting> settings;

@@ -153,7 +153,6 @@ Status Session::make_taps() {
             return done;
         }
     }
-    aborted_.assign(ports_.size(), 0);
     return {};
 }
 
@@ -360,6 +359,8 @@ app::Snapshot Session::snapshot() const {
                             .cpumap = redirect::cpumap_counters(worker->config().cpu)});
     }
     all.pools = app::snapshot_of_pools();
+    all.programs = app::snapshot_of_programs();
+    all.maps = app::snapshot_of_maps();
     return all;
 }
 
@@ -390,20 +391,6 @@ std::string Session::progress_line() {
     progress_at_ = now;
     progress_totals_ = sum;
     return line;
-}
-
-void Session::report_aborted() {
-    for (std::size_t i = 0; i < ports_.size(); ++i) {
-        const std::uint16_t port_id = ports_[i]->port_id();
-        const std::uint64_t total = xdp::verdicts(port_id).aborted;
-        if (total > aborted_[i]) {
-            log::warning(
-                "port {}: program {} aborted {} frames (ABORTED or no valid verdict), "
-                "they were dropped; --trace=crema.xdp.exception shows each",
-                port_id, programs_.name_on(port_id), total - aborted_[i]);
-        }
-        aborted_[i] = total;
-    }
 }
 
 app::Snapshot Session::close(std::string* missing) {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -49,12 +50,12 @@ class Session {
     /// of them are back. One that is not: said once, tried at the next call.
     void restart_ports();
 
+    /// Held for all calls here as soon as other threads take snapshots.
+    [[nodiscard]] std::mutex& turn() { return turn_; }
+
     [[nodiscard]] app::Snapshot snapshot() const;
     /// One line for the progress display: rates since the previous call.
     [[nodiscard]] std::string progress_line();
-    /// Says so, once per call and port, when programs aborted since the previous call.
-    void report_aborted();
-
     /// Stops and closes everything. The last snapshot, with what did not come home.
     [[nodiscard]] app::Snapshot close(std::string* missing);
 
@@ -95,7 +96,7 @@ class Session {
     Clock::time_point began_ = Clock::now();
     Clock::time_point progress_at_ = Clock::now();
     Totals progress_totals_;
-    std::vector<std::uint64_t> aborted_;  // by index in ports_
+    std::mutex turn_;
 };
 
 }  // namespace crema::testpmd

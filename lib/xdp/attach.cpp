@@ -20,7 +20,9 @@
 #include "lib/ebpf/maps/devmap.h"
 #include "lib/xdp/attach_rules.h"
 #include "lib/xdp/chain.h"
+#include "lib/xdp/event_log.h"
 #include "lib/xdp/events.h"
+#include "lib/xdp/port_info.h"
 #include "lib/xdp/quiescence.h"
 #include "lib/xdp/run.h"
 
@@ -47,6 +49,7 @@ struct PortState {
     Attachment attachment;
     std::array<RxHook, kRxQueuesMax> hooks;
     std::array<QueueState, kRxQueuesMax> queues;
+    EventLog log;
 };
 
 std::mutex g_control;  // one control operation at a time
@@ -303,6 +306,26 @@ Attachment attachment(std::uint16_t port_id) {
 
 std::shared_ptr<const ebpf::LoadedProgram> attached(std::uint16_t port_id) {
     return attachment(port_id).first();
+}
+
+std::vector<std::shared_ptr<const ebpf::LoadedProgram>> all_attached(std::uint16_t port_id) {
+    std::vector<std::shared_ptr<const ebpf::LoadedProgram>> all;
+    for (ChainedProgram& each : attachment(port_id).programs) {
+        all.push_back(std::move(each.program));
+    }
+    return all;
+}
+
+std::vector<VerdictCounters> queue_verdicts(std::uint16_t port_id) {
+    const std::uint32_t queues = rx_queues_of(ifindex_of(port_id));
+    const std::scoped_lock guard(g_control);
+    std::vector<VerdictCounters> all;
+    const PortState* const state = state_of(port_id);
+    for (std::uint32_t queue = 0;
+         state != nullptr && queue < std::min(queues, std::uint32_t{kRxQueuesMax}); ++queue) {
+        add_to(all.emplace_back(), state->hooks[queue].counters);
+    }
+    return all;
 }
 
 VerdictCounters verdicts(std::uint16_t port_id) {

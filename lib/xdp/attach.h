@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "lib/base/result.h"
 #include "lib/ebpf/syscall/loaded_program.h"
@@ -50,10 +51,17 @@ using Decision = std::function<Result<Attachment>(const Attachment& now, XdpMode
 /// The first of the programs; null when nothing is attached.
 [[nodiscard]] std::shared_ptr<const ebpf::LoadedProgram> attached(std::uint16_t port_id);
 
+/// All of them, in the order they run.
+[[nodiscard]] std::vector<std::shared_ptr<const ebpf::LoadedProgram>> all_attached(
+    std::uint16_t port_id);
+
 /// False: a port that only stands for a number.
 [[nodiscard]] bool has_programs(const PortOps& ops);
 
 /// Sum over the port's RX queues since registration.
 [[nodiscard]] VerdictCounters verdicts(std::uint16_t port_id);
+
+/// The same by RX queue; empty: no such port.
+[[nodiscard]] std::vector<VerdictCounters> queue_verdicts(std::uint16_t port_id);
 
 }  // namespace crema::xdp

@@ -26,7 +26,7 @@ from support.processes import Testpmd, check, run_test, skip
 ENTRIES = """
 crema::neta_pmd::receive crema::neta_pmd::receive_with_facts crema::neta_pmd::receive_scattered
 crema::neta_pmd::transmit crema::neta_pmd::transmit_with_sums crema::neta_pmd::transmit_frames crema::neta_pmd::prepare
-crema::xdp::(anonymous namespace)::run_hook
+crema::xdp::(anonymous namespace)::run_hook crema::xdp::(anonymous namespace)::watched_run
 crema::redirect::(anonymous namespace)::enqueue crema::redirect::(anonymous namespace)::flush crema::redirect::CpuPoller::poll
 crema::page_pool::(anonymous namespace)::enqueue crema::page_pool::(anonymous namespace)::dequeue
 crema::page_pool::alloc_bulk crema::page_pool::recycle_bulk crema::page_pool::recycle_mixed
@@ -48,6 +48,7 @@ MAY = {
     "rte_pktmbuf_free_bulk": "frames go home",
     "rte_lcore_is_enabled": "first burst of a thread", "rte_lcore_cpuset": "first burst of a thread",
     "__sched_cpucount": "first burst of a thread", "sched_getcpu": "first burst of a thread that is pinned to no CPU",
+    "bpf_filter": "libpcap's interpreter, while somebody captures",
     "__rte_trace_mem_per_thread_alloc": "first event of a thread, when somebody traces",
     "std::chrono::_V2::steady_clock::now()": "when statistics of programs are on; no system call (vDSO)",
 }

@@ -82,7 +82,8 @@ bool bind_private(int socket, const sockaddr_un& address) {
 
 }  // namespace
 
-Result<std::unique_ptr<ControlSocket>> ControlSocket::listen(const std::string& path) {
+Result<std::unique_ptr<ControlSocket>> ControlSocket::listen(const std::string& path,
+                                                             Guests guests) {
     const auto address = address_of(path);
     if (!address) {
         return forward_error(address);
@@ -106,7 +107,7 @@ Result<std::unique_ptr<ControlSocket>> ControlSocket::listen(const std::string& 
         return fail(code, "{}: no socket can be made there (errno {})", path, code);
     }
     std::unique_ptr<ControlSocket> made(
-        new ControlSocket(path, std::move(socket), std::move(stop)));
+        new ControlSocket(path, std::move(guests), std::move(socket), std::move(stop)));
     constexpr mode_t kOwnerOnly = 0700;
     if (::mkdir(made->folder_.c_str(), kOwnerOnly) != 0 && errno != EEXIST) {
         const int code = errno;
@@ -120,9 +121,10 @@ Result<std::unique_ptr<ControlSocket>> ControlSocket::listen(const std::string& 
     return made;
 }
 
-ControlSocket::ControlSocket(std::string path, UniqueFd listening, UniqueFd stop)
+ControlSocket::ControlSocket(std::string path, Guests guests, UniqueFd listening, UniqueFd stop)
     : path_(std::move(path)),
       folder_(path_ + ".bpffs"),
+      guests_(std::move(guests)),
       listening_(std::move(listening)),
       stop_(std::move(stop)) {}
 
@@ -203,22 +205,37 @@ std::string ControlSocket::answer_to(const Client& client) {
     return std::filesystem::absolute(folder_, ignored).string();
 }
 
-void ControlSocket::serve(const Client& client) {
+void ControlSocket::serve(Client& client) {
+    char first = 0;
+    if (guests_ && ::recv(client.socket.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 &&
+        first == kGuestMark) {
+        guests_(std::move(client.socket));
+        return;
+    }
     const std::string line = answer_to(client) + "\n";
     // A new socket takes a line at once; who left does not want it.
     (void)::send(client.socket.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-Result<std::string> hand_over(const std::string& path, const UniqueFd& listener) {
+Result<UniqueFd> reach(const std::string& path) {
     const auto address = address_of(path);
     if (!address) {
         return forward_error(address);
     }
-    const UniqueFd socket = new_socket();
+    UniqueFd socket = new_socket();
     if (!connects(socket, *address)) {
         const int code = errno;
         return fail(code, "{}: nobody serves there: {}", path, std::strerror(code));
     }
+    return socket;
+}
+
+Result<std::string> hand_over(const std::string& path, const UniqueFd& listener) {
+    const auto connected = reach(path);
+    if (!connected) {
+        return forward_error(connected);
+    }
+    const UniqueFd& socket = *connected;
     if (const Status sent = send_descriptor(socket.get(), listener.get()); !sent) {
         return forward_error(sent);
     }

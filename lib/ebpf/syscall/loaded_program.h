@@ -5,6 +5,7 @@
 // last user. What runs is immutable; beside it stands what is told about it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -88,6 +89,9 @@ struct LoadedProgram {
     std::unique_ptr<Extension> extension;                  // only of extensions
     mutable Replacements replacements;
     mutable RunStats stats;
+    /// What runs start with while somebody looks at them (lib/xdp/capture.h); it goes on to
+    /// unwatched_start(). Valid for runs until they end.
+    mutable std::atomic<const Start*> watched{nullptr};
 
     /// Where its own first function starts.
     [[nodiscard]] EntryPoint entry() const {
@@ -98,8 +102,14 @@ struct LoadedProgram {
 
     [[nodiscard]] Start own_start() const { return {.entry = entry(), .self = self()}; }
 
-    /// Where a run starts now: an extension may stand for the first function. Holds for one burst.
+    /// Where a run starts now. Holds for one burst.
     [[nodiscard]] Start start() const {
+        const Start* const watch = watched.load(std::memory_order_acquire);
+        return watch == nullptr ? unwatched_start() : *watch;
+    }
+
+    /// An extension may stand for the first function.
+    [[nodiscard]] Start unwatched_start() const {
         const Start* const other = replacements.first.load(std::memory_order_acquire);
         return other != nullptr ? *other : own_start();
     }
