@@ -52,8 +52,9 @@ class Text {
     template <typename Value, typename... Labels>
     void sample(Value value, const Labels&... labels) {
         std::string all;
-        ((all += (all.empty() ? "" : ",") + std::string(labels)), ...);
-        fmt::format_to(std::back_inserter(out_), "{}{{{}}} {}\n", name_, all, value);
+        (static_cast<void>(all += (all.empty() ? "" : ",") + std::string(labels)), ...);
+        fmt::format_to(std::back_inserter(out_), "{}{}{}{} {}\n", name_, all.empty() ? "" : "{",
+                       all, all.empty() ? "" : "}", value);
     }
 
     [[nodiscard]] std::string end() {
@@ -192,6 +193,26 @@ void add_maps(Text& text, const Snapshot& all) {
     per_entry(text, all, true, [](Entry entry) { return entry.received.pass; });
 }
 
+void add_redirects(Text& text, const Snapshot& all) {
+    text.counter("crema_redirect_errors", "Redirected frames that reached no target, by why.");
+    for (const RedirectSnapshot& way : all.redirects) {
+        const auto add = [&](std::string_view reason, std::uint64_t value) {
+            text.sample(value, label("via", way.via), label("reason", reason));
+        };
+        add("no_target", way.errors.no_target);
+        add("no_port", way.errors.no_port);
+        add("down", way.errors.down);
+        add("too_long", way.errors.too_long);
+        add("no_headroom", way.errors.no_headroom);
+        add("no_memory", way.errors.no_memory);
+        add("later", way.errors.later);
+    }
+    text.counter("crema_broadcast_frames", "Frames that were sent to all slots of a map.");
+    text.sample(all.broadcast.frames);
+    text.counter("crema_broadcast_copies", "Copies that were made for that.");
+    text.sample(all.broadcast.copies);
+}
+
 void add_pools(Text& text, const Snapshot& all) {
     const auto each = [&](auto value, const auto&... more) {
         for (const PoolSnapshot& pool : all.pools) {
@@ -244,6 +265,7 @@ std::string to_metrics(const Snapshot& snapshot, MetricsForm form) {
     add_verdicts(text, snapshot);
     add_programs(text, snapshot);
     add_maps(text, snapshot);
+    add_redirects(text, snapshot);
     add_pools(text, snapshot);
     add_workers(text, snapshot);
     return text.end();

@@ -160,6 +160,17 @@ std::vector<MapSnapshot> snapshot_of_maps() {
     return all;
 }
 
+std::vector<RedirectSnapshot> snapshot_of_redirects() {
+    constexpr std::array<const char*, redirect::kVias> kNames = {"nothing", "ifindex", "devmap",
+                                                                 "devmap_hash", "cpumap"};
+    std::vector<RedirectSnapshot> all;
+    for (std::size_t via = 0; via < kNames.size(); ++via) {
+        all.push_back({.via = kNames[via],
+                       .errors = redirect::redirect_errors(static_cast<redirect::Via>(via))});
+    }
+    return all;
+}
+
 std::string to_table(const Snapshot& snapshot) {
     std::string out;
     line(out, "--- {} statistics after {:.1f} s", snapshot.type, snapshot.seconds);

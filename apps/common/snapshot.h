@@ -35,14 +35,14 @@ struct ProgramSnapshot {
 struct PortSnapshot {
     xdp::VerdictCounters verdicts;
     std::uint16_t port_id = 0;
+    std::uint16_t mtu = 0;
     std::uint32_t ifindex = 0;
+    std::uint32_t link_mbps = 0;
+    bool link_up = false;
     std::string name;
     std::string mode;                       // native, generic
     std::string program;                    // OBJECT:PROGRAM, ...; or empty
     std::vector<ProgramSnapshot> programs;  // in the order they run
-    bool link_up = false;
-    std::uint32_t link_mbps = 0;
-    std::uint16_t mtu = 0;
     rte_eth_stats ethdev{};
     std::vector<xdp::VerdictCounters> queues;  // the same by RX queue
     std::uint64_t tx_xdp_xmit = 0;
@@ -78,6 +78,12 @@ struct MapSnapshot {
     std::vector<redirect::EntryStatistics> entries;  // of maps that redirect
 };
 
+/// Why frames that were redirected in one way reached no target.
+struct RedirectSnapshot {
+    std::string via;  // "ifindex", "devmap" ...; "nothing": the program asked for none
+    redirect::RedirectErrors errors;
+};
+
 struct CpuSnapshot {
     std::uint32_t cpu = 0;
     redirect::CpumapCounters cpumap;
@@ -98,6 +104,8 @@ struct Snapshot {
     std::vector<PoolSnapshot> pools;
     std::vector<LoadedSnapshot> programs;
     std::vector<MapSnapshot> maps;
+    std::vector<RedirectSnapshot> redirects;  // every way
+    redirect::BroadcastCounters broadcast;
     std::int64_t buffers_missing = -1;  // final only: 0 when every buffer came home
 };
 
@@ -111,6 +119,9 @@ struct Snapshot {
 /// Every program and map that is loaded.
 [[nodiscard]] std::vector<LoadedSnapshot> snapshot_of_programs();
 [[nodiscard]] std::vector<MapSnapshot> snapshot_of_maps();
+
+/// What the whole process has redirected in vain.
+[[nodiscard]] std::vector<RedirectSnapshot> snapshot_of_redirects();
 
 /// One line, without the newline.
 [[nodiscard]] std::string to_json(const Snapshot& snapshot);

@@ -168,6 +168,17 @@ Json entry_json(const redirect::EntryStatistics& entry, bool is_cpumap) {
     return json;
 }
 
+Json redirect_json(const RedirectSnapshot& redirect) {
+    return {{"via", redirect.via},
+            {"no_target", redirect.errors.no_target},
+            {"no_port", redirect.errors.no_port},
+            {"down", redirect.errors.down},
+            {"too_long", redirect.errors.too_long},
+            {"no_headroom", redirect.errors.no_headroom},
+            {"no_memory", redirect.errors.no_memory},
+            {"later", redirect.errors.later}};
+}
+
 Json map_json(const MapSnapshot& map) {
     Json entries = Json::array();
     for (const redirect::EntryStatistics& entry : map.entries) {
@@ -192,6 +203,11 @@ std::string to_json(const Snapshot& snapshot) {
     json["page_pools"] = list(snapshot.pools, pool_json);
     json["programs"] = list(snapshot.programs, loaded_json);
     json["maps"] = list(snapshot.maps, map_json);
+    json["redirect_errors"] = list(snapshot.redirects, redirect_json);
+    json["broadcast"] = {{"frames", snapshot.broadcast.frames},
+                         {"to_nobody", snapshot.broadcast.to_nobody},
+                         {"copies", snapshot.broadcast.copies},
+                         {"later", snapshot.broadcast.later}};
     if (snapshot.buffers_missing >= 0) {
         json["buffers_missing"] = snapshot.buffers_missing;
     }

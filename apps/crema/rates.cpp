@@ -11,8 +11,8 @@ using Json = nlohmann::ordered_json;
 
 /// What makes elements of a list the same thing at two moments. In this order: entries of maps have
 /// a key and an ifindex.
-constexpr std::array<std::string_view, 6> kIdentities = {"port", "key",  "id",
-                                                         "cpu",  "name", "lcore"};
+constexpr std::array<std::string_view, 7> kIdentities = {"port", "key",   "id", "cpu",
+                                                         "name", "lcore", "via"};
 
 constexpr std::array<std::string_view, 25> kNoCounters = {
     "seconds",     "port",        "ifindex",    "speed_mbps",      "mtu",       "lcore",

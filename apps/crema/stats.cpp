@@ -148,6 +148,9 @@ std::string text_of(const StatsOptions& options,
     if (wants(options, "maps")) {
         add_each(out, now, rates, "maps", add_map);
     }
+    if (wants(options, "redirects")) {
+        add_each(out, now, rates, "redirect_errors", plain("redirect errors via", "via"));
+    }
     if (wants(options, "cpumap")) {
         add_each(out, now, rates, "cpumap", plain("cpumap CPU", "cpu"));
     }
@@ -167,7 +170,9 @@ ordered_json selected(const StatsOptions& options, const ordered_json& all) {
     }
     ordered_json some = {{"type", all["type"]}, {"seconds", all["seconds"]}};
     for (const std::string& what : options.what) {
-        const std::string name = what == "pools" ? "page_pools" : what;
+        const std::string name = what == "pools"       ? "page_pools"
+                                 : what == "redirects" ? "redirect_errors"
+                                                       : what;
         some[name] = all[name];
     }
     return some;

@@ -24,8 +24,9 @@ CLI::App* declare_stats(CLI::App& app, StatsOptions& options) {
         add_watch(app, "stats", "What a running data path counts, and how fast it grows",
                   "stats ports maps --watch --to bpf.sock", options.to);
     verb->add_option("WHAT", options.what,
-                     "ports, programs, maps, cpumap, workers, pools; default: all")
-        ->check(CLI::IsMember({"ports", "programs", "maps", "cpumap", "workers", "pools"}));
+                     "ports, programs, maps, redirects, cpumap, workers, pools; default: all")
+        ->check(CLI::IsMember(
+            {"ports", "programs", "maps", "redirects", "cpumap", "workers", "pools"}));
     CLI::Option* const interval = verb->add_option("-i,--interval", options.interval_s,
                                                    "again and again, every so many seconds")
                                       ->check(CLI::Range(0.01, 86400.0));

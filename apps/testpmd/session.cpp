@@ -361,6 +361,8 @@ app::Snapshot Session::snapshot() const {
     all.pools = app::snapshot_of_pools();
     all.programs = app::snapshot_of_programs();
     all.maps = app::snapshot_of_maps();
+    all.redirects = app::snapshot_of_redirects();
+    all.broadcast = redirect::broadcast_counters();
     return all;
 }
 

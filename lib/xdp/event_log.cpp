@@ -12,6 +12,7 @@
 
 #include <rte_alarm.h>
 #include <rte_cycles.h>
+#include <rte_lcore.h>
 
 #include "lib/base/log.h"
 #include "lib/ebpf/program/run_config.h"
@@ -149,7 +150,8 @@ void on_alarm(void* /*unused*/) {
 EventLog::EventLog() {
     Log& log = the_log();
     const std::scoped_lock guard(log.mutex);
-    if (log.users++ == 0) {
+    // Without EAL there is no such thread, and ports only stand for numbers.
+    if (log.users++ == 0 && rte_lcore_count() != 0) {
         (void)rte_eal_alarm_set(kLookUs, on_alarm, nullptr);
     }
 }
@@ -158,7 +160,7 @@ EventLog::~EventLog() {
     Log& log = the_log();
     {
         const std::scoped_lock guard(log.mutex);
-        if (--log.users != 0) {
+        if (--log.users != 0 || rte_lcore_count() == 0) {
             return;
         }
     }

@@ -187,6 +187,38 @@ class Watch(unittest.TestCase):
         self.assertEqual((summary["exceptions"], summary["redirect_errors"]), (0, 0))
         self.assertRegex(self.crema("monitor", "-i", "0.5", "-c", "1").stdout, r"devmap_xmit +[1-9]\d* xmit/s +0 drop/s")
 
+    def test_cpumap_entries_programs_and_captures(self):
+        cpus = sorted(os.sched_getaffinity(0))
+        cpu = cpus[-1]
+        self.start("--map", f"cpu_map:{cpu}=192@on_cpu", "--map", f"cpus_available:0={cpu}", "--map", "cpus_count:0=1",
+                   program="cpumap_5tuple")
+        self.wait_for(lambda: self.stats()["ports"][0]["xdp"]["rx_xdp_redirect"] > 1000)
+        cpumap = [each for each in self.stats()["maps"] if each["type"] == "cpumap"][0]
+        entry = cpumap["entries"][0]
+        self.assertEqual((entry["key"], entry["cpu"], entry["queue_size"]), (cpu, cpu, 192))
+        self.assertGreater(entry["packets"], 1000)
+        self.assertEqual(entry["received"], entry["pass"])
+        on_cpu = [each for each in self.stats()["programs"] if each["id"] == entry["program_id"]][0]
+        self.assertEqual(on_cpu["name"], "on_cpu")
+        self.assertRegex(self.crema("monitor", "-i", "0.5", "-c", "1").stdout, r"cpumap_kthread +[1-9]\d* pkt/s")
+        self.crema("dump", "-P", "on_cpu", "--rx-capture", "entry,exit", "-w", self.file, "-c", "40")
+        interfaces, packets, _ = read_pcapng(self.file)
+        self.assertEqual(sorted(interfaces), ["net_neta0:on_cpu()@fentry", "net_neta0:on_cpu()@fexit"])
+        self.assertEqual({packet.options[1] for packet in packets if 1 in packet.options}, {b"verdict: XDP_PASS"})
+
+    def test_programs_of_a_chain_are_told_one_by_one(self):
+        self.start("--xdp", f"0={BUILD}/bpf/drop.bpf.o,prio=90", program="pass")
+        self.wait_for(lambda: self.stats()["ports"][0]["xdp"]["rx_xdp_drop"] > 1000)
+        rates = self.stats("-i", "0.5", "-c", "1", "-r")["rates"]["programs"]
+        runs = {each["name"]: each["run_cnt"] for each in rates}
+        self.assertGreater(runs["pass"], 1000)
+        self.assertAlmostEqual(runs["pass"], runs["drop"], delta=runs["pass"] / 5)
+        done = self.crema("dump", "-i", "32", "--rx-capture", "exit", "-w", self.file, "-c", "100")
+        self.assertIn("2 programs", done.stderr)
+        interfaces, packets, _ = read_pcapng(self.file)
+        self.assertEqual({(interfaces[packet.interface], packet.options[1]) for packet in packets},
+                         {("net_neta0:pass()@fexit", b"verdict: XDP_PASS"), ("net_neta0:drop()@fexit", b"verdict: XDP_DROP")})
+
     # --- dump
 
     def test_dump_lists_ports_and_programs(self):
