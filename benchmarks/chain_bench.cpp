@@ -118,7 +118,7 @@ UniqueFd loaded_fd(long result, const Session& session) {
 /// Programs of Crema, with what keeps them.
 class Loaded {
   public:
-    UniqueFd load(Code code, int map = -1) {
+    UniqueFd load(const Code& code, int map = -1) {
         std::vector<ebpf::Insn> insns = code.insns();
         for (ebpf::Insn& insn : insns) {
             if (insn.code == op::kLdImm64) {
@@ -223,9 +223,9 @@ class Frames {
 
 /// runs(): what with_runs_of() takes.
 template <typename MakeRuns>
-Engine own_engine(std::string name, MakeRuns runs) {
+Engine own_engine(const std::string& name, MakeRuns runs) {
     const auto frames = std::make_shared<Frames>();
-    return {.name = std::move(name),
+    return {.name = name,
             .run = [frames, runs](
                        const app::Bytes& packet) -> Result<std::pair<std::uint32_t, app::Bytes>> {
                 return std::pair(frames->run(runs(), packet, 1), packet);
@@ -236,11 +236,11 @@ Engine own_engine(std::string name, MakeRuns runs) {
             }};
 }
 
-Engine program_engine(std::string name, const Program& program) {
-    return own_engine(std::move(name), [program]() -> const LoadedProgram& { return *program; });
+Engine program_engine(const std::string& name, const Program& program) {
+    return own_engine(name, [program]() -> const LoadedProgram& { return *program; });
 }
 
-Engine chain_engine(std::string name, const std::vector<ChainedProgram>& programs) {
+Engine chain_engine(const std::string& name, const std::vector<ChainedProgram>& programs) {
     struct Held {
         std::vector<ChainedProgram> programs;
         xdp::Chain chain;
@@ -248,19 +248,18 @@ Engine chain_engine(std::string name, const std::vector<ChainedProgram>& program
     };
 
     const auto held = std::make_shared<Held>(Held{programs, xdp::Chain(programs)});
-    return own_engine(std::move(name), [held] {
-        return xdp::ChainRuns{.chain = held->chain, .decider = held->decider};
-    });
+    return own_engine(
+        name, [held] { return xdp::ChainRuns{.chain = held->chain, .decider = held->decider}; });
 }
 
 /// A program of the kernel; kept: other descriptors that it needs.
-Engine kernel_engine(std::string name, int program, std::vector<int> kept = {}) {
+Engine kernel_engine(const std::string& name, int program, const std::vector<int>& kept = {}) {
     const auto fds = std::make_shared<std::vector<UniqueFd>>();
     fds->emplace_back(program);
     for (const int fd : kept) {
         fds->emplace_back(fd);
     }
-    return {.name = std::move(name),
+    return {.name = name,
             .run = [fds](const app::Bytes& packet) -> Result<std::pair<std::uint32_t, app::Bytes>> {
                 const auto run = test::kernel::test_run(fds->front().get(), packet, 1);
                 if (run.error != 0) {
@@ -284,7 +283,7 @@ int load_into_kernel(const Code& code, std::span<const int> maps = {}) {
     return fd;
 }
 
-Engine kernel_tail_calls(std::string name, std::uint32_t n) {
+Engine kernel_tail_calls(const std::string& name, std::uint32_t n) {
     const int map = test::kernel::create_map({.type = ebpf::maps::MapType::prog_array,
                                               .key_size = 4,
                                               .value_size = 4,
@@ -304,7 +303,7 @@ Engine kernel_tail_calls(std::string name, std::uint32_t n) {
             }
         }
     }
-    return kernel_engine(std::move(name), first, kept);
+    return kernel_engine(name, first, kept);
 }
 
 /// The same in several lengths: kLengths.

@@ -78,17 +78,23 @@ class ChainStarts {
         }
     }
 
-    /// run(start, i): one run of program i, as with_runs_of() of one program would do it.
-    template <typename Run>
+    /// run_one(start, i): one run of program i, as with_runs_of() of one program would do it.
+    ///
+    /// Each place has a call of its own: a processor foresees where a call goes that always goes to
+    /// the same program, and has to think about one that goes to each of them in turn.
+    template <std::uint32_t I = 0, typename Run>
     [[gnu::always_inline]] std::uint64_t run(std::uint32_t& decider, Run run_one) const {
-        for (std::uint32_t i = 0;; ++i) {
-            const Step& step = steps_[i];
-            const std::uint64_t result = run_one(step.start, i);
-            const bool ends = !goes_on(step.actions, static_cast<std::uint32_t>(result));
-            if (ends || i + 1 == n_) {
-                decider = step.id;
-                return ends ? result : static_cast<std::uint64_t>(ebpf::Verdict::pass);
-            }
+        const Step& step = steps_[I];
+        const std::uint64_t result = run_one(step.start, I);
+        const bool ends = !goes_on(step.actions, static_cast<std::uint32_t>(result));
+        if (ends || I + 1 == n_) {
+            decider = step.id;
+            return ends ? result : static_cast<std::uint64_t>(ebpf::Verdict::pass);
+        }
+        if constexpr (I + 1 < kChainMax) {
+            return run<I + 1>(decider, run_one);
+        } else {
+            return result;  // not reached: n_ is at most kChainMax
         }
     }
 
@@ -117,9 +123,11 @@ void with_runs_of(const ChainRuns& runs, Body body) {
             measured[i].emplace(held[i], program.stats);
         }
         body([&](ebpf::XdpBuff& buff) {
-            return starts.run(runs.decider, [&](const ebpf::Start&, std::uint32_t i) {
+            const auto run_one = [&](const ebpf::Start&, std::uint32_t i)
+                __attribute__((noinline)) {
                 return (*measured[i])(buff);
-            });
+            };
+            return starts.run(runs.decider, run_one);
         });
     } else {
         body([&](ebpf::XdpBuff& buff) {

@@ -268,7 +268,9 @@ TEST_F(ChainConformance, IsAsTheProgramsOneByOne) {
     const DispatchersQuestion question;
     const std::uint64_t first = first_seed();
     std::array<std::uint64_t, xdp::kChainMax> decided{};
-    for (std::uint64_t seed = first; seed < first + scaled_rounds(300) && !HasFailure(); ++seed) {
+    constexpr std::uint64_t kRounds = 300;
+    const std::uint64_t rounds = scaled_rounds(kRounds);
+    for (std::uint64_t seed = first; seed < first + rounds && !HasFailure(); ++seed) {
         Dice dice(seed);
         const ebpf::syscall::Session session;
         std::vector<Sides> chain;
@@ -293,8 +295,10 @@ TEST_F(ChainConformance, IsAsTheProgramsOneByOne) {
         }
     }
     EXPECT_GT(decided[0], 0U);
-    EXPECT_GT(decided[xdp::kChainMax - 1] + decided[xdp::kChainMax - 2], 0U)
-        << "long chains have been walked to their end";
+    if (rounds >= kRounds) {
+        EXPECT_GT(decided[xdp::kChainMax - 1] + decided[xdp::kChainMax - 2], 0U)
+            << "long chains have been walked to their end";
+    }
 }
 
 TEST_F(ChainConformance, EveryCodeIsAskedForAsByTheDispatcher) {

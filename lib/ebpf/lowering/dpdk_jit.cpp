@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -82,14 +83,14 @@ namespace crema::ebpf::lowering {
 
 namespace {
 
-struct Compiled {
-    rte_bpf* handle = nullptr;
-    Code::Function function{};
+struct Destroy {
+    void operator()(rte_bpf* handle) const { rte_bpf_destroy(handle); }
 };
 
-Result<Compiled> compile_function(const std::vector<Insn>& insns,
-                                  const std::vector<std::uint64_t>& natives,
-                                  std::uint32_t stack_bytes) {
+Result<CodeMemory> compile_function(const std::vector<Insn>& insns,
+                                    const std::vector<std::uint64_t>& natives,
+                                    std::uint32_t stack_bytes,
+                                    std::size_t* bytes) {
     std::vector<rte_bpf_xsym> symbols(natives.size());
     for (std::size_t i = 0; i < symbols.size(); i++) {
         symbols[i].name = "native";
@@ -105,24 +106,23 @@ Result<Compiled> compile_function(const std::vector<Insn>& insns,
     prm.prog_arg.size = sizeof(std::uint64_t);
 
     t_pending = {prm.nb_ins, prm.nb_xsym, stack_bytes};
-    Compiled compiled{.handle = rte_bpf_load(&prm), .function = {}};
+    const std::unique_ptr<rte_bpf, Destroy> handle(rte_bpf_load(&prm));
     t_pending = {};
-    if (compiled.handle == nullptr) {
+    if (handle == nullptr) {
         return fail(rte_errno != 0 ? rte_errno : EINVAL,
                     "librte_bpf refuses the lowered function of {} instructions: errno {}",
                     insns.size(), rte_errno);
     }
     // A handle comes back also when the JIT failed.
     rte_bpf_jit jit{};
-    if (rte_bpf_get_jit(compiled.handle, &jit) != 0 || jit.func == nullptr) {
-        rte_bpf_destroy(compiled.handle);
+    if (rte_bpf_get_jit(handle.get(), &jit) != 0 || jit.func == nullptr) {
         return fail(ENOMEM,
                     "DPDK's JIT made no code of {} instructions: no executable memory, or a "
                     "policy forbids it",
                     insns.size());
     }
-    compiled.function = {.address = reinterpret_cast<std::uintptr_t>(jit.func), .bytes = jit.sz};
-    return compiled;
+    *bytes = jit.sz;
+    return CodeMemory::place({reinterpret_cast<const std::uint8_t*>(jit.func), jit.sz});
 }
 
 }  // namespace
@@ -135,10 +135,6 @@ void Code::replace(std::uint32_t function, std::uint64_t address) const {
     }
 }
 
-void Code::Destroy::operator()(rte_bpf* handle) const {
-    rte_bpf_destroy(handle);
-}
-
 Result<Code> compile(const Lowered& lowered) {
     if constexpr (!kHasJit) {
         return fail(
@@ -147,7 +143,7 @@ Result<Code> compile(const Lowered& lowered) {
     }
     Code code;
     code.addresses_ = std::make_unique<std::uint64_t[]>(lowered.functions.size());
-    code.handles_.reserve(lowered.functions.size());  // nothing may fail between load and here
+    code.memory_.reserve(lowered.functions.size());  // nothing may fail between load and here
     code.functions_.reserve(lowered.functions.size());
     auto gates = Gates::make(static_cast<std::size_t>(
         std::count_if(lowered.functions.begin(), lowered.functions.end(),
@@ -175,20 +171,22 @@ Result<Code> compile(const Lowered& lowered) {
                 called.gate >= 0 ? code.gates_.address(static_cast<std::size_t>(called.gate))
                                  : called.address;
         }
-        const auto compiled = compile_function(insns, natives, function.stack_bytes);
+        std::size_t bytes = 0;
+        auto compiled = compile_function(insns, natives, function.stack_bytes, &bytes);
         if (!compiled) {
             return forward_error(compiled);
         }
-        code.handles_.emplace_back(compiled->handle);
+        code.memory_.push_back(std::move(*compiled));
+        const std::uint64_t address = code.memory_.back().address();
         // The one argument of the first function is passed as a pointer either way.
-        code.functions_.push_back(compiled->function);
-        code.functions_.back().function = function.function;
+        code.functions_.push_back(
+            {.address = address, .bytes = bytes, .function = function.function});
         if (function.is_replaceable) {
-            code.gates_.lead(gates_used, compiled->function.address);
+            code.gates_.lead(gates_used, address);
             code.functions_.back().gate = static_cast<std::int32_t>(gates_used++);
         }
-        code.addresses_[f] = compiled->function.address;
-        code.bytes_ += compiled->function.bytes;
+        code.addresses_[f] = address;
+        code.bytes_ += bytes;
     }
     return code;
 }

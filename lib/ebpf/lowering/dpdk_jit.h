@@ -11,11 +11,10 @@
 
 #include "lib/base/result.h"
 #include "lib/ebpf/abi/xdp_buff.h"
+#include "lib/ebpf/lowering/code_memory.h"
 #include "lib/ebpf/lowering/gates.h"
 #include "lib/ebpf/lowering/jit_rules.h"
 #include "lib/ebpf/lowering/lower.h"
-
-struct rte_bpf;
 
 namespace crema::ebpf::lowering {
 
@@ -49,11 +48,7 @@ class Code {
   private:
     friend Result<Code> compile(const Lowered& lowered);
 
-    struct Destroy {
-        void operator()(rte_bpf* handle) const;
-    };
-
-    std::vector<std::unique_ptr<rte_bpf, Destroy>> handles_;
+    std::vector<CodeMemory> memory_;  // of each function
     std::vector<Function> functions_;
     Gates gates_;
     // Of the functions, read by compiled code (AddressOf).
