@@ -12,6 +12,7 @@
 
 #include "apps/common/exit_code.h"
 #include "apps/crema/remote_options.h"
+#include "apps/crema/topology_options.h"
 #include "apps/crema/watch_options.h"
 
 namespace crema::command {
@@ -35,6 +36,7 @@ struct All {
     ProbeOptions probe;
     RemoteVerbs remote;
     WatchVerbs watch;
+    TopologyVerb topology;
     std::vector<std::string> run_settings;
     std::vector<std::string> bench_settings;
 };
@@ -244,6 +246,7 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
     all.watch.declare(app);
     declare_bpf(app, all.bpf);
     declare_probe(app, all.probe);
+    all.topology.declare(app, kExits);
     if (auto unknown = unknown_command(app, words)) {
         return tl::unexpected(std::move(*unknown));
     }
@@ -263,6 +266,13 @@ tl::expected<Verb, Early> parse_command_line(const std::vector<std::string>& wor
     }
     if (verb.get_name() == "probe") {
         return all.probe;
+    }
+    if (verb.get_name() == "topology") {
+        auto options = all.topology.options();
+        if (!options) {
+            return wrong(named(app), options.error().message);
+        }
+        return std::move(*options);
     }
     if (auto remote = all.remote.named(verb)) {
         return std::move(*remote);

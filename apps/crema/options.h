@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "apps/common/map_entries.h"
+#include "lib/topology/plan.h"
 
 namespace crema::command {
 
@@ -158,6 +159,14 @@ struct DumpOptions : RemoteOptions {
     std::string filter_digits;             // the same, compiled
 };
 
+/// crema topology
+struct TopologyOptions {
+    std::vector<topology::QueueToPoll> queues;
+    topology::PlanOptions plan;
+    std::optional<std::vector<std::uint32_t>> isolated;  // none: as the kernel says
+    bool json = false;
+};
+
 using Verb = std::variant<VerifyOptions,
                           DisasmOptions,
                           RunOptions,
@@ -168,7 +177,8 @@ using Verb = std::variant<VerifyOptions,
                           AttachOptions,
                           StatsOptions,
                           MonitorOptions,
-                          DumpOptions>;
+                          DumpOptions,
+                          TopologyOptions>;
 
 /// What to do instead of running a verb.
 struct Early {

@@ -14,8 +14,9 @@ namespace crema::command {
 [[nodiscard]] int run_verb(const BpfOptions& options);     // bpf.cpp
 [[nodiscard]] int run_verb(const ProbeOptions& options);   // neta_probe.cpp
 
-[[nodiscard]] int run_verb(const MapOptions& options);     // map.cpp
-[[nodiscard]] int run_verb(const AttachOptions& options);  // attach.cpp
+[[nodiscard]] int run_verb(const MapOptions& options);       // map.cpp
+[[nodiscard]] int run_verb(const TopologyOptions& options);  // topology.cpp
+[[nodiscard]] int run_verb(const AttachOptions& options);    // attach.cpp
 
 [[nodiscard]] int run_verb(const StatsOptions& options);    // stats.cpp
 [[nodiscard]] int run_verb(const MonitorOptions& options);  // monitor.cpp

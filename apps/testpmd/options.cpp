@@ -26,6 +26,7 @@ struct Texts {
     std::vector<std::string> programs;
     std::vector<std::string> settings;
     std::vector<std::string> passes;
+    std::string rps;
     bool no_promiscuous = false;
 };
 
@@ -67,6 +68,10 @@ void declare(CLI::App& app, Options& options, Texts& texts) {
                    "[PORT=]tap:NAME: what is passed goes to the machine's network stack, by a TAP "
                    "device, and what the stack sends leaves by the port")
         ->allow_extra_args(false);
+    app.add_option("--rps", texts.rps,
+                   "auto|CPUS[:FRAMES]: spread the flows of every queue over CPUs of workers, by "
+                   "the program cpumap_5tuple; FRAMES wait per CPU at most. auto: the workers "
+                   "that poll no queue");
     app.add_flag("--no-promiscuous", texts.no_promiscuous, "leave promiscuous mode off");
     app.add_flag("--json", options.json, "statistics as one JSON document per line on stdout");
     app.add_flag("-i,--interactive", options.interactive, "read commands from stdin");
@@ -128,6 +133,13 @@ tl::expected<Options, Early> parse_options(const std::vector<std::string>& words
             return wrong("--pass " + setting.error().message);
         }
         options.passes.push_back(std::move(*setting));
+    }
+    if (!texts.rps.empty()) {
+        auto setting = RpsSetting::parse(texts.rps);
+        if (!setting) {
+            return wrong("--rps " + setting.error().message);
+        }
+        options.rps = std::move(*setting);
     }
     if (!options.passes.empty() && options.mode == datapath::ForwardMode::rxonly) {
         return wrong(

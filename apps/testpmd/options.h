@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "apps/common/programs.h"
 #include "apps/testpmd/pass_tap.h"
+#include "apps/testpmd/rps.h"
 #include "lib/base/result.h"
 #include "lib/datapath/forward.h"
 
@@ -41,6 +43,7 @@ struct Options {
     std::vector<app::ProgramSpec> programs;
     std::vector<app::MapSetting> settings;
     std::vector<PassSetting> passes;
+    std::optional<RpsSetting> rps;
 };
 
 /// What to do instead of running.

@@ -170,7 +170,44 @@ Status Session::load_programs() {
             return done;
         }
     }
+    if (options_.rps) {
+        if (Status done = spread_flows(); !done) {
+            return done;
+        }
+    }
     return programs_.check_settings();
+}
+
+Status Session::spread_flows() {
+    std::vector<std::uint32_t> cpus = options_.rps->cpus;
+    if (cpus.empty()) {
+        std::vector<bool> polls(places_.size());
+        for (const Polled& each : assign()) {
+            polls[each.place] = true;
+        }
+        const bool all_poll = std::ranges::find(polls, false) == polls.end();
+        for (std::size_t i = 0; i < places_.size(); ++i) {
+            if (all_poll || !polls[i]) {
+                cpus.push_back(places_[i].cpu.number);
+            }
+        }
+    }
+    for (const std::uint32_t cpu : cpus) {
+        if (std::ranges::none_of(places_, [cpu](const topology::Worker& place) {
+                return place.cpu.number == cpu;
+            })) {
+            return fail(EINVAL, "--rps: no worker runs on CPU {}: nobody would take its frames",
+                        cpu);
+        }
+    }
+    const auto spec = rps_program();
+    if (!spec) {
+        return forward_error(spec);
+    }
+    for (app::MapSetting& entry : rps_entries(cpus, options_.rps->queue_frames)) {
+        programs_.keep(std::move(entry));
+    }
+    return attach(*spec, app::Programs::How::joined);
 }
 
 Status Session::attach(const app::ProgramSpec& spec, app::Programs::How how) {
@@ -204,17 +241,25 @@ void Session::fill_table() {
     }
 }
 
-Status Session::make_workers() {
-    fill_table();
-    std::vector<datapath::RxSource> sources;
+std::vector<Session::Polled> Session::assign() const {
+    std::vector<Polled> polled;
     std::vector<int> nodes;
     for (const auto& port : ports_) {
         for (std::uint16_t queue = 0; queue < port->rx_queues(); ++queue) {
-            sources.push_back({.port = port.get(), .queue = queue});
+            polled.push_back({.source = {.port = port.get(), .queue = queue}});
             nodes.push_back(rte_eth_dev_socket_id(port->port_id()));
         }
     }
     const auto chosen = topology::assign_queues(nodes, places_);
+    for (std::size_t i = 0; i < polled.size(); ++i) {
+        polled[i].place = chosen[i];
+    }
+    return polled;
+}
+
+Status Session::make_workers() {
+    fill_table();
+    const std::vector<Polled> polled = assign();
     for (std::size_t w = 0; w < places_.size(); ++w) {
         datapath::WorkerConfig config = {.lcore = places_[w].lcore,
                                          .cpu = places_[w].cpu.number,
@@ -222,9 +267,9 @@ Status Session::make_workers() {
                                          .idle_sleep_us = options_.idle_sleep_us,
                                          .rx_interrupts = options_.rx_interrupts,
                                          .sources = {}};
-        for (std::size_t s = 0; s < sources.size(); ++s) {
-            if (chosen[s] == w) {
-                config.sources.push_back(sources[s]);
+        for (const Polled& each : polled) {
+            if (each.place == w) {
+                config.sources.push_back(each.source);
             }
         }
         for (const auto& port : ports_) {

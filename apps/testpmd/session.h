@@ -77,7 +77,17 @@ class Session {
     [[nodiscard]] Status open_port(std::uint16_t port_id, std::uint16_t rx_queues);
     [[nodiscard]] bool is_tap(std::uint16_t port_id) const;
     [[nodiscard]] Status load_programs();
+    /// --rps: the program on every port, and CPUs of workers in its maps.
+    [[nodiscard]] Status spread_flows();
     [[nodiscard]] Status make_workers();
+
+    /// Every queue that is polled, and the place (index in places_) of its worker.
+    struct Polled {
+        datapath::RxSource source;
+        std::size_t place = 0;
+    };
+
+    [[nodiscard]] std::vector<Polled> assign() const;
     void fill_table();
     [[nodiscard]] datapath::Port* port(std::uint16_t port_id) const;
     [[nodiscard]] Totals totals() const;

@@ -34,6 +34,18 @@ struct TopologyDeleter {
 
 using Topology = std::unique_ptr<hwloc_topology, TopologyDeleter>;
 
+Result<Topology> load() {
+    hwloc_topology_t raw = nullptr;
+    if (hwloc_topology_init(&raw) != 0) {
+        return fail(errno, "topology: hwloc cannot start");
+    }
+    Topology topology(raw);
+    if (hwloc_topology_load(raw) != 0) {
+        return fail(errno, "topology: hwloc cannot read the machine");
+    }
+    return topology;
+}
+
 Cpu describe_cpu(hwloc_topology_t topology, hwloc_obj_t pu) {
     Cpu cpu;
     cpu.number = pu->os_index;
@@ -78,16 +90,18 @@ std::vector<std::uint32_t> parse_cpu_list(std::string_view text) {
     return numbers;
 }
 
-Result<std::vector<Cpu>> cpus() {
-    hwloc_topology_t raw = nullptr;
-    if (hwloc_topology_init(&raw) != 0) {
-        return fail(errno, "topology: hwloc cannot start");
+Result<std::vector<Cpu>> cpus(const std::optional<std::vector<std::uint32_t>>& told) {
+    const auto topology = load();
+    if (!topology) {
+        return forward_error(topology);
     }
-    const Topology topology(raw);
-    if (hwloc_topology_load(raw) != 0) {
-        return fail(errno, "topology: hwloc cannot read the machine");
+    hwloc_topology_t const raw = topology->get();
+    std::vector<std::uint32_t> isolated;
+    if (told) {
+        isolated = *told;
+    } else if (hwloc_topology_is_thissystem(raw) != 0) {
+        isolated = parse_cpu_list(read_line("/sys/devices/system/cpu/isolated"));
     }
-    const auto isolated = parse_cpu_list(read_line("/sys/devices/system/cpu/isolated"));
     std::vector<Cpu> found;
     for (hwloc_obj_t pu = nullptr;
          (pu = hwloc_get_next_obj_by_type(raw, HWLOC_OBJ_PU, pu)) != nullptr;) {
@@ -101,6 +115,11 @@ Result<std::vector<Cpu>> cpus() {
         return fail(ENODEV, "topology: hwloc found no CPU");
     }
     return found;
+}
+
+bool is_this_machine() {
+    const auto topology = load();
+    return !topology || hwloc_topology_is_thissystem(topology->get()) != 0;
 }
 
 void sort_best_first(std::vector<Worker>& workers) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,8 +25,19 @@ struct Cpu {
     bool isolated = false;      // isolcpus=: the scheduler leaves it alone
 };
 
-/// All CPUs that are online and allowed, by number.
-[[nodiscard]] Result<std::vector<Cpu>> cpus();
+/// All CPUs that are online and allowed, by number. Of hwloc's machine: HWLOC_XMLFILE and
+/// HWLOC_SYNTHETIC put another one in its place. isolated: which CPUs count as isolated; none: as
+/// this machine's kernel says, and none of another machine.
+[[nodiscard]] Result<std::vector<Cpu>> cpus(
+    const std::optional<std::vector<std::uint32_t>>& isolated = std::nullopt);
+
+/// False: cpus() told of another machine than this one.
+[[nodiscard]] bool is_this_machine();
+
+/// Of two nodes of a machine of which nothing is known but that nodes differ.
+[[nodiscard]] inline int plain_distance(int from, int to) {
+    return from == to ? 10 : 20;
+}
 
 /// Reads a kernel CPU list such as "0-2,5,8-9"; what is no number ends the reading.
 [[nodiscard]] std::vector<std::uint32_t> parse_cpu_list(std::string_view text);

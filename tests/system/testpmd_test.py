@@ -206,6 +206,25 @@ class Native(unittest.TestCase):
         self.assertEqual(there["pass"], there["received"])
 
 
+    def test_million_spread_over_cpus_by_one_option(self):
+        cpus = sorted(os.sched_getaffinity(0))
+        if len(cpus) < 2:
+            self.skipTest("needs two CPUs")
+        here, there = cpus[0], cpus[1]
+        lcores = f"0@{here},1@{here},2@{there}"
+        # Two ports and two workers: both poll, so auto means both.
+        for option, targets in (("auto", [here, there]), (f"{there}:512", [there])):
+            document = self.million("pass", ["--rps", option], wire=":flows=64", lcores=lcores)
+            port = document["ports"][0]
+            got = {c["cpu"]: c for c in document["cpumap"]}
+            for cpu in targets:
+                self.assertGreater(got[cpu]["received"], 0, f"{option}: CPU {cpu}")
+            self.assertEqual(sum(c["received"] for c in got.values()), port["xdp"]["rx_xdp_redirect"])
+            self.assertEqual(through_hook(port), MILLION)
+            for cpu in {here, there} - set(targets):
+                self.assertEqual(got.get(cpu, {"received": 0})["received"], 0)
+
+
 class Commands(unittest.TestCase):
     def session(self, lines, options=()):
         return run(NULL_PORTS, ["-i", *options], lines="\n".join(lines) + "\n")
@@ -295,6 +314,10 @@ class Errors(unittest.TestCase):
 
     def test_no_such_program(self):
         self.fails(["--xdp", bpf("drop") + ":other"], "other")
+
+    def test_rps_without_a_worker_there(self):
+        self.fails(["--rps", "63"], "--rps", "no worker runs on CPU 63")
+        self.fails(["--rps", "first"], "--rps", "'first'", code=2)
 
     def test_no_such_port(self):
         self.fails(["--xdp", "7=" + bpf("drop")], "7")
