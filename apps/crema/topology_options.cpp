@@ -63,6 +63,7 @@ Result<std::vector<topology::QueueToPoll>> parse_port(const std::string& text) {
         return fail(EINVAL, "--port {}: no name", text);
     }
     std::vector<topology::QueueToPoll> all;
+    all.reserve(static_cast<std::size_t>(queues));
     for (int i = 0; i < queues; ++i) {
         all.push_back({.port = name,
                        .queue = static_cast<std::uint16_t>(i),

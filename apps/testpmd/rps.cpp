@@ -47,8 +47,7 @@ Result<RpsSetting> RpsSetting::parse(std::string_view text) {
         return wrong();
     }
     std::ranges::sort(setting.cpus);
-    const auto twice = std::ranges::unique(setting.cpus);
-    setting.cpus.erase(twice.begin(), twice.end());
+    setting.cpus.erase(std::unique(setting.cpus.begin(), setting.cpus.end()), setting.cpus.end());
     return setting;
 }
 
