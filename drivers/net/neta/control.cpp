@@ -100,20 +100,27 @@ int start(rte_eth_dev* ethdev) {
     chip_start(port);
     interrupts_show(port);
     port.started.store(true, std::memory_order_release);
+    port.takes_frames.store(true, std::memory_order_release);
     show_queue_states(port);
     link_update(ethdev, 0);
     link_watch_start(port);
     return 0;
 }
 
-int stop(rte_eth_dev* ethdev) {
-    Port& port = port_of(ethdev);
-    link_watch_stop(port);
-    port.started.store(false, std::memory_order_release);
+/// From here on frames of programs are refused, and counted by who sent them.
+void close_to_programs(Port& port) {
+    port.takes_frames.store(false, std::memory_order_release);
     for (auto& queue : port.xdp_tx) {  // whoever sends now sees it, whoever was sending is done
         rte_spinlock_lock(&queue->lock);
         rte_spinlock_unlock(&queue->lock);
     }
+}
+
+int stop(rte_eth_dev* ethdev) {
+    Port& port = port_of(ethdev);
+    link_watch_stop(port);
+    port.started.store(false, std::memory_order_release);
+    close_to_programs(port);
     interrupts_stop(port);
     if (!chip_stop(port)) {
         log::warning("{}: a queue did not come to rest; its DMA was reset", name_of(port));
@@ -154,7 +161,10 @@ int mtu_set(rte_eth_dev* ethdev, std::uint16_t mtu) {
     }
     port.frame_bytes_max.store(mtu + kFrameOverhead, std::memory_order_relaxed);
     if (port.started.load(std::memory_order_relaxed)) {
+        close_to_programs(
+            port);  // the link is down meanwhile: the chip would lose what it is given
         chip_change_frame_size(port, mtu + kFrameOverhead);
+        port.takes_frames.store(true, std::memory_order_release);
         link_update(ethdev, 0);
     }
     return 0;
@@ -206,7 +216,7 @@ std::uint32_t xdp_frame_bytes_max(void* pointer) {
 }
 
 bool xdp_is_up(void* pointer) {
-    return static_cast<Port*>(pointer)->started.load(std::memory_order_acquire);
+    return static_cast<Port*>(pointer)->takes_frames.load(std::memory_order_acquire);
 }
 
 constexpr xdp::PortOps kXdpOps = {.mode = "native",

@@ -109,6 +109,8 @@ struct Port {  // NOLINT(clang-analyzer-optin.performance.Padding): in order of 
     bool pause = false;  // flow control, both ways
     std::atomic<std::uint32_t> frame_bytes_max{RTE_ETHER_MTU + kFrameOverhead};
     std::atomic<bool> started{false};
+    std::atomic<bool> takes_frames{
+        false};                     // of programs: started, and the link not down for a change
     std::uint32_t type_mask = ~0U;  // of packet_type, as the application wants to see it
 
     Health health;

@@ -407,8 +407,8 @@ std::uint32_t transmit_frames(void* port_pointer,
     }
     rte_spinlock_lock(&queue->lock);
     std::uint32_t taken = 0;
-    // A stopping port clears `started` before it takes the locks once: nobody sends after that.
-    if (port.started.load(std::memory_order_relaxed)) {
+    // A closing port clears it before it takes the locks once: nobody sends after that.
+    if (port.takes_frames.load(std::memory_order_relaxed)) {
         make_room(*queue, n);
         queue->translator.begin_burst();
         std::uint32_t room = std::min(n, queue->room());  // frames, as long as each is one page

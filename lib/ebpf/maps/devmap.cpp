@@ -156,8 +156,22 @@ int Devmap::do_lookup(const void* key, void* value_out) {
 }
 
 int Devmap::do_update(const void* key, const void* value_in, std::uint64_t flags) {
-    const std::scoped_lock guard(registry().changes);
     retired_.prepare();
+    std::unique_ptr<DevmapEntry> gone;
+    int rc = 0;
+    {
+        const std::scoped_lock guard(registry().changes);
+        rc = change(key, value_in, flags, gone);
+    }
+    // Behind the lock: its program may be the last that holds another map of devices.
+    release(std::move(gone));
+    return rc;
+}
+
+int Devmap::change(const void* key,
+                   const void* value_in,
+                   std::uint64_t flags,
+                   std::unique_ptr<DevmapEntry>& gone) {
     const std::uint32_t index = load_index(key);
     DeviceValue value{};
     std::memcpy(&value, value_in, spec().value_size);
@@ -175,7 +189,7 @@ int Devmap::do_update(const void* key, const void* value_in, std::uint64_t flags
         if (value.program > 0) {
             return -EINVAL;
         }
-        release(exchange(index, nullptr));
+        gone = exchange(index, nullptr);
         return 0;
     }
     std::unique_ptr<DevmapEntry> entry;
@@ -185,44 +199,42 @@ int Devmap::do_update(const void* key, const void* value_in, std::uint64_t flags
     }
     if (hashed() && !occupied) {
         if (items_ >= spec().max_entries) {
-            release(std::move(entry));
+            gone = std::move(entry);
             return -E2BIG;
         }
         items_++;
     }
-    release(exchange(index, entry.release()));
+    gone = exchange(index, entry.release());
     return 0;
 }
 
 int Devmap::do_erase(const void* key) {
-    const std::scoped_lock guard(registry().changes);
     retired_.prepare();
     const std::uint32_t index = load_index(key);
-    if (!hashed()) {
-        if (index >= spec().max_entries) {
-            return -EINVAL;
+    if (!hashed() && index >= spec().max_entries) {
+        return -EINVAL;
+    }
+    std::unique_ptr<DevmapEntry> old;
+    {
+        const std::scoped_lock guard(registry().changes);
+        old = exchange(index, nullptr);
+        if (hashed() && old == nullptr) {
+            return -ENOENT;
         }
-        release(exchange(index, nullptr));
-        return 0;
+        items_ -= hashed() ? 1 : 0;
     }
-    std::unique_ptr<DevmapEntry> old = exchange(index, nullptr);
-    if (old == nullptr) {
-        return -ENOENT;
-    }
-    items_--;
     release(std::move(old));
     return 0;
 }
 
-void Devmap::forget(std::uint32_t ifindex) {
+void Devmap::forget(std::uint32_t ifindex, std::vector<std::unique_ptr<DevmapEntry>>& gone) {
     for (auto& place : places_) {
         DevmapEntry* entry = place.load(std::memory_order_relaxed);
         while (entry != nullptr) {
             DevmapEntry* const next = entry->next.load(std::memory_order_relaxed);
             if (entry->ifindex == ifindex) {
-                retired_.prepare();
                 items_ -= hashed() ? 1 : 0;
-                release(exchange(entry->key, nullptr));
+                gone.push_back(exchange(entry->key, nullptr));
             }
             entry = next;
         }
@@ -230,9 +242,19 @@ void Devmap::forget(std::uint32_t ifindex) {
 }
 
 void forget_device(std::uint32_t ifindex) {
-    const std::scoped_lock guard(registry().changes);
-    for (Devmap* map : registry().maps) {
-        map->forget(ifindex);
+    std::vector<std::unique_ptr<DevmapEntry>> gone;
+    {
+        const std::scoped_lock guard(registry().changes);
+        for (Devmap* map : registry().maps) {
+            map->forget(ifindex, gone);
+        }
+    }
+    // Behind the lock, as in do_update().
+    (void)wait_until_runs_ended();
+    for (const auto& entry : gone) {
+        if (entry->acquired) {
+            target_hooks().device_release(entry->target);
+        }
     }
 }
 

@@ -72,8 +72,9 @@ class Devmap final : public Map {
     [[nodiscard]] Holdings holdings() const override;
     void abandon() override;
 
-    /// Empties the slots that lead to `ifindex`. Under the lock of all changes.
-    void forget(std::uint32_t ifindex);
+    /// Empties the slots that lead to `ifindex`; runs may still see what was in them. Under the
+    /// lock of all changes.
+    void forget(std::uint32_t ifindex, std::vector<std::unique_ptr<DevmapEntry>>& gone);
 
   private:
     [[nodiscard]] int do_lookup(const void* key, void* value_out) override;
@@ -87,6 +88,11 @@ class Devmap final : public Map {
         return hashed() ? find_hashed(key) : find_direct(key);
     }
 
+    /// do_update() under the lock; gone: what is to be released behind it.
+    [[nodiscard]] int change(const void* key,
+                             const void* value,
+                             std::uint64_t flags,
+                             std::unique_ptr<DevmapEntry>& gone);
     /// Makes an entry and acquires its target. -EINVAL: bad device or program.
     [[nodiscard]] int make_entry(std::uint32_t key,
                                  std::uint32_t ifindex,

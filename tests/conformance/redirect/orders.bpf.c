@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only
 //
-// Programs that do what the frame asks for (orders.h): one for ports, one for entries of devmaps, one
-// for entries of cpumaps. Each leaves in the frame what it saw, and counts its runs.
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
+// Programs that do what the frame asks for (orders.h): one for ports, one for entries of devmaps,
+// one for entries of cpumaps. Each leaves in the frame what it saw, and counts its runs.
+#include "tests/conformance/redirect/orders.h"
 
 #include <bpf/bpf_helpers.h>
-
-#include "tests/conformance/redirect/orders.h"
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
 
 struct {
     __uint(type, BPF_MAP_TYPE_DEVMAP);
@@ -130,6 +129,9 @@ int on_cpu(struct xdp_md* ctx) {
         return XDP_PASS;
     order->cpu_ingress = ctx->ingress_ifindex;
     order->cpu_queue = ctx->rx_queue_index + 1;
+    if (order->hops >= ORDER_HOPS_MAX)
+        return XDP_PASS;
+    order->hops++;
     return act(ctx, order->on_cpu, order->second);
 }
 

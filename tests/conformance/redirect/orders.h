@@ -25,14 +25,15 @@
 #define ORDER_ON_DEVMAP 101     // bpf_redirect_map(devices, second, 0)
 #define ORDER_ON_CPUMAP 102     // bpf_redirect_map(cpus, second, 0)
 #define ORDER_ON_BROADCAST 103  // bpf_redirect_map(hashed_devices, 0, BROADCAST | EXCLUDE_INGRESS)
-#define ORDER_RESIZE 104        // the frame gets `second` more bytes (may be fewer), then XDP_PASS
+#define ORDER_HOPS_MAX 4  // so often at most: then XDP_PASS, or frames could go round for ever
+#define ORDER_RESIZE 104  // the frame gets `second` more bytes (may be fewer), then XDP_PASS
 
 struct Order {
     __u32 number;
     __u8 what;
     __u8 slot;
     __u8 on_cpu;
-    __u8 unused;
+    __u8 hops;  // runs of programs of cpumaps so far
     __u32 key;
     __u32 flags;
     __u32 second;
