@@ -134,7 +134,7 @@ int main(int argc, char** argv) {
     page_pool::set_owner(*pool, rte_lcore_id());
     bench = {.pool = *pool, .hook = *hooks, .program = *program};
     constexpr std::uint16_t kReturn = 0x06;  // BPF_RET | BPF_K
-    static const std::array<Kind, 6> kKinds = {{
+    static const std::array<Kind, 6> kinds = {{
         {.name = "off", .captures = false, .reads = false, .spec = {.filter = {}}},
         {.name = "filter_takes_none",
          .captures = true,
@@ -154,7 +154,7 @@ int main(int argc, char** argv) {
          .reads = false,
          .spec = {.ring_bytes = xdp::kCaptureRingMin, .filter = {}}},
     }};
-    for (const Kind& kind : kKinds) {
+    for (const Kind& kind : kinds) {
         benchmark::RegisterBenchmark((std::string("BM_Capture/") + kind.name).c_str(),
                                      [&kind](benchmark::State& state) { run(state, bench, kind); });
     }

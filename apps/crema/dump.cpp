@@ -46,10 +46,10 @@ class Names {
         return {};
     }
 
-    [[nodiscard]] const ordered_json& ports() const { return document_["ports"]; }
+    [[nodiscard]] const ordered_json& ports() const { return (*document_)["ports"]; }
 
     [[nodiscard]] const ordered_json* program(std::uint32_t id) const {
-        return with_number(document_["programs"], "id", id);
+        return with_number((*document_)["programs"], "id", id);
     }
 
     [[nodiscard]] std::string port_name(std::uint32_t ifindex) const {
@@ -81,7 +81,7 @@ class Names {
     /// By name or number; every program of a name.
     [[nodiscard]] Result<std::vector<std::uint32_t>> find_programs(const std::string& which) const {
         std::vector<std::uint32_t> found;
-        for (const ordered_json& each : document_["programs"]) {
+        for (const ordered_json& each : (*document_)["programs"]) {
             const auto id = each["id"].get<std::uint32_t>();
             if (each["name"] == which || std::to_string(id) == which) {
                 found.push_back(id);
@@ -102,7 +102,7 @@ class Names {
         return found != list.end() ? &*found : nullptr;
     }
 
-    ordered_json document_;
+    std::optional<ordered_json> document_;  // by read()
 };
 
 std::string time_text(std::uint64_t unix_ns) {
@@ -229,7 +229,7 @@ Status Dump::know(std::uint32_t program_id) {
         return {};
     }
     // When it is gone by now its number has to do.
-    const Status done = names_.read(client_);
+    Status done = names_.read(client_);
     if (names_.program(program_id) == nullptr) {
         unknown_.push_back(program_id);
     }

@@ -69,13 +69,13 @@ class Rings {
                 const std::uint8_t* const place = data + at % header_.ring_bytes;
                 std::memcpy(static_cast<void*>(&seen.about), place, 8);
                 EXPECT_NE(seen.about.bytes, 0U);
+                at += seen.about.bytes;
                 if (seen.about.point != CapturePoint::filler) {
                     std::memcpy(static_cast<void*>(&seen.about), place, sizeof seen.about);
                     seen.bytes.assign(place + sizeof seen.about,
                                       place + sizeof seen.about + seen.about.captured_bytes);
                     all.push_back(std::move(seen));
                 }
-                at += seen.about.bytes;
             }
             head(ring).tail.store(at, std::memory_order_release);
         }
@@ -311,8 +311,8 @@ TEST(CaptureFilter, IsJudgedAsByLibpcapOrMoreStrictly) {
                     insn.code = static_cast<std::uint16_t>(random() % 256);
                     break;
                 case 1:
-                    insn.k =
-                        random() % 2 == 0 ? static_cast<std::uint32_t>(random()) : static_cast<std::uint32_t>(random() % 40);
+                    insn.k = random() % 2 == 0 ? static_cast<std::uint32_t>(random())
+                                               : static_cast<std::uint32_t>(random() % 40);
                     break;
                 case 2:
                     insn.jump_true = static_cast<std::uint8_t>(random());
