@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Filters of captures: classic BPF, judged here and run by libpcap's interpreter, which has no loops
-// and reads inside of the frame only. Apart, because its header cannot meet that of bpf(2).
+// Filters of captures: classic BPF, judged here and run by libpcap's interpreter, which has no
+// loops and reads inside of the frame only. Apart, because its header cannot meet that of bpf(2).
 #pragma once
 
 #include <cstdint>

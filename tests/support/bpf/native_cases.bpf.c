@@ -2,8 +2,8 @@
 //
 // Test program: what a driver must be able to do with frames of one and of several pages. An UDP
 // datagram to port 9000 says it itself in the first bytes of its payload: a verdict, and first a
-// new length, at the tail or behind the headers. Lengths and the IP checksum are made right, the UDP
-// checksum is left out, and what was added is filled with the tag. All other frames pass.
+// new length, at the tail or behind the headers. Lengths and the IP checksum are made right, the
+// UDP checksum is left out, and what was added is filled with the tag. All other frames pass.
 //
 // As xdp.frags and as xdp, which takes frames of one page only.
 #include <linux/bpf.h>

@@ -3,7 +3,6 @@
 // Counters of map entries, and what the packet path tells of redirects that fail: per entry packets
 // and drops add up to what was sent there, and each failure has the kernel's errno.
 #include "lib/redirect/entries.h"
-#include "lib/redirect/entry_counters.h"
 
 #include <cerrno>
 #include <gtest/gtest.h>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "lib/redirect/cpu_poller.h"
+#include "lib/redirect/entry_counters.h"
 #include "lib/xdp/events.h"
 #include "tests/unit/redirect/support.h"
 
