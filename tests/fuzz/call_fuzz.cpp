@@ -29,6 +29,7 @@
 #include "lib/ebpf/syscall/object_store.h"
 #include "lib/ebpf/syscall/pins.h"
 #include "lib/ebpf/syscall/session.h"
+#include "lib/xdp/events.h"
 #include "lib/xdp/hook.h"
 #include "tests/fuzz/hostile_calls.h"
 #include "tests/fuzz/record.h"
@@ -120,10 +121,15 @@ class Workplace {
     bool valid_ = false;
 };
 
+std::size_t files_open_at_rest() {
+    (void)xdp::event_board_fd();  // made once, and kept
+    return crema::test::open_files();
+}
+
 class Campaign {
   public:
     explicit Campaign(Samples samples)
-        : samples_(std::move(samples)), files_open_(crema::test::open_files()) {}
+        : samples_(std::move(samples)), files_open_(files_open_at_rest()) {}
 
     [[nodiscard]] bool ready() const {
         return workplace_.valid() && arena_.valid() && !samples_.objects.empty();

@@ -92,7 +92,9 @@ TEST(RedirectMap, FollowsTheKernelsStateMachine) {
     EXPECT_EQ(target.kind, RedirectTarget::Kind::map) << "and nothing changed";
 
     EXPECT_EQ(redirect_map_devmap(r1, 2, 3, 0, frame.context()), 3U) << "empty slot: low flags";
-    EXPECT_EQ(target.kind, RedirectTarget::Kind::none) << "the earlier target is forgotten";
+    EXPECT_EQ(target.kind, RedirectTarget::Kind::ifindex) << "the earlier map is forgotten,";
+    EXPECT_EQ(target.map, nullptr);
+    EXPECT_EQ(target.index, 1U) << "what was its key stays, and REDIRECT goes to that ifindex";
     EXPECT_EQ(redirect_map_devmap(r1, 99, 2, 0, frame.context()), 2U);
 
     EXPECT_EQ(redirect_map_devmap(r1, 99, kBroadcast | kExcludeIngress, 0, frame.context()), 4U);
